@@ -1,0 +1,238 @@
+"""What a worker says and hears: newline-delimited JSON objects, each with a literal `type`.
+
+Host and worker talk over the worker's own pipes: the host writes one `Launch` line on standard input and keeps
+the pipe open; its end means "exit now", so no worker outlives its host. The worker writes `WorkerReport` lines on standard
+output; standard error carries its log.
+
+Callers (the web process, jobs) talk to the worker over its Unix socket: one connection is one request. The caller
+sends one `Generate`, `Tokenize` or `Ping` line and reads replies until the last one (`Done`, `Tokens`, `Pong` or `Refused`). Closing
+the connection early cancels the generation within one decode step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Literal, NotRequired, TypedDict
+
+LONGEST_LINE_BYTES = 16 * 1024 * 1024
+"""A line longer than this ends the connection: nothing legitimate comes near."""
+
+
+# host → worker ------------------------------------------------------------------------------------------------
+
+
+class Launch(TypedDict):
+    """The first and only line on the worker's standard input."""
+
+    type: Literal["launch"]
+    path: str
+    """The GGUF file, or the first shard."""
+    socket: str
+    """Where to listen. The worker creates it with mode 0600 before it says `ready`."""
+    options: dict[str, Any]
+    """inference.core.options.LoadOptions.to_json()"""
+
+
+# worker → host ------------------------------------------------------------------------------------------------
+
+FailureReason = Literal["bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"]
+
+
+class Loading(TypedDict):
+    type: Literal["loading"]
+    fraction: float
+
+
+class Ready(TypedDict):
+    """Sent once, after the worker has decoded a first token."""
+
+    type: Literal["ready"]
+    n_ctx: int
+    n_ctx_seq: int
+    n_seq_max: int
+    n_ctx_train: int
+    n_layers: int
+    n_gpu_layers: int
+    """Layers really offloaded, as llama.cpp reports them."""
+    mode: Literal["chat", "completion"]
+    """`completion`: the GGUF carries no chat template, or one that does not compile."""
+    mode_reason: str | None
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    load_seconds: float
+
+
+class Stats(TypedDict):
+    """Once a second while slots are busy, and once when they fall idle."""
+
+    type: Literal["stats"]
+    slots_busy: int
+    tokens_per_second: float
+    """Generated tokens over the last second, all slots together."""
+    tokens_total: int
+    step_age_seconds: float | None
+    """Seconds since the last decode step ended while slots are busy; None when idle. A large value means: hung."""
+
+
+class Failed(TypedDict):
+    """The worker's last words before it exits."""
+
+    type: Literal["failed"]
+    reason: FailureReason
+    detail: str
+    """A sentence for a person."""
+
+
+WorkerReport = Loading | Ready | Stats | Failed
+
+
+# caller → worker ----------------------------------------------------------------------------------------------
+
+
+class ChatMessage(TypedDict):
+    role: str
+    content: str
+    name: NotRequired[str]
+
+
+class Generate(TypedDict):
+    type: Literal["generate"]
+    request_id: str
+    owner: str
+    """Whose request this is. A slot's tokens are only ever reused for the same owner."""
+    messages: NotRequired[list[ChatMessage]]
+    """Rendered with the GGUF's chat template. Exactly one of `messages` and `prompt`."""
+    prompt: NotRequired[str]
+    """Raw text, for completion mode and /v1/completions."""
+    options: dict[str, Any]
+    """inference.core.generation.GenerationOptions.to_json()"""
+
+
+class Tokenize(TypedDict):
+    type: Literal["tokenize"]
+    text: str
+
+
+class Ping(TypedDict):
+    """Asks for a proof of life: the engine decodes one real token in a sequence of its own."""
+
+    type: Literal["ping"]
+
+
+CallerMessage = Generate | Tokenize | Ping
+
+
+# worker → caller ----------------------------------------------------------------------------------------------
+
+
+class Prefill(TypedDict):
+    type: Literal["prefill"]
+    done: int
+    """Prompt tokens evaluated so far, cached ones included."""
+    total: int
+    cached: int
+    """Prompt tokens that were reused from the slot's sequence."""
+
+
+class Token(TypedDict):
+    """Text that became final in one decode step. May stand for several tokens (a split character, a held-back stop string)."""
+
+    type: Literal["token"]
+    n: int
+    """Tokens generated so far, this one included: strictly increasing."""
+    text: str
+    reasoning: bool
+    """True inside `<think>` and its kin; the tags themselves are never sent."""
+
+
+class Timings(TypedDict):
+    """llama-server's names, milliseconds."""
+
+    prompt_n: int
+    """Prompt tokens evaluated now."""
+    cache_n: int
+    """Prompt tokens reused."""
+    prompt_ms: float
+    predicted_n: int
+    predicted_ms: float
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class Done(TypedDict):
+    type: Literal["done"]
+    reason: FinishReason
+    stop_string: str | None
+    timings: Timings
+
+
+RefusalCode = Literal[
+    "bad_request",
+    "bad_parameter",
+    "context_exceeded",
+    "template_error",
+    "template_timeout",
+    "bad_grammar",
+    "no_slot",
+    "decode_failed",
+]
+
+
+class Refused(TypedDict):
+    """The request ends here; the worker lives on. `facts` carries the numbers behind the sentence."""
+
+    type: Literal["refused"]
+    code: RefusalCode
+    detail: str
+    facts: dict[str, Any]
+    """context_exceeded: {"n_prompt": int, "n_ctx_seq": int}; bad_parameter: {"name": str}"""
+
+
+class Tokens(TypedDict):
+    type: Literal["tokens"]
+    tokens: list[int]
+
+
+class Pong(TypedDict):
+    type: Literal["pong"]
+    decode_ms: float
+
+
+WorkerReply = Prefill | Token | Done | Refused | Tokens | Pong
+
+
+# framing ------------------------------------------------------------------------------------------------------
+
+
+class BadMessage(ValueError):
+    """A line is not a JSON object with a string `type`, or is longer than LONGEST_LINE_BYTES."""
+
+
+def encode(message: Any) -> bytes:
+    """One message as one line, UTF-8, ending in a newline."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """The message in `line`. Raises BadMessage."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"not JSON: {error}") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise BadMessage('expected a JSON object with a string "type"')
+    return message
+
+
+async def read(reader: asyncio.StreamReader) -> dict[str, Any] | None:
+    """The next message, or None at the end of the stream. Open the stream with limit=LONGEST_LINE_BYTES. Raises BadMessage."""
+    try:
+        line = await reader.readline()
+    except ValueError:
+        raise BadMessage(f"a line longer than {LONGEST_LINE_BYTES} bytes") from None
+    except (ConnectionResetError, BrokenPipeError):
+        return None
+    return decode(line) if line.endswith(b"\n") else None

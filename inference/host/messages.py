@@ -1,0 +1,167 @@
+"""What the host says and hears on its Unix socket (`settings.HOST_SOCKET`): newline-delimited JSON, framed by engine.protocol.
+
+One connection carries one request. `lease` and `watch` keep it open: the open connection *is* the lease, and closing it gives
+the lease back (or leaves the queue) at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from inference.engine.protocol import FailureReason
+
+LeaseKind = Literal["interactive", "batch"]
+Residency = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
+
+
+# caller → host ------------------------------------------------------------------------------------------------
+
+
+class Lease(TypedDict):
+    type: Literal["lease"]
+    variant_id: int
+    user: str
+    """Whom the turn belongs to: fairness goes round users."""
+    kind: LeaseKind
+    request_id: str
+
+
+class Load(TypedDict):
+    type: Literal["load"]
+    variant_id: int
+
+
+class Unload(TypedDict):
+    """Drains the variant's leases, then ends its worker. A pinned variant is unloaded too: a person asked."""
+
+    type: Literal["unload"]
+    variant_id: int
+
+
+class Pin(TypedDict):
+    type: Literal["pin"]
+    variant_id: int
+    pinned: bool
+
+
+class StatusQuery(TypedDict):
+    type: Literal["status"]
+
+
+class Watch(TypedDict):
+    """Asks for a `HostStatus` now and after every change (at most ten a second)."""
+
+    type: Literal["watch"]
+
+
+HostRequest = Lease | Load | Unload | Pin | StatusQuery | Watch
+
+
+# host → caller ------------------------------------------------------------------------------------------------
+
+
+class Queued(TypedDict):
+    """`position` counts from 1 = next. Sent whenever position or reason changes."""
+
+    type: Literal["queued"]
+    position: int
+    reason: str
+    """A sentence for the person who waits: what for, and whose turn it is."""
+
+
+class Evicting(TypedDict):
+    type: Literal["evicting"]
+    variants: list[str]
+    """Names of the variants that leave to make room."""
+
+
+class LeaseLoading(TypedDict):
+    type: Literal["loading"]
+    fraction: float
+
+
+class LeaseReady(TypedDict):
+    type: Literal["ready"]
+    lease_id: str
+    socket: str
+    """The worker's Unix socket: talk to it with engine.protocol."""
+    mode: Literal["chat", "completion"]
+    n_ctx_seq: int
+
+
+RefusalReason = Literal[
+    "unknown_variant", "does_not_fit", "failed", "unloaded", "bad_message", "shutting_down", "disabled"
+]
+
+
+class HostRefused(TypedDict):
+    """The request ends here."""
+
+    type: Literal["refused"]
+    code: RefusalReason
+    detail: str
+    """What happened and what to do next."""
+    facts: dict[str, Any]
+    """does_not_fit: needed_bytes, budget_bytes; failed: reason (a FailureReason), failures_in_a_row"""
+
+
+class Completed(TypedDict):
+    """`load`, `unload` and `pin` did what was asked."""
+
+    type: Literal["completed"]
+
+
+class ResidentVariant(TypedDict):
+    variant_id: int
+    name: str
+    state: Residency
+    pinned: bool
+    pid: int | None
+    fraction: float | None
+    """While loading: 0 to 1."""
+    reserved_bytes: int
+    """What the budget counts: file bytes plus KV bytes."""
+    weights_bytes: int | None
+    kv_bytes: int | None
+    compute_bytes: int | None
+    rss_bytes: int | None
+    n_ctx_seq: int
+    n_seq_max: int
+    slots_busy: int
+    leases: int
+    queued: int
+    tokens_per_second: float
+    tokens_total: int
+    idle_seconds: float | None
+    """Since the last lease ended; None while leased."""
+    keep_alive_seconds: float | None
+    """None: never unloaded for idleness."""
+    mode: Literal["chat", "completion"] | None
+    failure: FailureReason | None
+    failure_detail: str | None
+    failures_in_a_row: int
+    load_seconds: float | None
+
+
+class WaitingRequest(TypedDict):
+    request_id: str
+    user: str
+    variant_id: int
+    kind: LeaseKind
+    position: int
+    reason: str
+    waiting_seconds: float
+
+
+class HostStatus(TypedDict):
+    type: Literal["status"]
+    pid: int
+    uptime_seconds: float
+    budget_bytes: int
+    reserved_bytes: int
+    residents: list[ResidentVariant]
+    """Every variant that isn't absent, failed ones included."""
+    queue: list[WaitingRequest]
+
+
+LeaseEvent = Queued | Evicting | LeaseLoading | LeaseReady | HostRefused

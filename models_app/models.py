@@ -1,0 +1,94 @@
+"""The inventory: repositories hold variants, variants hold shards."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Repository(models.Model):
+    """A Hub repository, a local folder or an installed package that variants come from."""
+
+    class Kind(models.TextChoices):
+        HUB = "hub", _("Hub repository")
+        FOLDER = "folder", _("Local folder")
+        PACKAGE = "package", _("Installed package")
+
+    name = models.CharField(max_length=400, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "repositories"
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Variant(models.Model):
+    """One loadable quantization of a model: one GGUF file, or one set of shards."""
+
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="variants")
+    name = models.CharField(
+        max_length=200, unique=True, help_text=_("What people pick in the chat and programs send as `model`.")
+    )
+    enabled = models.BooleanField(default=True, help_text=_("A disabled variant is kept but cannot be used."))
+
+    # Facts from the header. None: the header does not say.
+    quantization = models.CharField(max_length=40, blank=True)
+    architecture = models.CharField(max_length=80, blank=True)
+    n_params = models.BigIntegerField(null=True, blank=True)
+    n_ctx_train = models.PositiveIntegerField(null=True, blank=True)
+    n_layers = models.PositiveIntegerField(null=True, blank=True)
+    has_chat_template = models.BooleanField(null=True, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    kv_bytes_per_token = models.BigIntegerField(
+        null=True, blank=True, help_text=_("f16 KV cache of one token over all layers; none where the header does not tell.")
+    )
+
+    # The owner's wishes: inference.core.options.LoadOptions, spelled as llama.cpp does.
+    n_ctx_seq = models.PositiveIntegerField(
+        default=4096, validators=[MinValueValidator(64)], help_text=_("Context of one slot, in tokens.")
+    )
+    n_seq_max = models.PositiveSmallIntegerField(
+        default=4, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text=_("Slots: answers at once.")
+    )
+    n_gpu_layers = models.PositiveIntegerField(null=True, blank=True, help_text=_("Empty: all layers."))
+    pinned = models.BooleanField(default=False, help_text=_("Never evicted nor unloaded for idleness."))
+    keep_alive_seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Unloaded after this long without use. Empty: the box's default.")
+    )
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def load_options(self) -> dict[str, Any]:
+        """The owner's wishes as a mapping for inference.core.options.LoadOptions.from_json."""
+        return {"n_ctx_seq": self.n_ctx_seq, "n_seq_max": self.n_seq_max, "n_gpu_layers": self.n_gpu_layers}
+
+
+class Shard(models.Model):
+    """One file of a variant. `path` is absolute; the file is used where it lies."""
+
+    variant = models.ForeignKey(Variant, on_delete=models.CASCADE, related_name="shards")
+    number = models.PositiveSmallIntegerField(default=1, help_text=_("From 1, as in -00001-of-0000N."))
+    path = models.CharField(max_length=4096, unique=True)
+    size_bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["variant", "number"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["variant", "number"], name="one_shard_per_number")]
+
+    def __str__(self) -> str:
+        return self.path
