@@ -5,7 +5,10 @@ Every message from the browser is authorised on its own: ids of other people's c
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
 
 LONGEST_FRAME_BYTES = 1024 * 1024
 
@@ -189,7 +192,9 @@ class SocketError(TypedDict):
     """A message was refused. `nonce` is that of the refused message, where it had one."""
 
     type: Literal["error"]
-    code: Literal["bad_message", "too_large", "not_found", "bad_parameter", "busy", "storage", "no_variant", "forbidden"]
+    code: Literal[
+        "bad_message", "too_large", "not_found", "bad_parameter", "busy", "storage", "no_variant", "forbidden"
+    ]
     detail: str
     nonce: str | None
 

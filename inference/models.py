@@ -14,13 +14,23 @@ class Conversation(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(max_length=200, blank=True)
     variant = models.ForeignKey(
-        "models_app.Variant", null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+        "models_app.Variant",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
         help_text="Picked last; the next turn uses it.",
     )
     system_prompt = models.TextField(blank=True)
-    options = models.JSONField(default=dict, blank=True, help_text="inference.core.generation.GenerationOptions.to_json(), only what was set.")
+    options = models.JSONField(
+        default=dict, blank=True, help_text="inference.core.generation.GenerationOptions.to_json(), only what was set."
+    )
     leaf = models.ForeignKey(
-        "Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+        "Message",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
         help_text="The end of the branch that the page shows.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
@@ -57,7 +67,9 @@ class Message(models.Model):
     finish_reason = models.CharField(max_length=20, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = models.TextField(blank=True)
-    variant_name = models.CharField(max_length=200, blank=True, help_text="Who answered; stays when the variant is deleted.")
+    variant_name = models.CharField(
+        max_length=200, blank=True, help_text="Who answered; stays when the variant is deleted."
+    )
     timings = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

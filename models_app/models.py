@@ -47,7 +47,9 @@ class Variant(models.Model):
     has_chat_template = models.BooleanField(null=True, blank=True)
     size_bytes = models.BigIntegerField(default=0)
     kv_bytes_per_token = models.BigIntegerField(
-        null=True, blank=True, help_text=_("f16 KV cache of one token over all layers; none where the header does not tell.")
+        null=True,
+        blank=True,
+        help_text=_("f16 KV cache of one token over all layers; none where the header does not tell."),
     )
 
     # The owner's wishes: inference.core.options.LoadOptions, spelled as llama.cpp does.

@@ -63,7 +63,12 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         for name, (low, high) in _FLOAT_RANGES.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+                or not low <= value <= high
+            ):
                 raise BadParameter(name, value, f"a number from {low:g} to {high:g}")
         for name, (least, most) in _INT_RANGES.items():
             value = getattr(self, name)

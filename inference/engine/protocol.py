@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
 """A line longer than this ends the connection: nothing legitimate comes near."""
@@ -36,7 +39,9 @@ class Launch(TypedDict):
 
 # worker → host ------------------------------------------------------------------------------------------------
 
-FailureReason = Literal["bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"]
+FailureReason = Literal[
+    "bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"
+]
 
 
 class Loading(TypedDict):
