@@ -1,6 +1,8 @@
 """The chat socket `/ws/chat/`: JSON text frames, each with a literal `type`. One socket per tab; a tab follows one conversation at a time.
 
 Every message from the browser is authorised on its own: ids of other people's conversations answer `not_found`, exactly as ids that don't exist.
+
+On connect the server sends `variants` and `conversations`. Positions in text count as JavaScript does: UTF-16 code units.
 """
 
 from __future__ import annotations
@@ -11,6 +13,13 @@ if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
 LONGEST_FRAME_BYTES = 1024 * 1024
+LONGEST_NONCE = 64
+LONGEST_TITLE = 200
+
+CLOSE_SIGNED_OUT = 4401
+"""Close code: nobody is signed in any more (or the account was switched off). Connecting again helps only after a login."""
+CLOSE_TOO_LARGE = 1009
+"""Close code: a frame was larger than LONGEST_FRAME_BYTES."""
 
 # browser → server ---------------------------------------------------------------------------------------------
 
@@ -124,7 +133,10 @@ class ConversationView(TypedDict):
 
 
 class Accepted(TypedDict):
-    """The `send` or `regenerate` with this nonce is stored and running; a `conversation` frame follows."""
+    """The `send` or `regenerate` with this nonce is stored and running; a `conversation` frame follows.
+
+    `message` is the answer. A repeated nonce is answered with the same ids.
+    """
 
     type: Literal["accepted"]
     nonce: str
@@ -133,7 +145,8 @@ class Accepted(TypedDict):
 
 
 class Patch(TypedDict):
-    """Appends to a running answer. `n` is the number of its newest token; `content` and `reasoning` start at character `at` and `reasoning_at`.
+    """Appends to a running answer. `n` is the number of its newest token; `content` and `reasoning` start at UTF-16 code units
+    `at` and `reasoning_at`, so that `text.slice(0, at) + content` is the text so far.
 
     A page that finds a gap (its own text is shorter than `at`) sends `open` again.
     """
