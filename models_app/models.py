@@ -51,6 +51,16 @@ class Variant(models.Model):
         blank=True,
         help_text=_("f16 KV cache of one token over all layers; none where the header does not tell."),
     )
+    licence = models.CharField(max_length=80, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+
+    # What the last look at the disk found.
+    missing_since = models.DateTimeField(
+        null=True, blank=True, help_text=_("When a file was first found missing; empty while all are there.")
+    )
+    problem = models.TextField(
+        blank=True, help_text=_("Why the files cannot be loaded as they are; empty if they can.")
+    )
 
     # The owner's wishes: inference.core.options.LoadOptions, spelled as llama.cpp does.
     n_ctx_seq = models.PositiveIntegerField(
@@ -74,6 +84,11 @@ class Variant(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be offered: enabled, its files there and their header sound."""
+        return self.enabled and self.missing_since is None and not self.problem
+
     def load_options(self) -> dict[str, Any]:
         """The owner's wishes as a mapping for inference.core.options.LoadOptions.from_json."""
         return {"n_ctx_seq": self.n_ctx_seq, "n_seq_max": self.n_seq_max, "n_gpu_layers": self.n_gpu_layers}
@@ -86,6 +101,11 @@ class Shard(models.Model):
     number = models.PositiveSmallIntegerField(default=1, help_text=_("From 1, as in -00001-of-0000N."))
     path = models.CharField(max_length=4096, unique=True)
     size_bytes = models.BigIntegerField()
+    mtime_ns = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text=_("Of the file whose header was read: with the size, tells whether it changed."),
+    )
     sha256 = models.CharField(max_length=64, blank=True)
 
     class Meta:
