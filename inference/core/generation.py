@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -63,12 +62,8 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         for name, (low, high) in _FLOAT_RANGES.items():
             value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not math.isfinite(value)
-                or not low <= value <= high
-            ):
+            # The comparison refuses NaN too, and holds for whole numbers that no float can carry.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise BadParameter(name, value, f"a number from {low:g} to {high:g}")
         for name, (least, most) in _INT_RANGES.items():
             value = getattr(self, name)
