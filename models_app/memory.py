@@ -19,7 +19,7 @@ _PLAIN_ATTENTION = frozenset(
     mpt nanbeige nemotron olmo olmo2 olmoe openelm orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plamo3 qwen
     qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact seed_oss smallthinker smollm3 stablelm starcoder
     starcoder2 step35 xverse
-    """.split()
+    """.split()  # noqa: SIM905
 )
 """Architectures whose memory is nothing but llama.cpp's ordinary KV cache (llama-model.cpp, `create_memory`), with or
 without sliding windows. Recurrent, hybrid, sparse-indexer and encoder architectures are not among them."""

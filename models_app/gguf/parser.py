@@ -98,7 +98,7 @@ class _Window:
         """Raises BadGguf unless the file holds `n_bytes` more."""
         if n_bytes > self.size_bytes - self.tell:
             raise BadGguf(
-                f"the file ends inside {self.inside}: {n_bytes} bytes are missing or claimed where "
+                f"the file ends inside {self.inside}: {n_bytes} bytes are needed and "
                 f"{max(0, self.size_bytes - self.tell)} are left",
                 min(self.tell, self.size_bytes),
             )
