@@ -70,11 +70,25 @@ class Message(models.Model):
     variant_name = models.CharField(
         max_length=200, blank=True, help_text="Who answered; stays when the variant is deleted."
     )
-    timings = models.JSONField(null=True, blank=True)
+    timings = models.JSONField(
+        null=True, blank=True, help_text="inference.engine.protocol.Timings, with ttft_ms and total_ms."
+    )
+    idempotency_key = models.CharField(
+        max_length=100,
+        null=True,
+        blank=True,
+        unique=True,
+        editable=False,
+        help_text="Owner and nonce of the socket message that asked for this answer: a repeated one finds it again.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering: ClassVar = ["created_at"]
+        indexes: ClassVar = [
+            # Nearly every row is at rest; asking for the running ones must not read the others.
+            models.Index(fields=["state"], name="running_messages", condition=models.Q(state="running"))
+        ]
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:60]}"

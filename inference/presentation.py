@@ -1,0 +1,75 @@
+"""From rows to the payloads of inference.chat_protocol. Pure; both the page's first paint and the socket use these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from inference.chat_protocol import ConversationRow, ConversationView, MessageView, VariantView
+from inference.host.messages import HostStatus, Residency
+from inference.models import Conversation, Message
+
+
+def message_view(message: Message, siblings: Sequence[UUID]) -> MessageView:
+    """`message` as it is stored; a running answer's present text is laid over it by inference.turns."""
+    return {
+        "id": str(message.pk),
+        "parent": str(message.parent_id) if message.parent_id else None,
+        "siblings": [str(sibling) for sibling in siblings],
+        "role": cast(Any, message.role),
+        "content": message.content,
+        "reasoning": message.reasoning,
+        "state": cast(Any, message.state),
+        "n_tokens": message.n_tokens,
+        "finish_reason": message.finish_reason,
+        "error_code": message.error_code,
+        "error_detail": message.error_detail,
+        "variant_name": message.variant_name,
+        "timings": message.timings,
+        "wait": None,
+        "created_at": message.created_at.isoformat(),
+    }
+
+
+def conversation_view(conversation: Conversation, messages: list[MessageView]) -> ConversationView:
+    return {
+        "type": "conversation",
+        "id": str(conversation.pk),
+        "title": conversation.title,
+        "variant": conversation.variant_id,
+        "options": conversation.options,
+        "system_prompt": conversation.system_prompt,
+        "messages": messages,
+    }
+
+
+def conversation_row(conversation: Conversation) -> ConversationRow:
+    """Not running, as far as a row can tell."""
+    return {
+        "id": str(conversation.pk),
+        "title": conversation.title,
+        "updated_at": conversation.updated_at.isoformat(),
+        "running": False,
+    }
+
+
+def variant_view(pk: int, name: str, size_bytes: int, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:
+    """`residents` by variant id, as the host told; a variant it does not name is absent."""
+    resident = residents.get(pk, {})
+    return {
+        "id": pk,
+        "name": name,
+        "state": cast(Residency, resident.get("state", "absent")),
+        "fraction": resident.get("fraction"),
+        "mode": resident.get("mode"),
+        "failure_detail": resident.get("failure_detail"),
+        "size_bytes": size_bytes,
+        "queued": resident.get("queued", 0),
+    }
+
+
+def variant_views(variants: Sequence[tuple[int, str, int]], status: HostStatus | None) -> list[VariantView]:
+    """`variants`: id, name and size of each that can be picked."""
+    residents = {resident["variant_id"]: resident for resident in status["residents"]} if status else {}
+    return [variant_view(pk, name, size_bytes, residents) for pk, name, size_bytes in variants]

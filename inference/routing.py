@@ -1,0 +1,9 @@
+"""The sockets of this app. hostui.asgi puts sessions, users and the check of `Origin` around them."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from inference.consumers import ChatConsumer
+
+websocket_urlpatterns = [path("ws/chat/", ChatConsumer.as_asgi())]

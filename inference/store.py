@@ -1,0 +1,389 @@
+"""Where the chat crosses from asyncio to the database, and the only place where it does.
+
+Writes go through one thread: SQLite takes one writer at a time anyway, and a write that waits for another process then
+holds up no read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial, wraps
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.db import Error, IntegrityError, connection, connections, transaction
+
+from inference.branch import Node, Spoken, Tree, title_from
+from inference.chat_input import Regenerate, Send
+from inference.chat_protocol import ConversationRow, ConversationView, MessageView
+from inference.models import Conversation, Message
+from inference.presentation import conversation_row, conversation_view, message_view
+from models_app.models import Variant
+
+logger = logging.getLogger(__name__)
+
+MOST_ROWS = 200
+"""Conversations that the sidebar lists."""
+_TRUSTED_IDLE_SECONDS = 30.0
+"""A connection unused for longer is asked whether it still works: database servers hang up on idlers."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StorageFailed(Exception):
+    """The database did not take or give something; nothing was changed. `detail` is a sentence for a person."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NotFound(Exception):
+    """No such conversation or message, or somebody else's: callers can't tell which."""
+
+
+class NoVariant(Exception):
+    """The variant does not exist or is disabled."""
+
+
+class Busy(Exception):
+    """An answer is still running where the new message would go."""
+
+
+class WrongPlace(Exception):
+    """The message can't go there. The text is a sentence for a person."""
+
+
+def _told(error: Error) -> str:
+    if "full" in str(error):
+        return "The box's disk is full, so this could not be stored. Free some space on it and try again."
+    return f"The box's database did not take this ({error}). Try again; if it stays so, look at the box's disk and log."
+
+
+class DatabaseThread:
+    """One thread with a connection that stays open, because opening one costs more than most queries."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._used_at = 0.0
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Decorates a blocking function: awaited, it runs in this thread. It may raise StorageFailed besides its own."""
+
+        @wraps(function)
+        async def cross(*args: P.args, **kwargs: P.kwargs) -> R:
+            call = partial(self._guarded, partial(function, *args, **kwargs))
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+        return cross
+
+    def _guarded(self, call: Callable[[], R]) -> R:
+        now = time.monotonic()
+        try:
+            if now - self._used_at > _TRUSTED_IDLE_SECONDS and not (connection.connection and connection.is_usable()):
+                connection.close()
+            self._used_at = now
+            return call()
+        except Error as error:
+            connection.close()
+            logger.exception("the database failed")
+            raise StorageFailed(_told(error)) from error
+
+    async def close(self) -> None:
+        """Closes the thread's connection; the next call opens another."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+
+
+_writing = DatabaseThread("chat-write")
+_reading = DatabaseThread("chat-read")
+
+
+async def close_connections() -> None:
+    await asyncio.gather(_writing.close(), _reading.close())
+
+
+# turns --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A stored turn: what the model is to answer, or, `repeated`, a turn that the same nonce began before."""
+
+    conversation: UUID
+    answer: UUID
+    repeated: bool
+    variant_name: str = ""
+    branch: tuple[Spoken, ...] = ()
+    system_prompt: str = ""
+    options: dict[str, Any] | None = None
+
+
+@_writing
+def begin(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> Begun:
+    """Stores the answer `answer_id`, running and empty, with the question it belongs to, in one transaction.
+
+    Raises NotFound, NoVariant, Busy, WrongPlace, StorageFailed; then nothing is stored.
+    """
+    key = f"{owner_id}:{request.nonce}"
+    try:
+        with transaction.atomic():
+            if isinstance(request, Regenerate):
+                return _regenerate(owner_id, request, answer_id, key)
+            return _send(owner_id, request, answer_id, key)
+    except IntegrityError:
+        earlier = Message.objects.filter(idempotency_key=key).values_list("conversation_id", "pk").first()
+        if earlier is None:
+            raise
+        return Begun(*earlier, repeated=True)
+
+
+def _variant_name(variant_id: int) -> str:
+    name = Variant.objects.filter(pk=variant_id, enabled=True).values_list("name", flat=True).first()
+    if name is None:
+        raise NoVariant
+    return name
+
+
+def _own(owner_id: int, **lookup: Any) -> Conversation:
+    conversation = Conversation.objects.select_for_update().filter(owner_id=owner_id, **lookup).first()
+    if conversation is None:
+        raise NotFound
+    return conversation
+
+
+def _messages(conversation: Conversation) -> tuple[Tree, dict[UUID, Message]]:
+    messages = list(
+        Message.objects.filter(conversation=conversation).only("id", "parent_id", "role", "state", "content")
+    )
+    return Tree([Node(each.pk, each.parent_id) for each in messages]), {each.pk: each for each in messages}
+
+
+def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
+    variant_name = _variant_name(send.variant)
+    spoken: list[Spoken] = []
+    if send.conversation is None:
+        if send.parent is not None:
+            raise WrongPlace("A new conversation starts without a parent.")
+        conversation = Conversation(owner_id=owner_id, title=title_from(send.text))
+    else:
+        conversation = _own(owner_id, pk=send.conversation)
+        tree, messages = _messages(conversation)
+        if send.parent is not None:
+            parent = messages.get(send.parent)
+            if parent is None:
+                raise NotFound
+            if parent.role != Message.Role.ASSISTANT:
+                raise WrongPlace("A question goes under an answer, or at the start.")
+            if parent.state == Message.State.RUNNING:
+                raise Busy
+        spoken = [Spoken(messages[each].role, messages[each].content) for each in tree.branch(send.parent)]
+    if send.system_prompt is not None:
+        conversation.system_prompt = send.system_prompt
+    if send.options is not None:
+        conversation.options = send.options
+    conversation.variant_id = send.variant
+    conversation.leaf_id = answer_id
+    # The question and the answer point at the conversation and it at the answer: checked at commit, so any order does.
+    conversation.save(force_insert=send.conversation is None)
+    question = Message(id=uuid4(), conversation=conversation, parent_id=send.parent, role="user", content=send.text)
+    answer = _answer(answer_id, conversation, question.pk, variant_name, key)
+    Message.objects.bulk_create([question, answer])
+    return Begun(
+        conversation=conversation.pk,
+        answer=answer_id,
+        repeated=False,
+        variant_name=variant_name,
+        branch=(*spoken, Spoken("user", send.text)),
+        system_prompt=conversation.system_prompt,
+        options=conversation.options,
+    )
+
+
+def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -> Begun:
+    variant_name = _variant_name(request.variant)
+    conversation = _own(owner_id, messages=request.message)
+    tree, messages = _messages(conversation)
+    earlier = messages[request.message]
+    if earlier.role != Message.Role.ASSISTANT or earlier.parent_id is None:
+        raise WrongPlace("Only an answer can be made again.")
+    if earlier.state == Message.State.RUNNING:
+        raise Busy
+    if request.options is not None:
+        conversation.options = request.options
+    conversation.variant_id = request.variant
+    conversation.leaf_id = answer_id
+    conversation.save()
+    _answer(answer_id, conversation, earlier.parent_id, variant_name, key).save(force_insert=True)
+    return Begun(
+        conversation=conversation.pk,
+        answer=answer_id,
+        repeated=False,
+        variant_name=variant_name,
+        branch=tuple(Spoken(messages[each].role, messages[each].content) for each in tree.branch(earlier.parent_id)),
+        system_prompt=conversation.system_prompt,
+        options=conversation.options,
+    )
+
+
+def _answer(pk: UUID, conversation: Conversation, parent: UUID, variant_name: str, key: str) -> Message:
+    return Message(
+        id=pk,
+        conversation=conversation,
+        parent_id=parent,
+        role=Message.Role.ASSISTANT,
+        state=Message.State.RUNNING,
+        variant_name=variant_name,
+        idempotency_key=key,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a turn ended."""
+
+    state: Message.State
+    finish_reason: str = ""
+    error_code: str = ""
+    error_detail: str = ""
+    timings: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a turn has said so far; with an `ending`, all it will ever say."""
+
+    message: UUID
+    content: str
+    reasoning: str
+    n_tokens: int
+    ending: Ending | None
+
+
+@_writing
+def persist(progress: Iterable[Progress]) -> set[UUID]:
+    """Stores all in one transaction. Returns the messages that were no longer there, or no longer running."""
+    lost: set[UUID] = set()
+    with transaction.atomic():
+        for each in progress:
+            values: dict[str, Any] = {
+                "content": each.content,
+                "reasoning": each.reasoning,
+                "n_tokens": each.n_tokens,
+            }
+            if each.ending is not None:
+                values |= {
+                    "state": each.ending.state,
+                    "finish_reason": each.ending.finish_reason,
+                    "error_code": each.ending.error_code,
+                    "error_detail": each.ending.error_detail,
+                    "timings": each.ending.timings,
+                }
+            running = Message.objects.filter(pk=each.message, state=Message.State.RUNNING)
+            if running.update(**values) != 1:
+                lost.add(each.message)
+    return lost
+
+
+def interrupt_running(error_code: str, error_detail: str) -> int:
+    """Marks every running message interrupted and keeps its text. Blocks; for use where no turn of any process runs."""
+    return Message.objects.filter(state=Message.State.RUNNING).update(
+        state=Message.State.INTERRUPTED, error_code=error_code, error_detail=error_detail
+    )
+
+
+# what a person sees and does ----------------------------------------------------------------------------------
+
+
+@_reading
+def conversation(owner_id: int, pk: UUID) -> ConversationView:
+    """The shown branch as it is stored. Raises NotFound, StorageFailed."""
+    found = Conversation.objects.filter(pk=pk, owner_id=owner_id).first()
+    if found is None:
+        raise NotFound
+    tree = Tree([Node(*ids) for ids in found.messages.values_list("pk", "parent_id")])
+    leaf = found.leaf_id if found.leaf_id is not None and found.leaf_id in tree else tree.leaf_through(None)
+    branch = tree.branch(leaf)
+    messages = Message.objects.in_bulk(branch)
+    return conversation_view(
+        found, [message_view(messages[each], tree.siblings(each)) for each in branch if each in messages]
+    )
+
+
+@_reading
+def message(pk: UUID) -> MessageView | None:
+    """One message as it is stored; None where it is gone. Asks for no owner: for turns that are known already."""
+    found = Message.objects.filter(pk=pk).first()
+    if found is None:
+        return None
+    siblings = Message.objects.filter(conversation_id=found.conversation_id, parent_id=found.parent_id)
+    return message_view(found, list(siblings.values_list("pk", flat=True)))
+
+
+@_reading
+def conversation_rows(owner_id: int) -> list[ConversationRow]:
+    """The sidebar, newest first."""
+    found = Conversation.objects.filter(owner_id=owner_id).only("id", "title", "updated_at")[:MOST_ROWS]
+    return [conversation_row(each) for each in found]
+
+
+@_reading
+def owns_message(owner_id: int, pk: UUID) -> bool:
+    return Message.objects.filter(pk=pk, conversation__owner_id=owner_id).exists()
+
+
+@_writing
+def show_branch(owner_id: int, pk: UUID) -> UUID:
+    """Makes the branch through this message the shown one; returns its conversation. Raises NotFound."""
+    with transaction.atomic():
+        conversation = _own(owner_id, messages=pk)
+        tree = Tree([Node(*ids) for ids in conversation.messages.values_list("pk", "parent_id")])
+        # An update, not save(): looking at a branch does not make a conversation newer.
+        Conversation.objects.filter(pk=conversation.pk).update(leaf_id=tree.leaf_through(pk))
+    return conversation.pk
+
+
+@_writing
+def rename(owner_id: int, pk: UUID, title: str) -> None:
+    """Raises NotFound."""
+    if Conversation.objects.filter(pk=pk, owner_id=owner_id).update(title=title) != 1:
+        raise NotFound
+
+
+@_writing
+def delete(owner_id: int, pk: UUID) -> None:
+    """Raises NotFound."""
+    with transaction.atomic():
+        deleted, _each = Conversation.objects.filter(pk=pk, owner_id=owner_id).delete()
+    if not deleted:
+        raise NotFound
+
+
+@_reading
+def pickable_variants() -> list[tuple[int, str, int]]:
+    """Id, name and size of every enabled variant."""
+    return list(Variant.objects.filter(enabled=True).values_list("pk", "name", "size_bytes"))
+
+
+@_reading
+def signed_in(session_key: str | None, user_id: int) -> bool:
+    """Whether this session still is that user's, and the user may still log in."""
+    sessions = import_module(settings.SESSION_ENGINE)
+    request = SimpleNamespace(session=sessions.SessionStore(session_key))
+    user = get_user(cast(Any, request))
+    return bool(user.is_authenticated and user.is_active and user.pk == user_id)
+
+
+@_reading
+def by_name(name: str) -> tuple[int, str] | None:
+    """Id and name of the enabled variant of this name."""
+    return Variant.objects.filter(name=name, enabled=True).values_list("pk", "name").first()

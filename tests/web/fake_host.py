@@ -1,0 +1,205 @@
+"""A host and its worker, as far as the web process can see them: two Unix sockets that speak host.messages and engine.protocol.
+
+Each test says what happens on them, step by step, so nothing depends on time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from inference.engine import protocol
+
+DEADLINE_SECONDS = 10.0
+
+
+class Line:
+    """One connection's server side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: dict[str, Any]) -> None:
+        self.request = request
+        self._reader = reader
+        self._writer = writer
+
+    async def say(self, *messages: dict[str, Any]) -> None:
+        for message in messages:
+            self._writer.write(protocol.encode(message))
+        await self._writer.drain()
+
+    async def say_raw(self, line: bytes) -> None:
+        self._writer.write(line)
+        await self._writer.drain()
+
+    async def hung_up(self) -> None:
+        """Returns when the other side has closed the connection."""
+        rest = await asyncio.wait_for(self._reader.read(), DEADLINE_SECONDS)
+        assert rest == b"", "the caller said more than one line"
+
+    def drop(self) -> None:
+        """As when the process at this end is killed."""
+        self._writer.transport.abort()
+
+    async def token(self, n: int, text: str, *, reasoning: bool = False) -> None:
+        await self.say({"type": "token", "n": n, "text": text, "reasoning": reasoning})
+
+    async def done(self, n: int, reason: str = "stop") -> None:
+        timings = {"prompt_n": 5, "cache_n": 0, "prompt_ms": 10.0, "predicted_n": n, "predicted_ms": 20.0}
+        await self.say({"type": "done", "reason": reason, "stop_string": None, "timings": timings})
+
+
+class Listener:
+    """One Unix socket; its connections wait in `take` until a test asks for them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._server: asyncio.Server | None = None
+        self._lines: list[Line] = []
+        self._arrived = asyncio.Condition()
+        self._open: set[Line] = set()
+
+    async def start(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, str(self.path), limit=protocol.LONGEST_LINE_BYTES)
+
+    async def stop(self) -> None:
+        """The process is gone: its socket file with it, its connections end."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.path.unlink(missing_ok=True)
+        for line in list(self._open):
+            line.drop()
+        self._open.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await protocol.read(reader)
+        if request is None:
+            writer.close()
+            return
+        line = Line(reader, writer, request)
+        self._open.add(line)
+        if not await self.answered(line):
+            async with self._arrived:
+                self._lines.append(line)
+                self._arrived.notify_all()
+
+    async def answered(self, line: Line) -> bool:
+        """Whether this connection needs no test's attention."""
+        return False
+
+    async def take(self, kind: str) -> Line:
+        """The next connection that asked for `kind`."""
+
+        def found() -> Line | None:
+            return next((line for line in self._lines if line.request["type"] == kind), None)
+
+        async with self._arrived:
+            await asyncio.wait_for(self._arrived.wait_for(lambda: found() is not None), DEADLINE_SECONDS)
+            line = found()
+            assert line is not None
+            self._lines.remove(line)
+            return line
+
+
+class FakeHost(Listener):
+    """`watch` and `status` are answered from `residents`; leases wait for the test."""
+
+    def __init__(self, path: Path, worker: Path) -> None:
+        super().__init__(path)
+        self.worker = Listener(worker)
+        self.residents: list[dict[str, Any]] = []
+        self._watching: list[Line] = []
+
+    async def start(self) -> None:
+        await super().start()
+        await self.worker.start()
+
+    async def stop(self) -> None:
+        await super().stop()
+        await self.worker.stop()
+        self._watching.clear()
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "type": "status",
+            "pid": 4711,
+            "uptime_seconds": 1.0,
+            "budget_bytes": 8_000_000_000,
+            "reserved_bytes": 0,
+            "residents": self.residents,
+            "queue": [],
+        }
+
+    async def answered(self, line: Line) -> bool:
+        if line.request["type"] == "watch":
+            self._watching.append(line)
+        elif line.request["type"] != "status":
+            return False
+        await line.say(self.status())
+        return True
+
+    async def tell(self, residents: list[dict[str, Any]]) -> None:
+        """What is resident changed."""
+        self.residents = residents
+        for line in self._watching:
+            await line.say(self.status())
+
+    def ready(self, mode: str = "chat") -> dict[str, Any]:
+        return {
+            "type": "ready",
+            "lease_id": "l1",
+            "socket": str(self.worker.path),
+            "mode": mode,
+            "n_ctx_seq": 4096,
+        }
+
+    async def lease(self, mode: str = "chat") -> tuple[Line, Line]:
+        """Grants the next lease; returns it and the generation that follows."""
+        lease = await self.take("lease")
+        await lease.say(self.ready(mode))
+        return lease, await self.worker.take("generate")
+
+
+def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
+    """A ResidentVariant."""
+    return {
+        "variant_id": variant_id,
+        "name": name,
+        "state": "resident",
+        "pinned": False,
+        "pid": 1,
+        "fraction": None,
+        "reserved_bytes": 1,
+        "weights_bytes": 1,
+        "kv_bytes": 1,
+        "compute_bytes": 1,
+        "rss_bytes": 1,
+        "n_ctx_seq": 4096,
+        "n_seq_max": 4,
+        "slots_busy": 0,
+        "leases": 0,
+        "queued": 0,
+        "tokens_per_second": 0.0,
+        "tokens_total": 0,
+        "idle_seconds": None,
+        "keep_alive_seconds": None,
+        "mode": "chat",
+        "failure": None,
+        "failure_detail": None,
+        "failures_in_a_row": 0,
+        "load_seconds": 1.0,
+        **facts,
+    }
+
+
+@asynccontextmanager
+async def fake_host(folder: Path) -> AsyncIterator[FakeHost]:
+    host = FakeHost(folder / "host.sock", folder / "worker.sock")
+    await host.start()
+    try:
+        yield host
+    finally:
+        await host.stop()
