@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+LONGEST_NAME = 200
+
+validate_variant_name = RegexValidator(
+    rf"\A[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}\Z",
+    _("Letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 200."),
+)
+"""Names stand in URLs, JSON and command lines."""
 
 
 class Repository(models.Model):
@@ -34,7 +42,10 @@ class Variant(models.Model):
 
     repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="variants")
     name = models.CharField(
-        max_length=200, unique=True, help_text=_("What people pick in the chat and programs send as `model`.")
+        max_length=LONGEST_NAME,
+        unique=True,
+        validators=[validate_variant_name],
+        help_text=_("What people pick in the chat and programs send as `model`."),
     )
     enabled = models.BooleanField(default=True, help_text=_("A disabled variant is kept but cannot be used."))
 
@@ -64,12 +75,16 @@ class Variant(models.Model):
 
     # The owner's wishes: inference.core.options.LoadOptions, spelled as llama.cpp does.
     n_ctx_seq = models.PositiveIntegerField(
-        default=4096, validators=[MinValueValidator(64)], help_text=_("Context of one slot, in tokens.")
+        default=4096,
+        validators=[MinValueValidator(64), MaxValueValidator(4_194_304)],
+        help_text=_("Context of one slot, in tokens."),
     )
     n_seq_max = models.PositiveSmallIntegerField(
         default=4, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text=_("Slots: answers at once.")
     )
-    n_gpu_layers = models.PositiveIntegerField(null=True, blank=True, help_text=_("Empty: all layers."))
+    n_gpu_layers = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(10_000)], help_text=_("Empty: all layers.")
+    )
     pinned = models.BooleanField(default=False, help_text=_("Never evicted nor unloaded for idleness."))
     keep_alive_seconds = models.PositiveIntegerField(
         null=True, blank=True, help_text=_("Unloaded after this long without use. Empty: the box's default.")

@@ -42,6 +42,12 @@ class Migration(migrations.Migration):
                         help_text="What people pick in the chat and programs send as `model`.",
                         max_length=200,
                         unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9][A-Za-z0-9._-]{0,199}\\Z",
+                                "Letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 200.",
+                            )
+                        ],
                     ),
                 ),
                 (
@@ -84,7 +90,10 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         default=4096,
                         help_text="Context of one slot, in tokens.",
-                        validators=[django.core.validators.MinValueValidator(64)],
+                        validators=[
+                            django.core.validators.MinValueValidator(64),
+                            django.core.validators.MaxValueValidator(4194304),
+                        ],
                     ),
                 ),
                 (
@@ -98,7 +107,15 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
-                ("n_gpu_layers", models.PositiveIntegerField(blank=True, help_text="Empty: all layers.", null=True)),
+                (
+                    "n_gpu_layers",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Empty: all layers.",
+                        null=True,
+                        validators=[django.core.validators.MaxValueValidator(10000)],
+                    ),
+                ),
                 ("pinned", models.BooleanField(default=False, help_text="Never evicted nor unloaded for idleness.")),
                 (
                     "keep_alive_seconds",

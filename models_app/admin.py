@@ -1,0 +1,194 @@
+"""The inventory in Django's admin: facts are read-only, the owner's wishes are editable."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from models_app.models import Repository, Shard, Variant
+from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
+from models_app.units import format_bytes, format_params
+
+
+class ShardInline(admin.TabularInline):
+    model = Shard
+    extra = 0
+    can_delete = False
+    fields = ("number", "path", "size", "sha256")
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("size"))
+    def size(self, shard: Shard) -> str:
+        return format_bytes(shard.size_bytes)
+
+
+class AvailabilityFilter(admin.SimpleListFilter):
+    title = _("availability")
+    parameter_name = "availability"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("usable", _("Usable")), ("missing", _("Files missing")), ("broken", _("Files broken"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Variant]) -> QuerySet[Variant]:
+        if self.value() == "usable":
+            return queryset.filter(enabled=True, missing_since=None, problem="")
+        if self.value() == "missing":
+            return queryset.exclude(missing_since=None)
+        if self.value() == "broken":
+            return queryset.exclude(problem="")
+        return queryset
+
+
+@admin.register(Variant)
+class VariantAdmin(admin.ModelAdmin):
+    list_display = (
+        "name",
+        "state",
+        "enabled",
+        "pinned",
+        "quantization",
+        "architecture",
+        "size",
+        "params",
+        "last_used_at",
+    )
+    list_filter = (AvailabilityFilter, "enabled", "pinned", "quantization", "architecture", "repository__kind")
+    list_select_related = ("repository",)
+    list_per_page = 100
+    search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
+    ordering = ("name",)
+    inlines: ClassVar = [ShardInline]
+    actions: ClassVar = ["enable", "disable"]
+    readonly_fields = (
+        "repository",
+        "state",
+        "quantization_explained",
+        "architecture",
+        "params",
+        "n_layers",
+        "n_ctx_train",
+        "has_chat_template",
+        "size",
+        "kv_per_token",
+        "licence",
+        "tags",
+        "created_at",
+        "last_used_at",
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "state", "enabled")}),
+        (_("Wishes"), {"fields": ("n_ctx_seq", "n_seq_max", "n_gpu_layers", "pinned", "keep_alive_seconds")}),
+        (
+            _("Facts"),
+            {
+                "fields": (
+                    "repository",
+                    "quantization_explained",
+                    "architecture",
+                    "params",
+                    "n_layers",
+                    "n_ctx_train",
+                    "has_chat_template",
+                    "size",
+                    "kv_per_token",
+                    "licence",
+                    "tags",
+                    "created_at",
+                    "last_used_at",
+                )
+            },
+        ),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Variants come from files: add_model and scan_models make them."""
+        return False
+
+    @admin.display(description=_("state"))
+    def state(self, variant: Variant) -> str:
+        if variant.missing_since is not None:
+            return format_html(_("files missing since {}"), f"{variant.missing_since:%Y-%m-%d %H:%M}")
+        if variant.problem:
+            return format_html(_("cannot be loaded: {}"), variant.problem)
+        return _("usable") if variant.enabled else _("disabled")
+
+    @admin.display(description=_("size"), ordering="size_bytes")
+    def size(self, variant: Variant) -> str:
+        return format_bytes(variant.size_bytes)
+
+    @admin.display(description=_("parameters"), ordering="n_params", empty_value="–")
+    def params(self, variant: Variant) -> str | None:
+        return None if variant.n_params is None else format_params(variant.n_params)
+
+    @admin.display(description=_("KV cache per token"), empty_value=_("the header does not tell"))
+    def kv_per_token(self, variant: Variant) -> str | None:
+        return None if variant.kv_bytes_per_token is None else format_bytes(variant.kv_bytes_per_token)
+
+    @admin.display(description=_("quantization"))
+    def quantization_explained(self, variant: Variant) -> str:
+        known = QUANTIZATION_TYPES_BY_NAME.get(variant.quantization)
+        return f"{variant.quantization}. {known.description}" if known else variant.quantization or "–"
+
+    @admin.action(description=_("Enable selected variants"), permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        n = queryset.filter(enabled=False).update(enabled=True)
+        self.message_user(request, ngettext("%d variant enabled.", "%d variants enabled.", n) % n)
+
+    @admin.action(description=_("Disable selected variants"), permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        n = queryset.filter(enabled=True).update(enabled=False)
+        self.message_user(request, ngettext("%d variant disabled.", "%d variants disabled.", n) % n)
+
+
+@admin.register(Repository)
+class RepositoryAdmin(admin.ModelAdmin):
+    list_display = ("name", "kind", "n_variants", "size", "created_at")
+    list_filter = ("kind",)
+    search_fields = ("name",)
+    readonly_fields = ("name", "kind", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Repository]:
+        counted = super().get_queryset(request)
+        return counted.annotate(_n_variants=Count("variants"), _size_bytes=Sum("variants__size_bytes"))
+
+    @admin.display(description=_("variants"), ordering="_n_variants")
+    def n_variants(self, repository: Any) -> int:
+        count: int = repository._n_variants
+        return count
+
+    @admin.display(description=_("size"), ordering="_size_bytes")
+    def size(self, repository: Any) -> str:
+        return format_bytes(repository._size_bytes or 0)
+
+
+@admin.register(Shard)
+class ShardAdmin(admin.ModelAdmin):
+    list_display = ("path", "variant", "number", "size", "sha256")
+    list_select_related = ("variant",)
+    search_fields = ("path", "variant__name", "sha256")
+    readonly_fields = ("variant", "number", "path", "size_bytes", "mtime_ns", "sha256")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only along with its variant: alone, the next scan would add its file as another variant."""
+        match = request.resolver_match
+        alone = match is not None and (match.url_name or "").startswith("models_app_shard")
+        return not alone and super().has_delete_permission(request, obj)
+
+    @admin.display(description=_("size"), ordering="size_bytes")
+    def size(self, shard: Shard) -> str:
+        return format_bytes(shard.size_bytes)

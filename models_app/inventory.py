@@ -1,0 +1,225 @@
+"""The inventory's only writer of fact columns and shards: adds what is on the disk, marks what has gone, loses neither.
+
+Blocks on the disk and the database. Owners' wishes are never touched.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from models_app.facts import NotAModel, VariantFiles, columns, explain, read_variant, readable_name
+from models_app.gguf import BadGguf, shard_paths
+from models_app.models import Repository, Shard, Variant, validate_variant_name
+
+DEFAULT_N_CTX_SEQ = 4096
+LEAST_N_CTX_SEQ = 64
+
+
+class NameTaken(ValueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another variant is called {name}")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    variant: Variant
+    created: bool
+    """False: the file was known, and its facts were read again."""
+
+
+@dataclass(slots=True)
+class ScanReport:
+    """Names of variants by what the scan found; paths that are no variants, with the reason."""
+
+    added: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+# adding -------------------------------------------------------------------------------------------------------
+
+
+def add_model(path: Path, *, name: str | None = None) -> Added:
+    """Registers the GGUF at `path`, any file of a split one, where it lies. Adding it again only refreshes its facts.
+
+    Raises BadGguf, NotAModel, NameTaken, OSError, and django's ValidationError for an unfit `name`.
+    """
+    if name is not None:
+        validate_variant_name(name)
+    found = read_variant(path)
+    for _ in range(5):
+        known = _known(found.files[0].path)
+        try:
+            if known is not None:
+                return Added(_refresh(known, found, name), created=False)
+            return Added(_create(found, name), created=True)
+        except IntegrityError:
+            if name is not None and Variant.objects.filter(name=name).exclude(pk=known.pk if known else None).exists():
+                raise NameTaken(name) from None
+    raise RuntimeError(f"{path} could not be added: another process keeps adding variants of the same name")
+
+
+def _known(path: Path) -> Variant | None:
+    return Variant.objects.filter(shards__path=str(path)).first()
+
+
+@transaction.atomic
+def _create(found: VariantFiles, name: str | None) -> Variant:
+    facts = columns(found)
+    n_ctx_train = facts["n_ctx_train"] or DEFAULT_N_CTX_SEQ
+    variant = Variant.objects.create(
+        repository=_repository(found.files[0].path),
+        name=name or _free_name(readable_name(found)),
+        n_ctx_seq=max(LEAST_N_CTX_SEQ, min(DEFAULT_N_CTX_SEQ, n_ctx_train)),
+        **facts,
+    )
+    _store_shards(variant, found)
+    return variant
+
+
+@transaction.atomic
+def _refresh(variant: Variant, found: VariantFiles, name: str | None = None) -> Variant:
+    changes: dict[str, Any] = {**columns(found), "missing_since": None, "problem": ""}
+    if name is not None:
+        changes["name"] = name
+    Variant.objects.filter(pk=variant.pk).update(**changes)
+    _store_shards(variant, found)
+    variant.refresh_from_db()
+    return variant
+
+
+def _store_shards(variant: Variant, found: VariantFiles) -> None:
+    """Makes the shard rows say what `found` says; a digest stays only while its file does."""
+    old = {shard.number: shard for shard in variant.shards.all()}
+    for number, file in enumerate(found.files, start=1):
+        shard = old.pop(number, None) or Shard(variant=variant, number=number)
+        if (shard.size_bytes, shard.mtime_ns) != (file.size_bytes, file.mtime_ns):
+            shard.sha256 = ""
+        shard.path, shard.size_bytes, shard.mtime_ns = str(file.path), file.size_bytes, file.mtime_ns
+        shard.save()
+    for shard in old.values():
+        shard.delete()
+
+
+def _free_name(name: str) -> str:
+    taken = {taken.lower() for taken in Variant.objects.filter(name__istartswith=name).values_list("name", flat=True)}
+    number, free = 1, name
+    while free.lower() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _repository(path: Path) -> Repository:
+    package = _package(path)
+    name, kind = (package, Repository.Kind.PACKAGE) if package else (str(path.parent), Repository.Kind.FOLDER)
+    longest = Repository._meta.get_field("name").max_length or 0
+    return Repository.objects.get_or_create(name=name[-longest:], defaults={"kind": kind})[0]
+
+
+def _package(path: Path) -> str | None:
+    """The installed distribution that `path` came with."""
+    try:
+        top = path.relative_to(sysconfig.get_paths()["purelib"]).parts[0]
+    except (ValueError, IndexError):
+        return None
+    owners = importlib.metadata.packages_distributions().get(top)
+    return owners[0] if owners else top
+
+
+# scanning -----------------------------------------------------------------------------------------------------
+
+
+def scan_models(folder: Path) -> ScanReport:
+    """Compares every variant with its files, and adds the GGUFs under `folder` that belong to none. Deletes no row."""
+    report = ScanReport()
+    strangers = list(_strangers(folder))
+    for variant in Variant.objects.prefetch_related("shards").order_by("name"):
+        _reconcile(variant, strangers, report)
+    for path in strangers:
+        if _known(path) is not None:
+            continue
+        try:
+            report.added.append(add_model(path).variant.name)
+        except (BadGguf, NotAModel, OSError) as error:
+            report.refused[str(path)] = explain(error)
+    return report
+
+
+def _strangers(folder: Path) -> Iterator[Path]:
+    """First files of variants under `folder` that no row names."""
+    known = set(Shard.objects.values_list("path", flat=True))
+    seen: set[Path] = set()
+    for parent, folders, names in os.walk(os.path.abspath(folder)):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.startswith(".") or not name.lower().endswith(".gguf"):
+                continue
+            first = shard_paths(Path(parent, name))[0]
+            if first not in seen and str(first) not in known:
+                seen.add(first)
+                yield first
+
+
+def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> None:
+    shards = list(variant.shards.all())
+    now = [_stat(shard.path) for shard in shards]
+    if not shards or None in now:
+        if _follow(variant, shards, strangers):
+            report.moved.append(variant.name)
+            return
+        Variant.objects.filter(pk=variant.pk, missing_since=None).update(missing_since=timezone.now())
+        report.missing.append(variant.name)
+        return
+    known = [(shard.size_bytes, shard.mtime_ns) for shard in shards]
+    if now == known and variant.missing_since is None and not variant.problem:
+        report.unchanged.append(variant.name)
+        return
+    try:
+        _refresh(variant, read_variant(Path(shards[0].path)))
+    except (BadGguf, NotAModel, OSError) as error:
+        Variant.objects.filter(pk=variant.pk).update(problem=explain(error), missing_since=None)
+        report.broken.append(variant.name)
+        return
+    (report.changed if now != known else report.returned).append(variant.name)
+
+
+def _stat(path: str | Path) -> tuple[int, int] | None:
+    """Size and time of modification, None where the file is not."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _follow(variant: Variant, shards: Sequence[Shard], strangers: list[Path]) -> bool:
+    """Finds files that were only moved: a stranger whose files have exactly the sizes and times that ours had."""
+    wanted = [(shard.size_bytes, shard.mtime_ns) for shard in shards]
+    if not wanted or any(mtime_ns is None for _, mtime_ns in wanted):
+        return False
+    for path in strangers:
+        if [_stat(shard) for shard in shard_paths(path)] != wanted:
+            continue
+        try:
+            _refresh(variant, read_variant(path))
+        except (BadGguf, NotAModel, OSError):
+            continue
+        strangers.remove(path)
+        return True
+    return False
