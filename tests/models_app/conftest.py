@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Oracle = Callable[[Sequence[Path]], list[dict[str, Any] | None]]
+LoadInLlama = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def ggml_type_count(llama_sdist: Path) -> int:
+    text = (llama_sdist / "vendor/llama.cpp/ggml/include/ggml.h").read_text()
+    match = re.search(r"GGML_TYPE_COUNT\s*=\s*(\d+)", text)
+    assert match
+    return int(match[1])
+
+
+def _ask(type_count: int, paths: Sequence[Path]) -> list[Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models_app.gguf_oracle", str(type_count)],
+        input="".join(f"{path}\n" for path in paths),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def ggml_types(ggml_type_count: int) -> list[list[Any]]:
+    """ggml's own table: number, name, block elements, block bytes."""
+    table: list[list[Any]] = _ask(ggml_type_count, [])[0]
+    return table
+
+
+@pytest.fixture(scope="session")
+def oracle(ggml_type_count: int) -> Oracle:
+    """What llama.cpp's own reader makes of files, in a child process; None where it refuses."""
+    return lambda paths: _ask(ggml_type_count, paths)[1:]
+
+
+@pytest.fixture(scope="session")
+def load_in_llama() -> LoadInLlama:
+    """Loads a file with the real llama.cpp in a child process: tests.models_app.llama_child.run."""
+
+    def load(path: Path, **options: Any) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.models_app.llama_child", str(path), json.dumps(options)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        outcome: dict[str, Any] = json.loads(done.stdout)
+        return outcome
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def vocabularies(llama_sdist: Path) -> list[Path]:
+    return sorted((llama_sdist / "vendor/llama.cpp/models").glob("ggml-vocab-*.gguf"))
