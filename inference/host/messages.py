@@ -90,7 +90,7 @@ class LeaseReady(TypedDict):
 
 
 RefusalReason = Literal[
-    "unknown_variant", "does_not_fit", "failed", "unloaded", "bad_message", "shutting_down", "disabled"
+    "unknown_variant", "does_not_fit", "failed", "unloaded", "bad_message", "shutting_down", "disabled", "storage"
 ]
 
 
@@ -102,7 +102,7 @@ class HostRefused(TypedDict):
     detail: str
     """What happened and what to do next."""
     facts: dict[str, Any]
-    """does_not_fit: needed_bytes, budget_bytes; failed: reason (a FailureReason), failures_in_a_row"""
+    """does_not_fit: needed_bytes, budget_bytes, pinned_bytes; failed: reason (a FailureReason), failures_in_a_row"""
 
 
 class Completed(TypedDict):

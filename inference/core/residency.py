@@ -1,0 +1,138 @@
+"""Where one variant stands between absent and resident, and what it holds there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inference.core.options import LoadOptions
+
+State = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
+FailureReason = Literal[
+    "bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"
+]
+"""engine.protocol.FailureReason: the core imports nothing of the engine."""
+
+Departure = Literal["room", "asked", "idle", "changed", "shutdown"]
+"""Why a variant leaves: to make room, because a person asked, unused for too long, for new load options, or with the host."""
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    "absent": frozenset({"loading"}),
+    "loading": frozenset({"resident", "unloading", "failed"}),
+    "resident": frozenset({"draining", "failed"}),
+    # Back to resident: whoever needed the room has left the queue.
+    "draining": frozenset({"resident", "unloading", "failed"}),
+    "unloading": frozenset({"absent"}),
+    "failed": frozenset({"absent", "loading"}),
+}
+
+HOLDING: frozenset[State] = frozenset({"loading", "resident", "draining", "unloading"})
+"""States in which a worker process exists, so its bytes are reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFacts:
+    """What the host knows of a variant before it loads it."""
+
+    variant_id: int
+    name: str
+    path: str
+    size_bytes: int
+    """All shards together."""
+    kv_bytes_per_token: int | None
+    """f16 KV cache over all layers; None where the header does not tell."""
+    options: LoadOptions
+    pinned: bool = False
+    keep_alive_seconds: float | None = None
+    """Unloaded after this long without a lease. None: never for idleness."""
+    fingerprint: str = ""
+    """Changes when the file does."""
+
+    @property
+    def kv_bytes(self) -> int | None:
+        """The KV cache at `options.n_ctx` tokens; None where the header does not tell."""
+        if self.kv_bytes_per_token is None:
+            return None
+        return self.kv_bytes_per_token * self.options.n_ctx
+
+    @property
+    def estimate_bytes(self) -> int:
+        """File bytes plus KV bytes. An unknown KV cache is left out: unknown never means "does not fit"."""
+        return self.size_bytes + (self.kv_bytes or 0)
+
+    def loads_like(self, other: VariantFacts) -> bool:
+        """Whether a worker started for `other` would do for this: same file, same options."""
+        return (self.path, self.fingerprint, self.options) == (other.path, other.fingerprint, other.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a worker ended that should not have. `detail` is a sentence for a person."""
+
+    reason: FailureReason
+    detail: str
+
+    @property
+    def lasting(self) -> bool:
+        """Whether trying again at once could only fail the same way (or take the box down again)."""
+        return self.reason not in ("killed", "crashed", "hung")
+
+
+class IllegalTransition(Exception):
+    """A residency was asked to skip a state."""
+
+    def __init__(self, variant_id: int, state: State, wanted: State) -> None:
+        super().__init__(f"variant {variant_id}: {state} → {wanted}")
+
+
+@dataclass(slots=True)
+class Residency:
+    """The life of one variant in this host. Written by core.scheduler alone."""
+
+    facts: VariantFacts
+    state: State = "absent"
+    launch: int = 0
+    """Number of the current worker, from 1: reports of an earlier one are void."""
+    launched_facts: VariantFacts | None = None
+    """What the current worker was started with."""
+    reserved_bytes: int = 0
+    fraction: float | None = None
+    n_seq_max: int = 0
+    leases: set[int] = field(default_factory=set)
+    batch_leases: set[int] = field(default_factory=set)
+    """Those of `leases` that are of kind batch."""
+    ready_at: float | None = None
+    used_at: float = 0.0
+    """When a lease last began or ended, or when the worker became ready."""
+    departure: Departure | None = None
+    """Why it drains or unloads; None in any other state."""
+    unload_tickets: set[int] = field(default_factory=set)
+    failure: Failure | None = None
+    failures_in_a_row: int = 0
+    lease_ended: bool = False
+    """A lease ended since this worker became ready; its next healthy report proves that the answer did not harm it."""
+
+    @property
+    def variant_id(self) -> int:
+        return self.facts.variant_id
+
+    @property
+    def holds_bytes(self) -> bool:
+        return self.state in HOLDING
+
+    def become(self, state: State, departure: Departure | None = None) -> None:
+        """Moves to `state`. Raises IllegalTransition."""
+        if state not in TRANSITIONS[self.state]:
+            raise IllegalTransition(self.variant_id, self.state, state)
+        self.state = state
+        self.departure = departure
+        if state in ("absent", "failed"):
+            self.reserved_bytes = 0
+            self.fraction = None
+            self.ready_at = None
+            self.launched_facts = None
+            self.leases.clear()
+            self.batch_leases.clear()
+
+    def has_free_slot(self) -> bool:
+        return self.state == "resident" and len(self.leases) < self.n_seq_max

@@ -1,0 +1,347 @@
+"""The host: feeds the scheduler with what happens and does what it decides. The only writer of residency."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inference.core import events
+from inference.core.liveness import Limits
+from inference.core.residency import Failure, VariantFacts
+from inference.core.scheduler import Scheduler
+from inference.core.turns import LeaseKind
+from inference.engine.protocol import WorkerReport
+from inference.host import wording
+from inference.host.connection import Connection
+from inference.host.inventory import (
+    BadOptions,
+    DisabledVariant,
+    Inventory,
+    InventoryUnavailable,
+    UnknownVariant,
+)
+from inference.host.messages import HostStatus, LeaseReady
+from inference.host.run_dir import RunDir
+from inference.host.status import host_status
+from inference.host.worker import WORKER_ARGV, Worker
+
+logger = logging.getLogger(__name__)
+
+HEALTHY_STEP_AGE_SECONDS = 5.0
+USED_INTERVAL_SECONDS = 60.0
+"""`last_used_at` is written at most this often per variant."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    budget_bytes: int
+    log_dir: Path
+    max_wait_seconds: float = 30.0
+    drain_seconds: float = 10.0
+    limits: Limits = field(default_factory=Limits)
+    worker_argv: tuple[str, ...] = WORKER_ARGV
+
+
+class Host:
+    """Every method but `run`, `pin` and the readers of facts returns at once. Belongs to one event loop."""
+
+    def __init__(self, options: HostOptions, inventory: Inventory, run_dir: RunDir) -> None:
+        self._options = options
+        self._inventory = inventory
+        self._run_dir = run_dir
+        self._scheduler = Scheduler(options.budget_bytes, options.max_wait_seconds)
+        self._started_at = self._now()
+        self._facts: dict[int, VariantFacts] = {}
+        self._workers: dict[int, Worker] = {}
+        self._connections: dict[int, Connection] = {}
+        self._requests: dict[int, str] = {}
+        self._tickets = 0
+        self._lease_prefix = secrets.token_hex(4)
+        self._timer: asyncio.TimerHandle | None = None
+        self._watchers: set[asyncio.Event] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._reading: set[int] = set()
+        self._used_at: dict[int, float] = {}
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # life ---------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Returns after `shutdown`, when the last worker has ended. Raises whatever broke the run loop."""
+        try:
+            await self._closed
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for worker in self._workers.values():
+                worker.kill()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def shutdown(self, drain_seconds: float | None = None) -> None:
+        """Refuses what waits, lets running answers finish for `drain_seconds`, then ends the workers."""
+        seconds = self._options.drain_seconds if drain_seconds is None else drain_seconds
+        logger.info("shutting down", extra={"event": "shutdown", "drain_seconds": seconds})
+        self._apply(events.ShutdownAsked(self._now(), seconds))
+
+    # what callers ask ---------------------------------------------------------------------------------------------
+
+    async def facts_for_lease(self, variant_id: int) -> VariantFacts:
+        """The variant's facts for one more lease. Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable.
+
+        A resident variant is leased by the facts last read, and its row is read again behind the lease: an answer never
+        waits for the database, and a change is seen by the second request after it at the latest. Anything else is read
+        first, because a load takes far longer than the read.
+        """
+        residency = self._scheduler.residencies.get(variant_id)
+        known = self._facts.get(variant_id)
+        if known is None or residency is None or residency.state != "resident":
+            return await self.read_facts(variant_id)
+        if variant_id not in self._reading:
+            self._reading.add(variant_id)
+            self._in_background(self._read_again(variant_id))
+        return known
+
+    async def read_facts(self, variant_id: int) -> VariantFacts:
+        """The variant's facts as they are now. Raises as facts_for_lease."""
+        try:
+            facts = await self._inventory.facts(variant_id)
+        except (UnknownVariant, DisabledVariant, BadOptions):
+            self._facts.pop(variant_id, None)
+            raise
+        self._facts[variant_id] = facts
+        return facts
+
+    async def _read_again(self, variant_id: int) -> None:
+        try:
+            facts = await self.read_facts(variant_id)
+            self._apply(events.FactsRead(self._now(), facts))
+        except (UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable) as error:
+            logger.warning(
+                "could not read a variant again",
+                extra={"event": "facts_unread", "variant": variant_id, "error": str(error)},
+            )
+        finally:
+            self._reading.discard(variant_id)
+
+    def knows(self, variant_id: int) -> bool:
+        return variant_id in self._scheduler.residencies
+
+    def lease(self, connection: Connection, facts: VariantFacts, user: str, kind: LeaseKind, request_id: str) -> int:
+        ticket = self._ticket(connection, request_id)
+        self._apply(events.LeaseAsked(self._now(), ticket, facts, user, kind, request_id))
+        return ticket
+
+    def load(self, connection: Connection, facts: VariantFacts) -> int:
+        ticket = self._ticket(connection, "")
+        self._apply(events.LoadAsked(self._now(), ticket, facts))
+        return ticket
+
+    def unload(self, connection: Connection, variant_id: int) -> int:
+        ticket = self._ticket(connection, "")
+        self._apply(events.UnloadAsked(self._now(), ticket, variant_id))
+        return ticket
+
+    async def pin(self, variant_id: int, pinned: bool) -> None:
+        """Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable."""
+        await self._inventory.set_pinned(variant_id, pinned)
+        self._apply(events.FactsRead(self._now(), await self.read_facts(variant_id)))
+
+    def left(self, ticket: int) -> None:
+        """The caller's connection closed."""
+        del self._connections[ticket]
+        del self._requests[ticket]
+        self._apply(events.Left(self._now(), ticket))
+
+    def status(self) -> HostStatus:
+        return host_status(self._scheduler, self._workers, self._name, self._started_at, self._now())
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[asyncio.Event]:
+        """An event that is set after every change, for as long as the block lasts."""
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            yield changed
+        finally:
+            self._watchers.discard(changed)
+
+    # events in, effects out ---------------------------------------------------------------------------------------
+
+    def _apply(self, event: events.Event) -> None:
+        try:
+            for effect in self._scheduler.handle(event):
+                self._do(effect)
+        except Exception as error:
+            # A half-applied event leaves no state worth keeping: end, and be started again.
+            if not self._closed.done():
+                self._closed.set_exception(error)
+            raise
+        self._arm()
+        for changed in self._watchers:
+            changed.set()
+        if self._scheduler.is_closed and not self._closed.done():
+            self._closed.set_result(None)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._scheduler.next_deadline()
+        if deadline is not None:
+            # The loop may wake a hair early; the scheduler is told the time that it asked for.
+            self._timer = asyncio.get_running_loop().call_at(
+                deadline, lambda: self._apply(events.Tick(max(deadline, self._now())))
+            )
+
+    def _do(self, effect: events.Effect) -> None:
+        match effect:
+            case events.StartWorker():
+                self._start(effect)
+            case events.StopWorker(variant_id=variant_id, launch=launch):
+                logger.info("unloading", extra={"event": "worker_stop", "variant": self._name(variant_id)})
+                self._workers[launch].stop()
+            case events.Grant():
+                self._grant(effect)
+            case events.Notify(ticket=ticket, wait=wait):
+                self._notify(ticket, wait)
+            case events.Refuse():
+                refusal = wording.refusal(effect, self._name)
+                logger.info(
+                    "refused",
+                    extra={
+                        "event": "refused",
+                        "variant": self._name(effect.variant_id),
+                        "request_id": self._requests[effect.ticket],
+                        "code": effect.code,
+                        "detail": refusal["detail"],
+                    },
+                )
+                self._connections[effect.ticket].send_last(refusal)
+            case events.Complete(ticket=ticket):
+                self._connections[ticket].send_last({"type": "completed"})
+
+    def _grant(self, grant: events.Grant) -> None:
+        worker = self._workers[grant.launch]
+        assert worker.ready is not None
+        ready: LeaseReady = {
+            "type": "ready",
+            "lease_id": f"{self._lease_prefix}-{grant.ticket}",
+            "socket": worker.socket_path,
+            "mode": worker.ready["mode"],
+            "n_ctx_seq": worker.ready["n_ctx_seq"],
+        }
+        self._connections[grant.ticket].send(ready)
+        logger.info(
+            "leased",
+            extra={
+                "event": "leased",
+                "variant": worker.facts.name,
+                "request_id": self._requests[grant.ticket],
+                "lease": ready["lease_id"],
+            },
+        )
+        now = self._now()
+        if now - self._used_at.get(grant.variant_id, float("-inf")) >= USED_INTERVAL_SECONDS:
+            self._used_at[grant.variant_id] = now
+            self._in_background(self._note_use(grant.variant_id))
+
+    def _notify(self, ticket: int, wait: events.Wait) -> None:
+        connection = self._connections[ticket]
+        match wait:
+            case events.InQueue(position=position, reason=reason):
+                sentence = wording.reason(reason, position, self._name)
+                connection.send({"type": "queued", "position": position, "reason": sentence})
+            case events.ForEviction(variants=variants):
+                connection.send({"type": "evicting", "variants": [self._name(each) for each in variants]})
+            case events.ForLoading(fraction=fraction):
+                connection.send({"type": "loading", "fraction": fraction})
+
+    # workers ------------------------------------------------------------------------------------------------------
+
+    def _start(self, start: events.StartWorker) -> None:
+        facts = start.facts
+        logger.info(
+            "loading",
+            extra={
+                "event": "worker_start",
+                "variant": facts.name,
+                "reserved_bytes": start.reserved_bytes,
+                "kv_bytes": facts.kv_bytes,
+            },
+        )
+        worker = Worker(
+            facts,
+            start.launch,
+            argv=self._options.worker_argv,
+            socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
+            log_path=self._options.log_dir / f"worker-{facts.variant_id}.log",
+            limits=self._options.limits,
+            on_report=self._reported,
+            on_end=self._ended,
+        )
+        self._workers[start.launch] = worker
+        self._in_background(self._live(worker))
+
+    async def _live(self, worker: Worker) -> None:
+        try:
+            await worker.run()
+        except Exception as error:
+            logger.exception("a worker could not be run", extra={"event": "worker_lost", "variant": worker.facts.name})
+            worker.kill()
+            self._ended(worker, Failure("crashed", f"The host lost the worker: {error}."))
+
+    def _reported(self, worker: Worker, report: WorkerReport) -> None:
+        now, variant_id, launch = self._now(), worker.facts.variant_id, worker.launch
+        if report["type"] == "loading":
+            self._apply(events.WorkerLoading(now, variant_id, launch, report["fraction"]))
+        elif report["type"] == "ready":
+            measured = report["weights_bytes"] + report["kv_bytes"] + report["compute_bytes"]
+            logger.info(
+                "resident",
+                extra={
+                    "event": "worker_ready",
+                    "variant": worker.facts.name,
+                    "measured_bytes": measured,
+                    "load_seconds": report["load_seconds"],
+                },
+            )
+            self._apply(events.WorkerReady(now, variant_id, launch, report["n_seq_max"], measured))
+        elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
+            self._apply(events.WorkerHealthy(now, variant_id, launch))
+
+    def _ended(self, worker: Worker, failure: Failure) -> None:
+        del self._workers[worker.launch]
+        self._apply(events.WorkerEnded(self._now(), worker.facts.variant_id, worker.launch, failure))
+
+    # odds and ends ------------------------------------------------------------------------------------------------
+
+    def _ticket(self, connection: Connection, request_id: str) -> int:
+        self._tickets += 1
+        self._connections[self._tickets] = connection
+        self._requests[self._tickets] = request_id
+        return self._tickets
+
+    async def _note_use(self, variant_id: int) -> None:
+        try:
+            await self._inventory.used(variant_id)
+        except InventoryUnavailable as error:
+            logger.warning("could not note a use", extra={"event": "use_unnoted", "error": str(error)})
+
+    def _in_background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _name(self, variant_id: int) -> str:
+        residency = self._scheduler.residencies.get(variant_id)
+        return residency.facts.name if residency else f"model {variant_id}"
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,173 @@
+"""The host's socket: one connection, one request, answered or followed until either side closes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from typing import Any
+
+from inference.engine import protocol
+from inference.host import messages, wording
+from inference.host.connection import Connection
+from inference.host.inventory import BadOptions, DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.run_loop import Host
+from inference.host.shape import BadShape, check
+
+logger = logging.getLogger(__name__)
+
+LONGEST_REQUEST_BYTES = 64 * 1024
+"""Requests carry ids and flags: nothing legitimate comes near."""
+FIRST_LINE_SECONDS = 30.0
+WATCH_INTERVAL_SECONDS = 0.1
+
+_SCHEMAS: dict[str, type] = {
+    "lease": messages.Lease,
+    "load": messages.Load,
+    "unload": messages.Unload,
+    "pin": messages.Pin,
+    "status": messages.StatusQuery,
+    "watch": messages.Watch,
+}
+
+
+class Server:
+    """Accepts connections for `host`. `start` returns once the socket listens; `close` once every connection has ended."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, path: str) -> None:
+        mask = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._accept, path, limit=LONGEST_REQUEST_BYTES, backlog=512)
+        finally:
+            os.umask(mask)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections, timeout=1.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        connection = Connection(writer)
+        try:
+            await self._converse(reader, connection)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        except Exception:
+            logger.exception("a connection failed", extra={"event": "connection_failed"})
+        finally:
+            self._connections.discard(task)
+            with suppress(asyncio.CancelledError):
+                await connection.finish()
+
+    async def _converse(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        try:
+            request = await asyncio.wait_for(_read_request(reader), FIRST_LINE_SECONDS)
+        except (BadShape, protocol.BadMessage) as error:
+            connection.send(wording.refused("bad_message", f"The host did not understand the request: {error}."))
+            await _discard(reader)
+            return
+        except asyncio.TimeoutError:
+            return
+        if request is None:
+            return
+        try:
+            await self._answer(request, reader, connection)
+        except UnknownVariant:
+            connection.send(wording.refused("unknown_variant", "There is no such model. Pick another."))
+        except DisabledVariant as error:
+            connection.send(
+                wording.refused("disabled", f"{error.name} is switched off. The owner can enable it under Models.")
+            )
+        except BadOptions as error:
+            connection.send(
+                wording.refused(
+                    "failed",
+                    f"It cannot be loaded as it is set up: {error}.",
+                    reason="bad_options",
+                    failures_in_a_row=0,
+                )
+            )
+        except InventoryUnavailable as error:
+            connection.send(
+                wording.refused("storage", f"The database did not answer ({error}). Try again in a moment.")
+            )
+
+    async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        host = self._host
+        match request["type"]:
+            case "lease":
+                facts = await host.facts_for_lease(request["variant_id"])
+                ticket = host.lease(connection, facts, request["user"], request["kind"], request["request_id"])
+                await self._until_closed(ticket, reader)
+            case "load":
+                facts = await host.read_facts(request["variant_id"])
+                await self._until_closed(host.load(connection, facts), reader)
+            case "unload":
+                if not host.knows(request["variant_id"]):
+                    await host.read_facts(request["variant_id"])
+                await self._until_closed(host.unload(connection, request["variant_id"]), reader)
+            case "pin":
+                await host.pin(request["variant_id"], request["pinned"])
+                connection.send({"type": "completed"})
+            case "status":
+                connection.send(host.status())
+            case "watch":
+                await self._follow(reader, connection)
+
+    async def _until_closed(self, ticket: int, reader: asyncio.StreamReader) -> None:
+        """The open connection is the ticket."""
+        try:
+            await _discard(reader)
+        finally:
+            self._host.left(ticket)
+
+    async def _follow(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        closed = asyncio.ensure_future(_discard(reader))
+        try:
+            async with self._host.changes() as changed:
+                while not closed.done():
+                    changed.clear()
+                    connection.send(self._host.status())
+                    # At most ten a second, and none while a slow watcher has not taken the last.
+                    await asyncio.wait({closed}, timeout=WATCH_INTERVAL_SECONDS)
+                    await connection.drain()
+                    waiter = asyncio.ensure_future(changed.wait())
+                    await asyncio.wait({closed, waiter}, return_when=asyncio.FIRST_COMPLETED)
+                    waiter.cancel()
+        finally:
+            closed.cancel()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
+    """The checked request; None where the connection ended first. Raises BadMessage, BadShape."""
+    try:
+        line = await reader.readline()
+    except ValueError:
+        raise protocol.BadMessage(f"a line longer than {LONGEST_REQUEST_BYTES} bytes") from None
+    if not line.endswith(b"\n"):
+        return None
+    message = protocol.decode(line)
+    schema = _SCHEMAS.get(message["type"])
+    if schema is None:
+        raise protocol.BadMessage(f"unknown type {message['type'][:40]!r}; known are {', '.join(sorted(_SCHEMAS))}")
+    return check(message, schema)
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    """Returns when the other side has closed. Whatever it still sends means nothing."""
+    with suppress(ConnectionError):
+        while await reader.read(65_536):
+            pass

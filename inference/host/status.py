@@ -1,0 +1,82 @@
+"""The host's state as everybody sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from inference.core.residency import Residency
+from inference.core.scheduler import Scheduler
+from inference.host import wording
+from inference.host.messages import HostStatus, ResidentVariant, WaitingRequest
+from inference.host.worker import Worker, process_bytes
+
+
+def host_status(
+    scheduler: Scheduler, workers: Mapping[int, Worker], name: wording.Name, started_at: float, now: float
+) -> HostStatus:
+    """`workers` by launch number; `now` and `started_at` on the event loop's clock. Reads each worker's memory from the system."""
+    waiting = scheduler.waiting()
+    queued: dict[int, int] = {}
+    for request, _, _ in waiting:
+        queued[request.variant_id] = queued.get(request.variant_id, 0) + 1
+    return {
+        "type": "status",
+        "pid": os.getpid(),
+        "uptime_seconds": round(now - started_at, 3),
+        "budget_bytes": scheduler.budget_bytes,
+        "reserved_bytes": scheduler.reserved_bytes,
+        "residents": [
+            _resident(each, workers.get(each.launch), queued.get(each.variant_id, 0), now)
+            for each in scheduler.residencies.values()
+            if each.state != "absent"
+        ],
+        "queue": [
+            WaitingRequest(
+                request_id=request.request_id,
+                user=request.user,
+                variant_id=request.variant_id,
+                kind=request.kind,
+                position=position,
+                reason=wording.wait(wait, name),
+                waiting_seconds=round(now - request.arrived_at, 3),
+            )
+            for request, position, wait in waiting
+        ],
+    }
+
+
+def _resident(residency: Residency, worker: Worker | None, queued: int, now: float) -> ResidentVariant:
+    ready = worker.ready if worker else None
+    stats = worker.stats if worker else None
+    facts = residency.facts
+    options = facts.options
+    pid = worker.pid if worker else None
+    is_idle = residency.state == "resident" and not residency.leases
+    return {
+        "variant_id": residency.variant_id,
+        "name": facts.name,
+        "state": residency.state,
+        "pinned": facts.pinned,
+        "pid": pid,
+        "fraction": residency.fraction,
+        "reserved_bytes": residency.reserved_bytes,
+        "weights_bytes": ready["weights_bytes"] if ready else None,
+        "kv_bytes": ready["kv_bytes"] if ready else None,
+        "compute_bytes": ready["compute_bytes"] if ready else None,
+        "rss_bytes": process_bytes(pid) if pid is not None else None,
+        "n_ctx_seq": ready["n_ctx_seq"] if ready else options.n_ctx_seq,
+        "n_seq_max": ready["n_seq_max"] if ready else options.n_seq_max,
+        "slots_busy": stats["slots_busy"] if stats else 0,
+        "leases": len(residency.leases),
+        "queued": queued,
+        "tokens_per_second": stats["tokens_per_second"] if stats and stats["slots_busy"] else 0.0,
+        "tokens_total": stats["tokens_total"] if stats else 0,
+        "idle_seconds": round(now - residency.used_at, 3) if is_idle else None,
+        "keep_alive_seconds": None if facts.pinned else facts.keep_alive_seconds,
+        "mode": ready["mode"] if ready else None,
+        "failure": residency.failure.reason if residency.failure else None,
+        "failure_detail": residency.failure.detail if residency.failure else None,
+        "failures_in_a_row": residency.failures_in_a_row,
+        "load_seconds": ready["load_seconds"] if ready else None,
+    }

@@ -1,0 +1,76 @@
+"""Loads a variant and waits until it is resident."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.messages import HostStatus, ResidentVariant
+from inference.host.naming import NoSuchVariant, find_variant
+from inference.host.wording import size
+
+
+class Command(BaseCommand):
+    help = "Load a variant, evicting idle ones where needed, and wait until it is resident."
+    requires_system_checks: list[str] = []  # noqa: RUF012  Django's own shape
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("variant", help="name or id")
+        parser.add_argument("--json", action="store_true", help="print the resident variant as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            variant = find_variant(options["variant"])
+        except NoSuchVariant as error:
+            raise CommandError(no_such_variant(error)) from None
+        say = (lambda line: None) if options["json"] else self.stdout.write
+        try:
+            resident = asyncio.run(_load(HostClient(settings.HOST_SOCKET), variant.pk, say))
+        except (HostRefusal, HostUnavailable) as error:
+            raise CommandError(str(error)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(resident))
+        else:
+            held = f", {size(resident['reserved_bytes'])} reserved" if resident else ""
+            self.stdout.write(self.style.SUCCESS(f"{variant.name} is resident{held}."))
+
+
+def no_such_variant(error: NoSuchVariant) -> str:
+    known = ", ".join(error.known) or "none yet: add one with manage.py add_model"
+    return f"There is no variant {error}. Known: {known}."
+
+
+def _of(status: HostStatus, variant_id: int) -> ResidentVariant | None:
+    return next((each for each in status["residents"] if each["variant_id"] == variant_id), None)
+
+
+async def _load(client: HostClient, variant_id: int, say: Any) -> ResidentVariant | None:
+    following = asyncio.ensure_future(_follow(client, variant_id, say))
+    try:
+        await client.load(variant_id)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    return _of(await client.status(), variant_id)
+
+
+async def _follow(client: HostClient, variant_id: int, say: Any) -> None:
+    """Says what the load waits for, once per change and at most every tenth of the way."""
+    said = ""
+    async for status in client.watch():
+        resident = _of(status, variant_id)
+        waiting = [each["reason"] for each in status["queue"] if each["variant_id"] == variant_id]
+        if resident is not None and resident["state"] == "loading":
+            line = f"loading {int((resident['fraction'] or 0.0) * 10) * 10} %"
+        elif waiting:
+            line = waiting[0]
+        else:
+            continue
+        if line != said:
+            say(line)
+            said = line

@@ -1,0 +1,87 @@
+"""Runs the host: the one process that loads and unloads models."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from inference.core.liveness import Limits
+from inference.host.inventory import DjangoInventory
+from inference.host.machine import default_budget_bytes
+from inference.host.run_dir import HostIsRunning, RunDir
+from inference.host.run_loop import Host, HostOptions
+from inference.host.server import Server
+
+logger = logging.getLogger("inference.host")
+
+
+class Command(BaseCommand):
+    help = "Run the host, which owns the memory budget and starts the workers."
+    # Checks import the URL configuration and with it every page: memory that this process never uses.
+    requires_system_checks: list[str] = []  # noqa: RUF012  Django's own shape
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        run_dir = RunDir(settings.HOST_SOCKET, Path(settings.RUN_DIR) / "host.lock")
+        try:
+            run_dir.lock()
+        except HostIsRunning as running:
+            raise CommandError(f"A host already runs on {settings.DATA_DIR} ({running}). Stop it first.") from None
+        except OSError as error:
+            raise CommandError(f"The host cannot use {settings.RUN_DIR}: {error}.") from None
+        try:
+            run_dir.clear()
+            asyncio.run(_run(run_dir))
+        finally:
+            run_dir.close()
+
+
+def host_options() -> HostOptions:
+    budget_bytes = settings.BUDGET_BYTES
+    return HostOptions(
+        budget_bytes=default_budget_bytes() if budget_bytes is None else budget_bytes,
+        log_dir=Path(settings.LOG_DIR),
+        max_wait_seconds=settings.MAX_WAIT_SECONDS,
+        drain_seconds=settings.DRAIN_SECONDS,
+        limits=Limits(load_seconds=settings.LOAD_TIMEOUT_SECONDS),
+    )
+
+
+async def _run(run_dir: RunDir) -> None:
+    loop = asyncio.get_running_loop()
+    options = host_options()
+    host = Host(options, DjangoInventory(settings.KEEP_ALIVE_SECONDS), run_dir)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, host.shutdown)
+    if os.environ.get("HOSTUI_LIFELINE") == "stdin":
+        await _end_with_supervisor(host)
+    server = Server(host)
+    await server.start(run_dir.socket_path)
+    logger.info("host ready", extra={"event": "host_ready", "pid": os.getpid(), "budget_bytes": options.budget_bytes})
+    try:
+        await host.run()
+    finally:
+        await server.close()
+        logger.info("host ended", extra={"event": "host_ended"})
+
+
+class _Lifeline(asyncio.Protocol):
+    """The supervisor holds the other end of our standard input: its end means that the supervisor is gone."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def eof_received(self) -> bool:
+        self._host.shutdown(0.0)
+        return False
+
+
+async def _end_with_supervisor(host: Host) -> None:
+    await asyncio.get_running_loop().connect_read_pipe(lambda: _Lifeline(host), sys.stdin)

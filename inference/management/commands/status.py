@@ -1,0 +1,91 @@
+"""Shows each process and each resident variant."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from inference.host.client import HostClient, HostUnavailable
+from inference.host.messages import HostStatus, ResidentVariant
+from inference.host.wording import size
+
+
+class Command(BaseCommand):
+    help = "Show the processes, what is resident and who waits."
+    requires_system_checks: list[str] = []  # noqa: RUF012  Django's own shape
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        processes = _processes(Path(settings.RUN_DIR) / "serve.json")
+        try:
+            host = asyncio.run(HostClient(settings.HOST_SOCKET).status())
+        except HostUnavailable:
+            host = None
+        if options["json"]:
+            self.stdout.write(json.dumps({"processes": processes, "host": host}))
+            return
+        for name, process in processes.items():
+            restarts = f", {process['restarts']} restarts" if process.get("restarts") else ""
+            self.stdout.write(f"{name:<8} {process.get('state', 'unknown'):<10} pid {process.get('pid')}{restarts}")
+        if host is None:
+            self.stdout.write("No host answers. Start everything with make serve.")
+        else:
+            for line in _lines(host):
+                self.stdout.write(line)
+
+
+def _processes(path: Path) -> dict[str, Any]:
+    """What `serve` wrote down; empty while it does not run."""
+    try:
+        processes = json.loads(path.read_text())["processes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return processes if isinstance(processes, dict) else {}
+
+
+def _lines(host: HostStatus) -> list[str]:
+    lines = [f"budget   {size(host['reserved_bytes'])} reserved of {size(host['budget_bytes'])}"]
+    if host["residents"]:
+        rows = [("VARIANT", "STATE", "SLOTS", "RESERVED", "MEMORY", "TOKENS/S", "NOTE")]
+        rows += [_row(each) for each in host["residents"]]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+    else:
+        lines.append("Nothing is resident.")
+    lines += [
+        f"waiting  {each['position']}. {each['user'] or 'load'} for {each['waiting_seconds']:.0f} s: {each['reason']}"
+        for each in host["queue"]
+    ]
+    return lines
+
+
+def _row(resident: ResidentVariant) -> tuple[str, ...]:
+    notes = []
+    if resident["pinned"]:
+        notes.append("pinned")
+    if resident["fraction"] is not None:
+        notes.append(f"{resident['fraction']:.0%} loaded")
+    if resident["mode"] == "completion":
+        notes.append("completion mode")
+    if resident["queued"]:
+        notes.append(f"{resident['queued']} waiting")
+    if resident["failure_detail"] is not None:
+        notes.append(f"{resident['failure_detail']} ({resident['failures_in_a_row']} in a row)")
+    return (
+        resident["name"],
+        resident["state"],
+        f"{resident['slots_busy']}/{resident['n_seq_max']}",
+        size(resident["reserved_bytes"]),
+        "-" if resident["rss_bytes"] is None else size(resident["rss_bytes"]),
+        f"{resident['tokens_per_second']:.1f}",
+        ", ".join(notes),
+    )

@@ -1,0 +1,39 @@
+"""Unloads a variant and waits until its worker has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.naming import NoSuchVariant, find_variant
+from inference.management.commands.load import no_such_variant
+
+
+class Command(BaseCommand):
+    help = "Unload a variant: running answers finish first. A pinned one goes too."
+    requires_system_checks: list[str] = []  # noqa: RUF012  Django's own shape
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("variant", help="name or id")
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            variant = find_variant(options["variant"])
+        except NoSuchVariant as error:
+            raise CommandError(no_such_variant(error)) from None
+        if not options["json"]:
+            self.stdout.write(f"unloading {variant.name}; running answers finish first")
+        try:
+            asyncio.run(HostClient(settings.HOST_SOCKET).unload(variant.pk))
+        except (HostRefusal, HostUnavailable) as error:
+            raise CommandError(str(error)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps({"variant_id": variant.pk, "name": variant.name, "state": "absent"}))
+        else:
+            self.stdout.write(self.style.SUCCESS(f"{variant.name} is unloaded."))

@@ -1,0 +1,147 @@
+"""A host in this process, with fake workers and an inventory in memory: the fixed cast of the host's tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from inference.core.generation import GenerationOptions
+from inference.core.options import LoadOptions
+from inference.core.residency import VariantFacts
+from inference.host.client import HostClient, Lease
+from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.messages import HostStatus, ResidentVariant
+from inference.host.run_dir import RunDir
+from inference.host.run_loop import Host, HostOptions
+from inference.host.server import Server
+
+FAKE_WORKER = (sys.executable, "-m", "tests.host.fake_worker")
+DEADLINE_SECONDS = 30.0
+
+
+@dataclass
+class MemoryInventory:
+    """The inventory as the host sees it, without a database."""
+
+    rows: dict[int, VariantFacts] = field(default_factory=dict)
+    disabled: set[int] = field(default_factory=set)
+    is_down: bool = False
+    uses: list[int] = field(default_factory=list)
+    reads: int = 0
+
+    async def facts(self, variant_id: int) -> VariantFacts:
+        self.reads += 1
+        if self.is_down:
+            raise InventoryUnavailable("database is locked")
+        if variant_id not in self.rows:
+            raise UnknownVariant(variant_id)
+        if variant_id in self.disabled:
+            raise DisabledVariant(self.rows[variant_id].name)
+        return self.rows[variant_id]
+
+    async def set_pinned(self, variant_id: int, pinned: bool) -> None:
+        if variant_id not in self.rows:
+            raise UnknownVariant(variant_id)
+        self.rows[variant_id] = replace(self.rows[variant_id], pinned=pinned)
+
+    async def used(self, variant_id: int) -> None:
+        self.uses.append(variant_id)
+
+
+class Box:
+    """One running host. `add` puts variants on the shelf; `client` speaks to it over its real socket."""
+
+    def __init__(self, folder: Path, host: Host, server: Server, inventory: MemoryInventory, socket: str) -> None:
+        self.folder = folder
+        self.host = host
+        self.server = server
+        self.inventory = inventory
+        self.socket = socket
+        self.client = HostClient(socket)
+
+    def add(
+        self, name: str, size_bytes: int = 100, n_seq_max: int = 2, keep_alive_seconds: float | None = None, **script: Any
+    ) -> int:
+        variant_id = len(self.inventory.rows) + 1
+        path = self.folder / f"{name}.gguf"
+        path.write_text(json.dumps(script))
+        self.inventory.rows[variant_id] = VariantFacts(
+            variant_id,
+            name,
+            str(path),
+            size_bytes,
+            kv_bytes_per_token=0,
+            options=LoadOptions(n_ctx_seq=64, n_seq_max=n_seq_max),
+            keep_alive_seconds=keep_alive_seconds,
+        )
+        return variant_id
+
+    def rewrite(self, variant_id: int, **script: Any) -> None:
+        """Another file under the same name."""
+        facts = self.inventory.rows[variant_id]
+        Path(facts.path).write_text(json.dumps(script))
+        self.inventory.rows[variant_id] = replace(facts, fingerprint=facts.fingerprint + "+")
+
+    async def resident(self, variant_id: int) -> ResidentVariant | None:
+        status = await self.client.status()
+        return next((each for each in status["residents"] if each["variant_id"] == variant_id), None)
+
+    async def until(self, condition: Callable[[HostStatus], bool]) -> HostStatus:
+        """The first status that meets `condition`."""
+
+        async def look() -> HostStatus:
+            async for status in self.client.watch():
+                if condition(status):
+                    return status
+            raise AssertionError("the host ended")
+
+        return await asyncio.wait_for(look(), DEADLINE_SECONDS)
+
+
+async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 1000, **options: Any) -> Box:
+    run_dir = RunDir(str(folder / "host.sock"), folder / "host.lock")
+    run_dir.lock()
+    stack.callback(run_dir.close)
+    inventory = MemoryInventory()
+    host = Host(
+        HostOptions(budget_bytes, folder / "logs", worker_argv=FAKE_WORKER, **options),
+        inventory,
+        run_dir,
+    )
+    server = Server(host)
+    await server.start(run_dir.socket_path)
+    running = asyncio.ensure_future(host.run())
+
+    async def end() -> None:
+        host.shutdown(0.0)
+        await asyncio.wait_for(running, DEADLINE_SECONDS)
+        await server.close()
+
+    stack.push_async_callback(end)
+    return Box(folder, host, server, inventory, run_dir.socket_path)
+
+
+async def ready(lease: Lease) -> list[dict[str, Any]]:
+    """Waits until the lease is granted; returns what was told until then."""
+
+    async def exhaust() -> list[dict[str, Any]]:
+        return [dict(event) async for event in lease.waiting()]
+
+    return await asyncio.wait_for(exhaust(), DEADLINE_SECONDS)
+
+
+async def say(box: Box, variant_id: int, prompt: str, user: str = "ann") -> str:
+    """One whole answer of a variant."""
+    async with box.client.lease(variant_id=variant_id, user=user, request_id="r") as lease:
+        await ready(lease)
+        text = ""
+        async for event in lease.generate(request_id="r", owner=user, options=GenerationOptions(), prompt=prompt):
+            if event["type"] == "token":
+                text += event["text"]
+        return text
