@@ -1,0 +1,70 @@
+"""`python -m tests.bench [NAME ...]` measures, prints Markdown tables and stores them; `python -m tests.bench table` prints the stored ones.
+
+A run of fewer rounds (`--quick`, or `--rounds` below a benchmark's own number) shows that the benchmark works. It prints its table
+and stores nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.bench import idle, machine, report, start, throughput, web
+
+QUICK_ROUNDS = 2
+BENCHMARKS: dict[str, tuple[Callable[[int], report.Report], int]] = {
+    "throughput": (throughput.measure, 7),
+    "web": (web.measure, 7),
+    "start": (start.measure, 15),
+    "idle": (idle.measure, 3),
+}
+"""What measures, and in how many rounds."""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*BENCHMARKS, "table")) + "; default: all")
+    parser.add_argument("--rounds", type=int, help="instead of each benchmark's own number")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, nothing stored")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS) - {"table"}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if arguments.rounds is not None and arguments.rounds < 1:
+        parser.error("--rounds: at least 1")
+    return arguments
+
+
+def main() -> int:
+    """The exit status says whether the benchmarks ran, not whether the targets were met."""
+    arguments = _arguments()
+    if "table" in arguments.names:
+        print(report.readme(report.read_all()))
+        return 0
+    for name in arguments.names or list(BENCHMARKS):
+        measure, own_rounds = BENCHMARKS[name]
+        rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds or own_rounds
+        load_before = machine.load_average()
+        print(f"{name}: {rounds} rounds …", file=sys.stderr, flush=True)
+        commit, dirty = machine.commit()
+        measured = replace(
+            measure(rounds),
+            machine={**machine.facts(), "load_average_before": load_before},
+            commit=commit,
+            dirty=dirty,
+            measured_at=report.now(),
+        )
+        print(measured.markdown(), flush=True)
+        for figure, value in measured.details.items():
+            print(f"  {figure}: {value}", file=sys.stderr)
+        if rounds >= own_rounds:
+            path = report.write(measured)
+            print(f"stored in {path.relative_to(machine.ROOT)}", file=sys.stderr)
+        else:
+            print(f"fewer than {own_rounds} rounds: not stored", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Reports are stored as JSON and read back into the README's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench.report import Report, read_all, readme, write
+from tests.bench.results import Row, Side, Target
+
+
+def report(benchmark: str, *, commit: str = "0123456789abcdef", dirty: bool = False) -> Report:
+    return Report(
+        benchmark=benchmark,
+        title=f"Title of {benchmark}",
+        rounds=2,
+        conditions={"tokens_per_answer": 128},
+        rows=[Row("one", "ms", Side("ours", (1.0, 2.0)), Side("theirs", (2.0, 4.0)), "ratio", Target("at least", 0.5))],
+        details={"client": 3.5},
+        machine={"cpu": "A CPU", "cores": 2, "memory_gib": 24.0, "system": "Linux", "python": "3.11.7"},
+        commit=commit,
+        dirty=dirty,
+        measured_at="2026-01-02T03:04:05+00:00",
+    )
+
+
+def test_a_stored_report_reads_back_as_it_was(tmp_path: Path) -> None:
+    write(report("web"), tmp_path)
+    assert read_all(tmp_path) == [report("web")]
+
+
+def test_reports_come_back_in_the_readmes_order_and_missing_ones_are_left_out(tmp_path: Path) -> None:
+    write(report("idle"), tmp_path)
+    write(report("throughput"), tmp_path)
+    assert [each.benchmark for each in read_all(tmp_path)] == ["throughput", "idle"]
+
+
+def test_the_machine_is_named_once_for_reports_of_one_run() -> None:
+    text = readme([report("throughput"), report("web")])
+    assert text.count("Measured on A CPU, 2 cores") == 1
+    assert "commit 0123456789." in text
+    assert text.index("Title of throughput") < text.index("Title of web")
+
+
+def test_a_report_of_another_commit_names_its_own() -> None:
+    text = readme([report("throughput"), report("web", commit="f" * 40, dirty=True)])
+    assert text.count("Measured on") == 2
+    assert "commit ffffffffff with local changes." in text
