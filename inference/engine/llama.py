@@ -1,0 +1,418 @@
+"""The one importer of llama.cpp's bindings: a thin, typed layer over models, contexts, batches and sampler chains.
+
+Nothing here decides anything. Every call runs with the GIL released, as ctypes does for shared libraries.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import re
+import threading
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.core.options import LoadOptions
+from inference.engine.llama_package import open_package
+
+open_package()
+
+from llama_cpp import llama_cpp as c  # noqa: E402  the stub package must be in place first
+
+# ggml.h's enum ggml_type; the bindings name only some of them.
+KV_TYPE_IDS: Mapping[str, int] = {
+    "f32": 0,
+    "f16": 1,
+    "q4_0": 2,
+    "q4_1": 3,
+    "q5_0": 6,
+    "q5_1": 7,
+    "q8_0": 8,
+    "bf16": 30,
+}
+_LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 2, 4, 5
+_BUFFER_LINE = re.compile(r": +(\S+) .*?(model|KV|RS|state|compute|output) buffer size = +([0-9.]+) MiB")
+# "offloaded 31/31 layers to GPU" is printed on machines without any: only the assignments say where a layer went.
+_LAYER_LINE = re.compile(r"layer +(\d+) assigned to device (\S+?),")
+_MIB = 1024 * 1024
+
+
+class LoadFailed(Exception):
+    """llama.cpp returned no model or no context. `lines` are its last error lines, oldest first."""
+
+    def __init__(self, what: str, lines: Sequence[str]) -> None:
+        super().__init__(what)
+        self.what = what
+        self.lines = tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What llama.cpp says it allocated, all devices together."""
+
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    n_gpu_layers: int
+
+
+class Log:
+    """Receives llama.cpp's log: forwards it to standard error, remembers buffer sizes and recent errors.
+
+    llama.cpp keeps one log callback per process and calls it from any thread. Whoever creates a Log keeps it alive:
+    the C side would call into freed memory otherwise.
+    """
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self.errors: list[str] = []
+        self._gpu_layers: set[int] = set()
+        self._weights_bytes: float = 0
+        self._kv_bytes: float = 0
+        self._compute_bytes: dict[tuple[str, str], float] = {}
+        self._descriptor = descriptor
+        self._shown = False
+        self._lock = threading.Lock()
+        self._callback = c.llama_log_callback(self._receive)
+        c.llama_log_set(self._callback, None)
+
+    def footprint(self) -> Footprint:
+        return Footprint(
+            weights_bytes=round(self._weights_bytes),
+            kv_bytes=round(self._kv_bytes),
+            compute_bytes=round(sum(self._compute_bytes.values())),
+            n_gpu_layers=len(self._gpu_layers),
+        )
+
+    def _receive(self, level: int, text: bytes, _context: object) -> None:
+        # An exception cannot cross into C, where nobody would see it.
+        with self._lock:
+            self._shown = self._shown if level == _LOG_CONTINUED else level >= _LOG_INFO
+            if self._shown:
+                with suppress(OSError):
+                    os.write(self._descriptor, text)
+            line = text.decode("utf-8", "replace").strip()
+            if level == _LOG_ERROR and line:
+                self.errors = [*self.errors[-7:], line]
+            self._note_size(line)
+
+    def _note_size(self, line: str) -> None:
+        found = _BUFFER_LINE.search(line)
+        if found is not None:
+            device, kind, size_bytes = found[1], found[2], float(found[3]) * _MIB
+            if kind == "model":
+                self._weights_bytes += size_bytes
+            elif kind in ("KV", "RS", "state"):
+                self._kv_bytes += size_bytes
+            else:
+                # Reserving graphs again prints the line again: the last one counts.
+                self._compute_bytes[device, kind] = size_bytes
+            return
+        found = _LAYER_LINE.search(line)
+        if found is not None and not found[2].startswith("CPU"):
+            self._gpu_layers.add(int(found[1]))
+
+
+class Model:
+    """Weights and vocabulary. Tokenising is thread-safe."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.vocab = c.llama_model_get_vocab(handle)
+        self.n_vocab: int = c.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train: int = c.llama_model_n_ctx_train(handle)
+        self.n_layers: int = c.llama_model_n_layer(handle)
+        self.n_swa: int = c.llama_model_n_swa(handle)
+        self.adds_bos: bool = c.llama_vocab_get_add_bos(self.vocab)
+        self.bos: int = c.llama_vocab_bos(self.vocab)
+        self.eos: int = c.llama_vocab_eos(self.vocab)
+        self.keeps_state = bool(c.llama_model_is_recurrent(handle) or c.llama_model_is_hybrid(handle))
+        """It has layers with one running state per sequence, which can neither be cut nor shared."""
+        self.has_encoder: bool = c.llama_model_has_encoder(handle)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        log: Log,
+        *,
+        n_gpu_layers: int | None = None,
+        vocab_only: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Model:
+        """Blocks until the weights are in memory. Raises LoadFailed."""
+        c.llama_backend_init()
+        params = c.llama_model_default_params()
+        params.n_gpu_layers = -1 if n_gpu_layers is None else n_gpu_layers
+        params.vocab_only = vocab_only
+
+        def report(fraction: float, _context: object) -> bool:
+            if on_progress is not None:
+                on_progress(fraction)
+            return True
+
+        # Named, so that it outlives the call that uses it.
+        callback = c.llama_progress_callback(report)
+        params.progress_callback = callback
+        handle = c.llama_model_load_from_file(os.fsencode(path), params)
+        if not handle:
+            raise LoadFailed("the model could not be loaded", log.errors)
+        return cls(handle)
+
+    def metadata(self, key: str) -> str | None:
+        """The GGUF's value for `key` as text, or None where it has none."""
+        size = c.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
+        if size < 0:
+            return None
+        buffer = ctypes.create_string_buffer(size + 1)
+        c.llama_model_meta_val_str(self.handle, key.encode(), buffer, size + 1)
+        return buffer.raw[:size].decode("utf-8", "replace")
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> array[int]:
+        """Token ids. Raises UnicodeEncodeError for a lone surrogate, which has no bytes."""
+        raw = text.encode()
+        most = len(raw) + 8
+        tokens = (ctypes.c_int32 * most)()
+        count = c.llama_tokenize(self.vocab, raw, len(raw), tokens, most, add_special, parse_special)
+        if count < 0 and count != -(2**31):
+            most = -count
+            tokens = (ctypes.c_int32 * most)()
+            count = c.llama_tokenize(self.vocab, raw, len(raw), tokens, most, add_special, parse_special)
+        if count < 0:
+            raise OverflowError(f"a text of {len(raw)} bytes makes more tokens than llama.cpp can count")
+        result = array("i")
+        result.frombytes(memoryview(tokens).cast("B")[: count * 4])
+        return result
+
+    def piece(self, token: int, *, special: bool) -> bytes:
+        """The bytes that `token` stands for; control tokens give b"" unless `special`."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count: int = c.llama_token_to_piece(self.vocab, token, buffer, size, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def ends_generation(self, token: int) -> bool:
+        return bool(c.llama_vocab_is_eog(self.vocab, token))
+
+    def is_control(self, token: int) -> bool:
+        return bool(c.llama_vocab_is_control(self.vocab, token))
+
+    def close(self) -> None:
+        c.llama_model_free(self.handle)
+
+
+class Context:
+    """KV cache and compute graphs for `options.n_seq_max` slots, and one sequence more for proofs of life.
+
+    Not thread-safe: one thread owns it.
+    """
+
+    def __init__(self, model: Model, options: LoadOptions, n_threads: int, log: Log) -> None:
+        params = c.llama_context_default_params()
+        params.n_ctx = options.n_ctx
+        params.n_batch = max(options.n_batch, options.n_seq_max + 1)
+        params.n_ubatch = min(options.n_ubatch, params.n_batch)
+        params.n_seq_max = options.n_seq_max + 1
+        # Logits are asked for once per sequence: the buffer for them need not cover a whole batch of prompt.
+        params.n_outputs_max = options.n_seq_max + 1
+        params.n_threads = params.n_threads_batch = n_threads
+        params.type_k = KV_TYPE_IDS[options.type_k]
+        params.type_v = KV_TYPE_IDS[options.type_v]
+        params.flash_attn_type = c.LLAMA_FLASH_ATTN_TYPE_AUTO
+        params.kv_unified = True
+        params.swa_full = False
+        self.handle = c.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise LoadFailed("the context could not be created", log.errors)
+        self.model = model
+        self.n_batch: int = c.llama_n_batch(self.handle)
+        self.n_ctx: int = c.llama_n_ctx(self.handle)
+        self.n_ctx_seq = options.n_ctx_seq
+        self.spare_sequence = options.n_seq_max
+        self._memory = c.llama_get_memory(self.handle)
+
+    @property
+    def remembers(self) -> bool:
+        """False for models without a KV cache or state: they embed text and generate none."""
+        return bool(self._memory)
+
+    def decode(self, batch: Batch) -> int:
+        """llama_decode's code: 0 done, 1 no room in the KV cache, 2 aborted, below 0 fatal. Blocks for the whole step."""
+        return int(c.llama_decode(self.handle, batch.struct))
+
+    def synchronize(self) -> None:
+        c.llama_synchronize(self.handle)
+
+    def logits(self, output: int) -> memoryview[float]:
+        """The `n_vocab` float32 logits of batch entry `output`, valid until the next decode."""
+        pointer = c.llama_get_logits_ith(self.handle, output)
+        floats = (ctypes.c_float * self.model.n_vocab).from_address(ctypes.addressof(pointer.contents))
+        return memoryview(floats).cast("B").cast("f")
+
+    def truncate(self, sequence: int, n_keep: int) -> bool:
+        """Keeps the first `n_keep` positions. False, and nothing changed, where the memory cannot remove a part."""
+        return bool(c.llama_memory_seq_rm(self._memory, sequence, n_keep, -1))
+
+    def clear(self, sequence: int) -> None:
+        c.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def copy(self, source: int, target: int, n_keep: int) -> None:
+        """Shares the first `n_keep` positions of `source` with the empty sequence `target`; costs no memory."""
+        c.llama_memory_seq_cp(self._memory, source, target, 0, n_keep)
+
+    def oldest_position(self, sequence: int) -> int | None:
+        position: int = c.llama_memory_seq_pos_min(self._memory, sequence)
+        return None if position < 0 else position
+
+    def newest_position(self, sequence: int) -> int | None:
+        position: int = c.llama_memory_seq_pos_max(self._memory, sequence)
+        return None if position < 0 else position
+
+    def close(self) -> None:
+        c.llama_free(self.handle)
+
+
+class Batch:
+    """The arrays behind a llama_batch, allocated once and refilled every step."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._tokens: Any = (ctypes.c_int32 * capacity)()
+        self._positions: Any = (ctypes.c_int32 * capacity)()
+        self._sequences: Any = (ctypes.c_int32 * capacity)()
+        self._outputs: Any = (ctypes.c_int8 * capacity)()
+        counts: Any = (ctypes.c_int32 * capacity)(*([1] * capacity))
+        start = ctypes.addressof(self._sequences)
+        pointers: Any = (ctypes.POINTER(ctypes.c_int32) * capacity)(
+            *(ctypes.cast(start + 4 * index, ctypes.POINTER(ctypes.c_int32)) for index in range(capacity))
+        )
+        self._kept = (counts, pointers)
+        self.struct: Any = c.llama_batch()
+        self.struct.n_tokens = 0
+        self.struct.token = self._tokens
+        self.struct.pos = self._positions
+        self.struct.n_seq_id = counts
+        self.struct.seq_id = pointers
+        self.struct.logits = self._outputs
+        self.size = 0
+
+    def clear(self) -> None:
+        self.size = 0
+        self.struct.n_tokens = 0
+
+    def add(self, token: int, position: int, sequence: int, output: bool) -> int:
+        """Appends one token and returns its index, which names its logits after the decode."""
+        index = self.size
+        self._tokens[index] = token
+        self._positions[index] = position
+        self._sequences[index] = sequence
+        self._outputs[index] = output
+        self.size = self.struct.n_tokens = index + 1
+        return index
+
+    def add_span(self, tokens: array[int], position: int, sequence: int) -> int:
+        """Appends consecutive tokens without logits and returns the index of the last."""
+        start, end = self.size, self.size + len(tokens)
+        memoryview(self._tokens).cast("B")[start * 4 : end * 4] = memoryview(tokens).cast("B")
+        self._positions[start:end] = list(range(position, position + len(tokens)))
+        self._sequences[start:end] = [sequence] * len(tokens)
+        self._outputs[start:end] = [0] * len(tokens)
+        self.size = self.struct.n_tokens = end
+        return end - 1
+
+    def request_output(self, index: int) -> None:
+        self._outputs[index] = 1
+
+
+class Chain:
+    """A sampler chain in C. `close` frees it with all its parts."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.handle = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
+
+    def logit_bias(self, biases: Mapping[int, float]) -> None:
+        entries = (c.llama_logit_bias * len(biases))()
+        for entry, (token, bias) in zip(entries, biases.items(), strict=True):
+            entry.token = token
+            entry.bias = -math.inf if bias <= -100 else bias
+        self._add(c.llama_sampler_init_logit_bias(self._model.n_vocab, len(biases), entries))
+
+    def penalties(self, last_n: int, repeat: float, frequency: float, presence: float) -> None:
+        self._add(c.llama_sampler_init_penalties(self._model.n_vocab, last_n, repeat, frequency, presence))
+
+    def top_k(self, k: int) -> None:
+        self._add(c.llama_sampler_init_top_k(k))
+
+    def top_p(self, p: float) -> None:
+        self._add(c.llama_sampler_init_top_p(p, 1))
+
+    def min_p(self, p: float) -> None:
+        self._add(c.llama_sampler_init_min_p(p, 1))
+
+    def temperature(self, temperature: float) -> None:
+        self._add(c.llama_sampler_init_temp(temperature))
+
+    def random(self, seed: int) -> None:
+        self._add(c.llama_sampler_init_dist(seed))
+
+    def greedy(self) -> None:
+        self._add(c.llama_sampler_init_greedy())
+
+    def accept(self, token: int) -> None:
+        c.llama_sampler_accept(self.handle, token)
+
+    def sample(self, context: Context, output: int) -> int:
+        """Draws a token from the logits of `output` and accepts it."""
+        return int(c.llama_sampler_sample(self.handle, context.handle, output))
+
+    def pick(self, candidates: Candidates) -> int:
+        """Draws from `candidates`, which it reorders. Does not accept the token."""
+        c.llama_sampler_apply(self.handle, ctypes.byref(candidates.struct))
+        return int(candidates.struct.data[candidates.struct.selected].id)
+
+    def close(self) -> None:
+        if self.handle:
+            c.llama_sampler_free(self.handle)
+            self.handle = None
+
+    def _add(self, sampler: int) -> None:
+        if not sampler:
+            raise MemoryError("llama.cpp could not create a sampler")
+        c.llama_sampler_chain_add(self.handle, sampler)
+
+
+class Candidates:
+    """Tokens with their logits, as samplers take them: llama_token_data is an int32 id and two float32, `logit` and `p`."""
+
+    def __init__(self, tokens: array[int], logits: array[float] | memoryview[float]) -> None:
+        count = len(tokens)
+        self._data = (c.llama_token_data * count)()
+        words = memoryview(self._data).cast("B")
+        words.cast("i")[0::3] = memoryview(tokens)
+        words.cast("f")[1::3] = memoryview(logits)
+        self.struct = c.llama_token_data_array()
+        self.struct.data = self._data
+        self.struct.size = count
+        self.struct.selected = -1
+        self.struct.sorted = False
+
+    def tokens(self) -> list[int]:
+        """The token ids in their present order; a sampler may have sorted and shortened them."""
+        return list(memoryview(self._data).cast("B").cast("i")[0 : 3 * self.struct.size : 3])
+
+
+def likeliest(tokens: array[int], logits: array[float] | memoryview[float], count: int) -> list[int]:
+    """The `count` of `tokens` with the largest `logits`, largest first."""
+    candidates = Candidates(tokens, logits)
+    sampler = c.llama_sampler_init_top_k(count)
+    c.llama_sampler_apply(sampler, ctypes.byref(candidates.struct))
+    c.llama_sampler_free(sampler)
+    return candidates.tokens()

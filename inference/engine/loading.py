@@ -1,0 +1,75 @@
+"""Brings a model into memory, and says in plain words why it could not."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from inference.core.header import BadGguf, Header, read_files
+from inference.core.options import LoadOptions
+from inference.engine.llama import Context, LoadFailed, Log, Model
+from inference.engine.protocol import FailureReason
+
+_OUT_OF_MEMORY = re.compile(
+    r"failed to allocate|unable to allocate|out of memory|cudaMalloc failed|alloc.* failed", re.I
+)
+_UNSUPPORTED = re.compile(
+    r"unknown model architecture|unknown pre-tokenizer|unsupported|not supported|unknown type", re.I
+)
+
+
+class CannotLoad(Exception):
+    """`detail` is a sentence for a person."""
+
+    def __init__(self, reason: FailureReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: FailureReason = reason
+        self.detail = detail
+
+
+def check_file(path: Path) -> Header:
+    """Reads the header before llama.cpp does, which trusts it. Raises CannotLoad."""
+    try:
+        return read_files(path)
+    except FileNotFoundError as error:
+        raise CannotLoad("bad_file", f"the file {error.filename} does not exist") from None
+    except OSError as error:
+        raise CannotLoad("bad_file", f"the file {error.filename or path} cannot be read: {error.strerror}") from None
+    except BadGguf as bad:
+        raise CannotLoad("bad_file", f"{path.name} is damaged or not a GGUF: {bad}") from None
+
+
+def load(path: Path, options: LoadOptions, log: Log, on_progress: Callable[[float], None]) -> tuple[Model, Context]:
+    """Blocks until weights and KV cache are in memory. Raises CannotLoad."""
+    try:
+        model = Model.load(path, log, n_gpu_layers=options.n_gpu_layers, on_progress=on_progress)
+        if model.has_encoder:
+            raise CannotLoad("unsupported", f"{path.name} is an encoder-decoder model; only decoders are served")
+        context = Context(model, options, options.n_threads or physical_cores(), log)
+        if not context.remembers:
+            raise CannotLoad("unsupported", f"{path.name} is an embedding model: it generates no text")
+        return model, context
+    except LoadFailed as failed:
+        lines = "\n".join(failed.lines)
+        told = failed.lines[-1] if failed.lines else "llama.cpp gave no reason"
+        told = next((line for line in failed.lines if _OUT_OF_MEMORY.search(line) or _UNSUPPORTED.search(line)), told)
+        if _OUT_OF_MEMORY.search(lines):
+            raise CannotLoad("out_of_memory", f"there is not enough memory for {path.name}: {told}") from None
+        if _UNSUPPORTED.search(lines):
+            raise CannotLoad("unsupported", f"this llama.cpp cannot run {path.name}: {told}") from None
+        raise CannotLoad("bad_file", f"llama.cpp refused {path.name}: {told}") from None
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, hyper-threads counted once: more threads than that slow decoding down."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = set()
+    for number in allowed:
+        siblings = str(number)
+        with suppress(OSError):
+            siblings = Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list").read_text().strip()
+        cores.add(siblings)
+    return max(1, len(cores))

@@ -1,0 +1,99 @@
+"""The worker's Unix socket: one connection is one request, and closing it cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from inference.engine import protocol
+from inference.engine.batching import Batcher
+from inference.engine.connection import Connection
+from inference.engine.protocol import Pong, Refused, Tokens
+from inference.engine.requests import Intake, RequestRefused
+
+_LEAVE_SECONDS = 30.0
+"""How long the last messages wait for a caller that has stopped reading."""
+_DISCARDED_BYTES = 64 * 1024
+
+
+class Server:
+    """Serves callers until the process ends."""
+
+    def __init__(self, intake: Intake, batcher: Batcher) -> None:
+        self._intake = intake
+        self._batcher = batcher
+        self._loop = asyncio.get_running_loop()
+
+    async def listen(self, path: Path) -> asyncio.AbstractServer:
+        """Creates the socket with mode 0600, in place of a stale one. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        mask = os.umask(0o177)
+        try:
+            return await asyncio.start_unix_server(
+                self._serve, path=str(path), limit=protocol.LONGEST_LINE_BYTES, backlog=128
+            )
+        finally:
+            os.umask(mask)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(writer.get_extra_info("socket"), self._loop)
+        try:
+            try:
+                message = await protocol.read(reader)
+                if message is None:
+                    return
+                await self._answer(message, reader, connection)
+            except protocol.BadMessage as bad:
+                self._refuse(connection, RequestRefused("bad_request", str(bad)))
+            except RequestRefused as refused:
+                self._refuse(connection, refused)
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(connection.finished(), _LEAVE_SECONDS)
+        finally:
+            connection.close()
+            writer.close()
+
+    async def _answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        if message["type"] == "generate":
+            await self._generate(message, reader, connection)
+        elif message["type"] == "tokenize":
+            connection.send(Tokens(type="tokens", tokens=await self._intake.tokens(message)), last=True)
+        elif message["type"] == "ping":
+            self._batcher.ping(lambda ms: connection.send(Pong(type="pong", decode_ms=round(ms, 3)), last=True))
+            await self._until_over(reader, connection)
+        else:
+            raise RequestRefused(
+                "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize or ping"
+            )
+
+    async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        generation = await self._intake.generation(message, connection)
+        self._batcher.submit(generation)
+        await self._until_over(reader, connection)
+        self._batcher.cancel(generation)
+
+    async def _until_over(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        """Returns when the answer is complete or the caller has gone."""
+        left = asyncio.create_task(_end_of(reader))
+        finished = asyncio.create_task(connection.finished())
+        _, pending = await asyncio.wait({left, finished}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        if left not in pending and finished in pending:
+            connection.abandon()
+
+    def _refuse(self, connection: Connection, refused: RequestRefused) -> None:
+        connection.send(
+            Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
+        )
+
+
+async def _end_of(reader: asyncio.StreamReader) -> None:
+    """Reads, and throws away, what a caller sends after its request."""
+    with contextlib.suppress(OSError):
+        while await reader.read(_DISCARDED_BYTES):
+            pass
