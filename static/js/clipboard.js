@@ -1,0 +1,47 @@
+import { announce } from "./announcer.js";
+
+/** The clipboard API exists only on HTTPS and localhost; a box on a LAN is mostly neither. */
+function copyTheOldWay(text) {
+  const place = document.createElement("textarea");
+  place.value = text;
+  place.className = "unseen";
+  place.setAttribute("readonly", "");
+  // A modal dialog makes everything outside it inert.
+  (document.querySelector("dialog[open]") ?? document.body).append(place);
+  const focused = document.activeElement;
+  place.select();
+  const done = document.execCommand("copy");
+  place.remove();
+  focused?.focus();
+  return done;
+}
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyTheOldWay(text);
+  }
+}
+
+const timers = new WeakMap();
+
+/** Copies, and says on `button` (which has a `.label` and an icon) whether it worked. */
+export async function copyText(text, button) {
+  const done = await copied(text);
+  const label = button.querySelector(".label");
+  const icon = button.querySelector("use");
+  button.dataset.label ??= label.textContent;
+  label.textContent = done ? "Copied" : "Could not copy";
+  icon?.setAttribute("href", done ? "#i-done" : "#i-copy");
+  announce(done ? "Copied." : "The browser did not allow copying.");
+  clearTimeout(timers.get(button));
+  timers.set(
+    button,
+    setTimeout(() => {
+      label.textContent = button.dataset.label;
+      icon?.setAttribute("href", "#i-copy");
+    }, 2000),
+  );
+}

@@ -1,0 +1,48 @@
+const NEAR_PX = 24;
+
+/** Keeps the newest text in sight while the reader is at the end, and leaves whoever scrolled up alone. */
+export class Follow {
+  #scroller;
+  #jump;
+  #following = true;
+  #top = 0;
+  #height = 0;
+
+  constructor(scroller, content, jump) {
+    this.#scroller = scroller;
+    this.#jump = jump;
+    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    jump.addEventListener("click", () => {
+      this.toEnd();
+      scroller.focus({ preventScroll: true });
+    });
+    // Runs after layout and before paint: following costs no layout of its own.
+    const observer = new ResizeObserver(() => this.#grown());
+    observer.observe(content);
+    observer.observe(scroller);
+  }
+
+  toEnd() {
+    this.#following = true;
+    this.#grown();
+  }
+
+  #grown() {
+    if (this.#following) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#remember();
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const wentUp = scrollTop < this.#top - 1 && scrollHeight >= this.#height;
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#following = true;
+    else if (wentUp) this.#following = false;
+    this.#remember();
+  }
+
+  #remember() {
+    this.#top = this.#scroller.scrollTop;
+    this.#height = this.#scroller.scrollHeight;
+    this.#jump.hidden = this.#following;
+  }
+}

@@ -1,0 +1,28 @@
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+export function bytes(count) {
+  if (!count) return "";
+  const power = Math.min(Math.floor(Math.log10(count) / 3), UNITS.length - 1);
+  const value = count / 1000 ** power;
+  return `${value >= 100 || power === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[power]}`;
+}
+
+export function seconds(milliseconds) {
+  return milliseconds < 10_000 ? `${(milliseconds / 1000).toFixed(2)} s` : `${Math.round(milliseconds / 1000)} s`;
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+/** "yesterday", "3 hours ago". */
+export function ago(iso, now = Date.now()) {
+  const past = (new Date(iso).getTime() - now) / 1000;
+  for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+    if (-past >= length) return RELATIVE.format(Math.round(past / length), unit);
+  }
+  return "just now";
+}
+
+/** A random name nobody else uses. `crypto.randomUUID` exists only on HTTPS and localhost. */
+export function nonce() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
