@@ -213,31 +213,43 @@ class Scheduler:
             self._close(now)
             self._deadline = None if self.is_closed or now >= self._closes_at else self._closes_at
             return
-        while True:
-            self._send_stale_away()
-            self._serve(now)
-            admission = self._admission(now)
-            for variant_id, unfit in admission.hopeless.items():
-                for request in self._requests_for(variant_id):
-                    self._refuse(
-                        request,
-                        "does_not_fit",
-                        needed_bytes=unfit.needed_bytes,
-                        budget_bytes=unfit.budget_bytes,
-                        pinned_bytes=unfit.pinned_bytes,
-                        pinned=list(unfit.pinned),
-                    )
-            if not self._make_room(admission):
-                break
+        while self._step(admission := self._look(now), now):
+            pass
+        self._tell(admission, now)
+        self._deadline = self._earliest(admission, now)
+
+    def _look(self, now: float) -> Admission:
+        """Serves who can be served, then judges the rest."""
+        for residency in self.residencies.values():
+            launched = residency.launched_facts
+            if residency.state in ("loading", "resident") and launched and not launched.loads_like(residency.facts):
+                self._send_away(residency, "changed")
+        self._serve(now)
+        return self._admission(now)
+
+    def _step(self, admission: Admission, now: float) -> bool:
+        """Does what `admission` allows. True where anything changed, so that another look is due."""
+        before = len(self._effects)
+        for variant_id, unfit in admission.hopeless.items():
+            for request in self._requests_for(variant_id):
+                self._refuse(
+                    request,
+                    "does_not_fit",
+                    needed_bytes=unfit.needed_bytes,
+                    budget_bytes=unfit.budget_bytes,
+                    pinned_bytes=unfit.pinned_bytes,
+                    pinned=list(unfit.pinned),
+                )
+        moved = self._make_room(admission)
         for variant_id, reserved_bytes in admission.start:
             self._start(self.residencies[variant_id], reserved_bytes)
         for residency in self.residencies.values():
             due = self._idle_until(residency)
             if due is not None and now >= due:
                 self._send_away(residency, "idle")
-        self._end_drained()
-        self._tell(admission, now)
-        self._deadline = self._earliest(admission, now)
+            if residency.state == "draining" and not residency.leases:
+                self._stop(residency, residency.departure)
+        return moved or len(self._effects) > before
 
     def _admission(self, now: float) -> Admission:
         measured = {
@@ -254,12 +266,6 @@ class Scheduler:
             self.max_wait_seconds,
             now,
         )
-
-    def _send_stale_away(self) -> None:
-        for residency in self.residencies.values():
-            launched = residency.launched_facts
-            if residency.state in ("loading", "resident") and launched and not launched.loads_like(residency.facts):
-                self._send_away(residency, "changed")
 
     def _serve(self, now: float) -> None:
         for variant_id, requests in by_variant(list(self._waiting.values())).items():
@@ -292,28 +298,26 @@ class Scheduler:
         self._effects.append(Grant(request.ticket, residency.variant_id, residency.launch))
 
     def _make_room(self, admission: Admission) -> bool:
-        """Sends away who must go. True where somebody who drained may stay after all, so that the look was outdated."""
-        spared = False
+        """Sends away who must go, and lets stay who drained for somebody that no longer needs the room. True if any moved."""
+        moved = False
         for residency in self.residencies.values():
             if residency.variant_id in admission.leave:
-                self._send_away(residency, "room")
+                moved = self._send_away(residency, "room") or moved
             elif residency.state == "draining" and residency.departure == "room":
                 residency.become("resident")
-                spared = True
-        return spared
+                moved = True
+        return moved
 
-    def _send_away(self, residency: Residency, departure: Departure) -> None:
+    def _send_away(self, residency: Residency, departure: Departure) -> bool:
         if residency.state == "loading":
             self._stop(residency, departure)
         elif residency.state == "resident":
             residency.become("draining", departure)
-        elif residency.state == "draining" and residency.departure == "room":
+        elif residency.state == "draining" and residency.departure == "room" != departure:
             residency.departure = departure
-
-    def _end_drained(self) -> None:
-        for residency in self.residencies.values():
-            if residency.state == "draining" and not residency.leases:
-                self._stop(residency, residency.departure)
+        else:
+            return False
+        return True
 
     def _start(self, residency: Residency, reserved_bytes: int) -> None:
         self._launches += 1
@@ -334,9 +338,9 @@ class Scheduler:
             self._refuse(request, "shutting_down")
         for residency in self.residencies.values():
             self._send_away(residency, "shutdown")
-            if self._closes_at is not None and now >= self._closes_at and residency.state == "draining":
+            time_is_up = self._closes_at is not None and now >= self._closes_at
+            if residency.state == "draining" and (time_is_up or not residency.leases):
                 self._stop(residency, "shutdown")
-        self._end_drained()
 
     # refusals and waits -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,179 @@
+"""A recording fake around the scheduler: it obeys every effect, and checks the promises after each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from inference.core import events
+from inference.core.options import LoadOptions
+from inference.core.residency import Failure, VariantFacts
+from inference.core.scheduler import Scheduler
+from inference.core.turns import LeaseKind
+
+
+def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: Any) -> VariantFacts:
+    return VariantFacts(
+        variant_id,
+        f"v{variant_id}",
+        f"/v{variant_id}.gguf",
+        size_bytes,
+        kv_bytes_per_token=0,
+        options=LoadOptions(n_ctx_seq=64, n_seq_max=n_seq_max),
+        **facts,
+    )
+
+
+class World:
+    """Workers start and end only when a test says so; time passes only by `wait`."""
+
+    def __init__(self, budget_bytes: int = 100, max_wait_seconds: float = 30.0) -> None:
+        self.scheduler = Scheduler(budget_bytes, max_wait_seconds)
+        self.now = 0.0
+        self.facts: dict[int, VariantFacts] = {}
+        self.alive: dict[int, int] = {}
+        """variant id → launch"""
+        self.stopping: set[int] = set()
+        self.starts: list[int] = []
+        self.grants: list[int] = []
+        """Tickets in the order served."""
+        self.leases: dict[int, int] = {}
+        """ticket → variant id, while it runs"""
+        self.waits: dict[int, events.Wait] = {}
+        self.refused: dict[int, events.Refuse] = {}
+        self.completed: list[int] = []
+        self.closing = False
+        self.may_measure_more = False
+        self._tickets = 0
+
+    # acting -------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: events.Event) -> list[events.Effect]:
+        if isinstance(event, events.ShutdownAsked):
+            self.closing = True
+        effects = self.scheduler.handle(event)
+        for effect in effects:
+            self._obey(effect)
+        self._check()
+        return effects
+
+    def shelve(self, facts: VariantFacts) -> int:
+        self.facts[facts.variant_id] = facts
+        return facts.variant_id
+
+    def ask(self, variant_id: int, user: str = "ann", kind: LeaseKind = "interactive") -> int:
+        self._tickets += 1
+        self.feed(events.LeaseAsked(self.now, self._tickets, self.facts[variant_id], user, kind))
+        return self._tickets
+
+    def load(self, variant_id: int) -> int:
+        self._tickets += 1
+        self.feed(events.LoadAsked(self.now, self._tickets, self.facts[variant_id]))
+        return self._tickets
+
+    def unload(self, variant_id: int) -> int:
+        self._tickets += 1
+        self.feed(events.UnloadAsked(self.now, self._tickets, variant_id))
+        return self._tickets
+
+    def pin(self, variant_id: int, pinned: bool = True) -> None:
+        self.facts[variant_id] = replace(self.facts[variant_id], pinned=pinned)
+        self.feed(events.FactsRead(self.now, self.facts[variant_id]))
+
+    def leave(self, ticket: int) -> None:
+        self.leases.pop(ticket, None)
+        self.waits.pop(ticket, None)
+        self.feed(events.Left(self.now, ticket))
+
+    def progress(self, variant_id: int, fraction: float) -> None:
+        self.feed(events.WorkerLoading(self.now, variant_id, self.alive[variant_id], fraction))
+
+    def ready(self, variant_id: int, measured_bytes: int = 0) -> None:
+        n_seq_max = self.facts[variant_id].options.n_seq_max
+        self.feed(events.WorkerReady(self.now, variant_id, self.alive[variant_id], n_seq_max, measured_bytes))
+
+    def healthy(self, variant_id: int) -> None:
+        self.feed(events.WorkerHealthy(self.now, variant_id, self.alive[variant_id]))
+
+    def gone(self, variant_id: int, reason: Any = "crashed") -> None:
+        """The worker's process has ended: because it was told to, or of `reason`."""
+        launch = self.alive.pop(variant_id)
+        self.stopping.discard(variant_id)
+        self.leases = {ticket: leased for ticket, leased in self.leases.items() if leased != variant_id}
+        self.feed(events.WorkerEnded(self.now, variant_id, launch, Failure(reason, "It ended.")))
+
+    def wait(self, seconds: float) -> None:
+        """Lets time pass, with a Tick at every deadline on the way and none besides."""
+        until = self.now + seconds
+        while (deadline := self.scheduler.next_deadline()) is not None and deadline <= until:
+            assert deadline > self.now, "a deadline that has passed would spin"
+            self.now = deadline
+            self.feed(events.Tick(self.now))
+        self.now = until
+
+    # reading ------------------------------------------------------------------------------------------------------
+
+    def state(self, variant_id: int) -> str:
+        residency = self.scheduler.residencies.get(variant_id)
+        return residency.state if residency else "absent"
+
+    def reason(self, ticket: int) -> str:
+        wait = self.waits[ticket]
+        assert isinstance(wait, events.InQueue)
+        return wait.reason.kind
+
+    def position(self, ticket: int) -> int:
+        wait = self.waits[ticket]
+        assert isinstance(wait, events.InQueue)
+        return wait.position
+
+    def resident(self, *variant_ids: int) -> None:
+        """Loads these, one after the other, a second apart."""
+        for variant_id in variant_ids:
+            self.load(variant_id)
+            self.ready(variant_id)
+            self.now += 1.0
+
+    # obeying ------------------------------------------------------------------------------------------------------
+
+    def _obey(self, effect: events.Effect) -> None:
+        match effect:
+            case events.StartWorker(launch=launch, facts=facts):
+                assert facts.variant_id not in self.alive, "a second worker for one variant"
+                self.alive[facts.variant_id] = launch
+                self.starts.append(facts.variant_id)
+            case events.StopWorker(variant_id=variant_id, launch=launch):
+                assert self.alive[variant_id] == launch
+                assert variant_id not in self.stopping, "told to go twice"
+                running = [ticket for ticket, leased in self.leases.items() if leased == variant_id]
+                assert not running or self.closing, "a running answer was cut"
+                self.stopping.add(variant_id)
+            case events.Grant(ticket=ticket, variant_id=variant_id, launch=launch):
+                assert self.alive[variant_id] == launch
+                assert variant_id not in self.stopping
+                self.waits.pop(ticket, None)
+                self.leases[ticket] = variant_id
+                self.grants.append(ticket)
+            case events.Notify(ticket=ticket, wait=wait):
+                assert self.waits.get(ticket) != wait, "told the same twice"
+                self.waits[ticket] = wait
+            case events.Refuse(ticket=ticket):
+                self.waits.pop(ticket, None)
+                self.refused[ticket] = effect
+            case events.Complete(ticket=ticket):
+                self.completed.append(ticket)
+
+    def _check(self) -> None:
+        scheduler = self.scheduler
+        if not self.may_measure_more:
+            assert scheduler.reserved_bytes <= scheduler.budget_bytes
+        for residency in scheduler.residencies.values():
+            assert len(residency.leases) <= max(residency.n_seq_max, 0)
+            assert residency.holds_bytes == (residency.variant_id in self.alive)
+            assert (residency.reserved_bytes > 0) == residency.holds_bytes
+        waiting = {request.ticket: position for request, position, _ in scheduler.waiting()}
+        assert {ticket for ticket in waiting if ticket in self.leases} == set()
+        assert all(position >= 1 for position in waiting.values())
+        if not self.closing:
+            silent = {each.ticket for each, _, _ in scheduler.waiting() if each.wants == "lease"} - self.waits.keys()
+            assert silent == set(), "somebody waits and was not told why"

@@ -1,0 +1,155 @@
+"""Making room: idle ones go, least recently used first; busy ones drain; what can never fit is refused."""
+
+from __future__ import annotations
+
+from inference.core.events import ForEviction, ForLoading
+from tests.core.scheduler_world import World, variant
+
+
+def shelf(world: World, *sizes: int) -> list[int]:
+    return [world.shelve(variant(number, size)) for number, size in enumerate(sizes, 1)]
+
+
+def test_the_least_recently_used_idle_variant_leaves() -> None:
+    world = World()
+    one, two, three = shelf(world, 40, 40, 40)
+    world.resident(one, two)
+    world.leave(world.ask(one))
+    world.now += 1
+    ticket = world.ask(three)
+    assert world.stopping == {two}
+    assert world.waits[ticket] == ForEviction((two,))
+    world.gone(two)
+    assert world.waits[ticket] == ForLoading(0.0)
+    assert world.scheduler.reserved_bytes == 80
+
+
+def test_nothing_starts_before_the_bytes_are_really_free() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.resident(one)
+    world.ask(two)
+    assert world.starts == [one]
+    world.gone(one)
+    assert world.starts == [one, two]
+
+
+def test_a_running_answer_is_not_cut_and_the_wait_names_its_cause() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.resident(one)
+    running = world.ask(one)
+    waiting = world.ask(two, "bob")
+    assert world.stopping == set()
+    assert (world.position(waiting), world.reason(waiting)) == (1, "room")
+    world.leave(running)
+    assert world.stopping == {one}
+    world.gone(one)
+    world.ready(two)
+    assert waiting in world.leases
+
+
+def test_a_busy_variant_that_is_not_in_the_way_stays() -> None:
+    world = World()
+    one, two, three = shelf(world, 40, 40, 40)
+    world.resident(one, two)
+    world.ask(one)
+    world.ask(three)
+    assert world.stopping == {two}
+
+
+def test_bigger_than_the_budget_is_refused_with_both_numbers() -> None:
+    world = World()
+    (one,) = shelf(world, 101)
+    ticket = world.ask(one)
+    refusal = world.refused[ticket]
+    assert refusal.code == "does_not_fit"
+    assert (refusal.facts["needed_bytes"], refusal.facts["budget_bytes"]) == (101, 100)
+    assert world.starts == []
+
+
+def test_only_pinned_ones_in_the_way_is_refused_at_once() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.resident(one)
+    world.pin(one)
+    ticket = world.ask(two)
+    assert world.refused[ticket].facts["pinned"] == [one]
+    assert world.state(one) == "resident"
+    world.pin(one, False)
+    world.ask(two)
+    assert world.stopping == {one}
+
+
+def test_a_pin_set_while_somebody_waits_for_the_room_refuses_them() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.resident(one)
+    world.ask(one)
+    waiting = world.ask(two)
+    world.pin(one)
+    assert world.refused[waiting].code == "does_not_fit"
+
+
+def test_bytes_made_free_for_one_variant_are_not_taken_by_the_next() -> None:
+    world = World()
+    one, two, three = shelf(world, 60, 80, 40)
+    world.resident(one)
+    first = world.ask(two, "ann")
+    second = world.ask(three, "bob")
+    world.gone(one)
+    assert world.starts == [one, two]
+    assert world.waits[first] == ForLoading(0.0)
+    assert world.reason(second) == "room"
+
+
+def test_a_load_that_nobody_waits_for_any_more_gives_way() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.leave(world.ask(one))
+    world.ask(two)
+    assert world.stopping == {one}
+
+
+def test_whoever_drained_stays_when_the_one_in_need_leaves_the_queue() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.resident(one)
+    world.ask(one)
+    waiting = world.ask(two)
+    world.wait(31)
+    assert world.state(one) == "draining"
+    behind = world.ask(one, "bob")
+    world.leave(waiting)
+    assert world.state(one) == "resident"
+    assert world.reason(behind) == "slots"
+
+
+def test_more_bytes_than_estimated_push_out_idle_others_and_are_remembered() -> None:
+    world = World()
+    world.may_measure_more = True
+    one, two = shelf(world, 40, 40)
+    world.resident(one)
+    world.ask(two)
+    world.ready(two, measured_bytes=70)
+    assert world.stopping == {one}
+    world.gone(one)
+    assert world.scheduler.reserved_bytes == 70
+    world.leave(2)
+    world.unload(two)
+    world.gone(two)
+    world.ask(two)
+    assert world.scheduler.reserved_bytes == 70
+
+
+def test_a_variant_that_measured_more_than_the_budget_still_loads_again() -> None:
+    world = World()
+    (one,) = shelf(world, 90)
+    world.load(one)
+    world.ready(one, measured_bytes=120)
+    assert world.scheduler.reserved_bytes == 100
+    world.unload(one)
+    world.gone(one)
+    ticket = world.ask(one)
+    world.ready(one)
+    assert ticket in world.leases
