@@ -14,6 +14,8 @@ import { ChatSocket } from "./socket.js";
 import { Thread } from "./thread.js";
 import { endingSentence, refusalSentence } from "./wording.js";
 
+const LONGEST_FRAME_BYTES = 1024 * 1024;
+
 const byId = (id) => document.getElementById(id);
 const painted = (id) => JSON.parse(byId(id).textContent);
 const { chatUrl, loginUrl, socketPath } = document.body.dataset;
@@ -35,13 +37,19 @@ const composer = new Composer({ form: byId("composer"), sendButton: byId("send")
 
 // what a person does -------------------------------------------------------------------------------------------
 
+/** Says it now, or as soon as the connection is back; false where the box would refuse it for its length. */
 function submit(message) {
   const { place: _place, ...frame } = message;
+  if (new Blob([JSON.stringify(frame)]).size > LONGEST_FRAME_BYTES) {
+    refuse(refusalSentence({ code: "too_large" }));
+    return false;
+  }
   pending.add(message);
   refuse("");
   socket.sendForProof(frame);
   showConversation();
   follow.toEnd();
+  return true;
 }
 
 function refuse(text) {
@@ -61,8 +69,7 @@ function mayAsk() {
 function say(parent, text) {
   if (!mayAsk()) return false;
   const message = { type: "send", nonce: nonce(), conversation: place, parent, text, variant: picker.picked.id };
-  submit({ ...message, options: options.values, system_prompt: options.systemPrompt, place });
-  return true;
+  return submit({ ...message, options: options.values, system_prompt: options.systemPrompt, place });
 }
 
 function ask(text) {

@@ -97,6 +97,6 @@ export class Composer {
     const { style } = this.#field;
     style.height = "auto";
     const tallest = Math.max(96, (window.visualViewport?.height ?? innerHeight) * TALLEST_SHARE);
-    style.height = `${Math.min(this.#field.scrollHeight + 2, tallest)}px`;
+    style.height = `${Math.min(this.#field.scrollHeight, tallest)}px`;
   }
 }

@@ -1,10 +1,10 @@
-const UNITS = ["B", "kB", "MB", "GB", "TB"];
+const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
 
+/** As Django's filesizeformat writes it, so that one model has one size on all pages. "" where the size is not known. */
 export function bytes(count) {
   if (!count) return "";
-  const power = Math.min(Math.floor(Math.log10(count) / 3), UNITS.length - 1);
-  const value = count / 1000 ** power;
-  return `${value >= 100 || power === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[power]}`;
+  const power = Math.min(Math.floor(Math.log2(count) / 10), UNITS.length - 1);
+  return `${(count / 1024 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
 }
 
 export function seconds(milliseconds) {

@@ -22,7 +22,6 @@ function gate({ classes, ...config }) {
   purify.setConfig({
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
-    ALLOWED_URI_REGEXP: LINK,
     RETURN_DOM_FRAGMENT: true,
     ...config,
   });
@@ -32,7 +31,7 @@ function gate({ classes, ...config }) {
       attribute.attrValue = kept.join(" ");
       attribute.keepAttr = kept.length > 0;
     } else if (attribute.attrName === "href") {
-      // Not left to the default rules alone: they also let relative addresses through.
+      // On top of the sanitiser's own rule, which also lets relative addresses and a few more schemes through.
       attribute.keepAttr = LINK.test(attribute.attrValue.trim());
     }
   });
