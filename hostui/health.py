@@ -14,6 +14,7 @@ from django.http import HttpRequest, JsonResponse
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 
 HOST_ANSWERS_WITHIN_SECONDS = 2.0
+HEARTBEAT_SECONDS = 5.0
 HEARTBEAT_STALE_SECONDS = 20.0
 JOBS_HEARTBEAT = Path(settings.RUN_DIR) / "jobs.heartbeat"
 """Touched by the jobs process's own timer; old means that its loop is stuck or gone."""

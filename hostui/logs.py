@@ -11,11 +11,17 @@ from typing import Any
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the HTTP request being answered; records without a `request_id` of their own take it from here."""
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# `request` is Django's: its text holds the path, and the path of a claim is a secret.
+_LEFT_OUT = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "request_id", "taskName"}
 
 
 def _request_id(record: logging.LogRecord) -> str | None:
     return getattr(record, "request_id", None) or request_id.get()
+
+
+def with_traceback(record: logging.LogRecord) -> bool:
+    """A filter: what Django says of a failed request without a traceback, the request's own line says too."""
+    return record.exc_info is not None
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,7 +42,7 @@ class JsonFormatter(logging.Formatter):
         }
         if found := _request_id(record):
             line["request_id"] = found
-        line.update({k: v for k, v in vars(record).items() if k not in _STANDARD and k != "request_id"})
+        line.update({k: v for k, v in vars(record).items() if k not in _LEFT_OUT})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hostui import secret_key
+from hostui import logs, secret_key
 from hostui.env import BadSetting, Environment
 from hostui.own_hosts import OwnHosts
 
@@ -220,8 +220,13 @@ LOGGING: dict[str, Any] = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
     },
     "root": {"handlers": ["console"], "level": env.text("HOSTUI_LOG_LEVEL", "INFO").upper()},
-    # One line per request is written by hostui.middleware; Django's own warnings would repeat it.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # One line per request is written by hostui.middleware; of Django's own, only tracebacks add to it.
+    "filters": {"with_traceback": {"()": lambda: logs.with_traceback}},
+    "loggers": {
+        "django.request": {"filters": ["with_traceback"]},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "daphne": {"level": "WARNING"},
+    },
 }
 if PROCESS != "manage":
     LOGGING["handlers"]["file"] = {
