@@ -14,7 +14,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from inference import store
 from inference.chat_input import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
-from inference.chat_protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ServerMessage
+from inference.chat_protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
 from inference.groups import announce, user_group
 from inference.turn import Cursor, Turn
 from inference.turns import turns
@@ -119,7 +119,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _begin(self, request: Send | Regenerate, received_at: float) -> None:
         assert self.user_id is not None
-        begun = await self._turns.begin(self.user_id, request, received_at)
+        begun, turn = await self._turns.begin(self.user_id, request, received_at)
         await self._send(
             {
                 "type": "accepted",
@@ -128,7 +128,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 "message": str(begun.answer),
             }
         )
-        await self._show(begun.conversation)
+        if turn is None:
+            await self._show(begun.conversation)
+            return
+        assert begun.view is not None
+        await self._follow_all(begun.view, [turn])
         await self._announce(begun.conversation)
 
     async def chat_changed(self, event: dict[str, Any]) -> None:
@@ -183,13 +187,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Sends the conversation as of now and follows what runs in it. Raises NotFound, StorageFailed."""
         assert self.user_id is not None
         view = await self._turns.conversation(self.user_id, conversation)
+        running = [self._turns.get(UUID(each["id"])) for each in view["messages"] if each["state"] == "running"]
+        await self._follow_all(view, [turn for turn in running if turn is not None])
+
+    async def _follow_all(self, view: ConversationView, running: list[Turn]) -> None:
+        """Sends `view` with the present text of the `running` turns in it, then what they say from there on."""
         self._unfollow()
-        self._shown = conversation
-        cursors = [
-            Cursor(turn)
-            for message in view["messages"]
-            if message["state"] == "running" and (turn := self._turns.get(UUID(message["id"]))) is not None
+        self._shown = UUID(view["id"])
+        laid_over = {str(turn.message): turn for turn in running}
+        view["messages"] = [
+            laid_over[each["id"]].laid_over(each) if each["id"] in laid_over else each for each in view["messages"]
         ]
+        cursors = [Cursor(turn) for turn in running]
         await self._send(view)
         for cursor in cursors:
             self._followers[cursor.turn.message] = asyncio.create_task(self._follow(cursor))

@@ -122,10 +122,10 @@ class Begun:
     conversation: UUID
     answer: UUID
     repeated: bool
-    variant_name: str = ""
     branch: tuple[Spoken, ...] = ()
-    system_prompt: str = ""
-    options: dict[str, Any] | None = None
+    """Root first, the question last."""
+    view: ConversationView | None = None
+    """The conversation with the new turn; None where `repeated`."""
 
 
 @_writing
@@ -161,23 +161,24 @@ def _own(owner_id: int, **lookup: Any) -> Conversation:
     return conversation
 
 
-def _messages(conversation: Conversation) -> tuple[Tree, dict[UUID, Message]]:
-    messages = list(
-        Message.objects.filter(conversation=conversation).only("id", "parent_id", "role", "state", "content")
-    )
-    return Tree([Node(each.pk, each.parent_id) for each in messages]), {each.pk: each for each in messages}
+def _messages(conversation: Conversation) -> dict[UUID, Message]:
+    return {message.pk: message for message in Message.objects.filter(conversation=conversation)}
+
+
+def _tree(messages: Iterable[Message]) -> Tree:
+    return Tree([Node(each.pk, each.parent_id) for each in messages])
 
 
 def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
     variant_name = _variant_name(send.variant)
-    spoken: list[Spoken] = []
+    messages: dict[UUID, Message] = {}
     if send.conversation is None:
         if send.parent is not None:
             raise WrongPlace("A new conversation starts without a parent.")
         conversation = Conversation(owner_id=owner_id, title=title_from(send.text))
     else:
         conversation = _own(owner_id, pk=send.conversation)
-        tree, messages = _messages(conversation)
+        messages = _messages(conversation)
         if send.parent is not None:
             parent = messages.get(send.parent)
             if parent is None:
@@ -186,7 +187,6 @@ def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
                 raise WrongPlace("A question goes under an answer, or at the start.")
             if parent.state == Message.State.RUNNING:
                 raise Busy
-        spoken = [Spoken(messages[each].role, messages[each].content) for each in tree.branch(send.parent)]
     if send.system_prompt is not None:
         conversation.system_prompt = send.system_prompt
     if send.options is not None:
@@ -198,21 +198,13 @@ def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
     question = Message(id=uuid4(), conversation=conversation, parent_id=send.parent, role="user", content=send.text)
     answer = _answer(answer_id, conversation, question.pk, variant_name, key)
     Message.objects.bulk_create([question, answer])
-    return Begun(
-        conversation=conversation.pk,
-        answer=answer_id,
-        repeated=False,
-        variant_name=variant_name,
-        branch=(*spoken, Spoken("user", send.text)),
-        system_prompt=conversation.system_prompt,
-        options=conversation.options,
-    )
+    return _begun(conversation, {**messages, question.pk: question, answer.pk: answer}, answer)
 
 
 def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -> Begun:
     variant_name = _variant_name(request.variant)
     conversation = _own(owner_id, messages=request.message)
-    tree, messages = _messages(conversation)
+    messages = _messages(conversation)
     earlier = messages[request.message]
     if earlier.role != Message.Role.ASSISTANT or earlier.parent_id is None:
         raise WrongPlace("Only an answer can be made again.")
@@ -223,15 +215,21 @@ def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -
     conversation.variant_id = request.variant
     conversation.leaf_id = answer_id
     conversation.save()
-    _answer(answer_id, conversation, earlier.parent_id, variant_name, key).save(force_insert=True)
+    answer = _answer(answer_id, conversation, earlier.parent_id, variant_name, key)
+    answer.save(force_insert=True)
+    return _begun(conversation, {**messages, answer.pk: answer}, answer)
+
+
+def _begun(conversation: Conversation, messages: dict[UUID, Message], answer: Message) -> Begun:
+    """`messages`: all of the conversation, oldest first."""
+    tree = _tree(messages.values())
+    branch = tree.branch(answer.pk)
     return Begun(
         conversation=conversation.pk,
-        answer=answer_id,
+        answer=answer.pk,
         repeated=False,
-        variant_name=variant_name,
-        branch=tuple(Spoken(messages[each].role, messages[each].content) for each in tree.branch(earlier.parent_id)),
-        system_prompt=conversation.system_prompt,
-        options=conversation.options,
+        branch=tuple(Spoken(messages[each].role, messages[each].content) for each in branch[:-1]),
+        view=conversation_view(conversation, [message_view(messages[each], tree.siblings(each)) for each in branch]),
     )
 
 

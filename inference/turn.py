@@ -171,16 +171,18 @@ class Turn:
 
     async def _generate(self, lease: Lease, begun: Begun) -> Ending:
         assert lease.ready is not None
+        assert begun.view is not None
+        system_prompt = begun.view["system_prompt"]
         told: dict[str, Any]
         if lease.ready["mode"] == "chat":
-            told = {"messages": chat_messages(begun.branch, begun.system_prompt)}
+            told = {"messages": chat_messages(begun.branch, system_prompt)}
         else:
-            told = {"prompt": completion_prompt(begun.branch, begun.system_prompt)}
+            told = {"prompt": completion_prompt(begun.branch, system_prompt)}
         self._waits_for({"stage": "prefill"})
         answer = lease.generate(
             request_id=str(self.message),
             owner=str(self.owner),
-            options=GenerationOptions.from_json(begun.options or {}),
+            options=GenerationOptions.from_json(begun.view["options"]),
             **told,
         )
         async with aclosing(answer) as events:

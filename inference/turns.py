@@ -55,8 +55,10 @@ class Turns:
 
     # beginning and ending --------------------------------------------------------------------------------------
 
-    async def begin(self, owner: int, request: Send | Regenerate, received_at: float | None = None) -> Begun:
-        """Stores the turn and starts it; or finds the one that the same nonce began.
+    async def begin(
+        self, owner: int, request: Send | Regenerate, received_at: float | None = None
+    ) -> tuple[Begun, Turn | None]:
+        """Stores the turn and starts it; or finds the one that the same nonce began: then there is no Turn to return.
 
         Raises what store.begin raises; then no turn runs. A caller that is cancelled leaves a turn that is stored and runs.
         """
@@ -65,7 +67,7 @@ class Turns:
         turn = Turn(message=uuid4(), owner=owner, variant=request.variant, received_at=received_at)
         return await asyncio.shield(self._spawn(self._begin(turn, request), f"begin {turn.message}"))
 
-    async def _begin(self, turn: Turn, request: Send | Regenerate) -> Begun:
+    async def _begin(self, turn: Turn, request: Send | Regenerate) -> tuple[Begun, Turn | None]:
         # The variant is asked for while the database writes; the prompt goes out only when it has written.
         self._turns[turn.message] = turn
         turn.start(self.client, self.feed)
@@ -76,16 +78,16 @@ class Turns:
             raise
         if begun.repeated:
             self._abandon(turn)
-            return begun
+            return begun, None
         turn.stored(begun)
         logger.info(
             "turn begun",
-            extra={"request_id": str(turn.message), "user_id": turn.owner, "variant": begun.variant_name},
+            extra={"request_id": str(turn.message), "user_id": turn.owner, "variant_id": request.variant},
         )
         self._spawn(self._finish(turn), f"finish {turn.message}")
         if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.create_task(self._keep(), name="persist turns")
-        return begun
+        return begun, turn
 
     def _abandon(self, turn: Turn) -> None:
         turn.cut(STOPPED)
