@@ -292,6 +292,8 @@ class Host:
         try:
             await worker.run()
         except Exception as error:
+            if self._closed.done():
+                return
             logger.exception("a worker could not be run", extra={"event": "worker_lost", "variant": worker.facts.name})
             worker.kill()
             self._ended(worker, Failure("crashed", f"The host lost the worker: {error}."))

@@ -92,14 +92,8 @@ class Server:
                 wording.refused("disabled", f"{error.name} is switched off. The owner can enable it under Models.")
             )
         except BadOptions as error:
-            connection.send(
-                wording.refused(
-                    "failed",
-                    f"It cannot be loaded as it is set up: {error}.",
-                    reason="bad_options",
-                    failures_in_a_row=0,
-                )
-            )
+            facts = {"reason": "bad_options", "failures_in_a_row": 0}
+            connection.send(wording.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts))
         except InventoryUnavailable as error:
             connection.send(
                 wording.refused("storage", f"The database did not answer ({error}). Try again in a moment.")

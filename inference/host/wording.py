@@ -45,17 +45,17 @@ def reason(why: Reason, position: int, name: Name) -> str:
     return f"Waiting for {names} to finish {_answers(why.answers)} and make room; {ahead}."
 
 
-def refused(code: RefusalReason, detail: str, **facts: Any) -> HostRefused:
-    return {"type": "refused", "code": code, "detail": detail, "facts": facts}
+def refused(code: RefusalReason, detail: str, facts: Mapping[str, Any] | None = None) -> HostRefused:
+    return {"type": "refused", "code": code, "detail": detail, "facts": dict(facts or {})}
 
 
 def refusal(refuse: Refuse, name: Name) -> HostRefused:
     """What the scheduler refused, worded."""
     variant, facts = name(refuse.variant_id), refuse.facts
     if refuse.code == "does_not_fit":
-        return refused("does_not_fit", _does_not_fit(variant, facts, name), **facts)
+        return refused("does_not_fit", _does_not_fit(variant, facts, name), facts)
     if refuse.code == "failed":
-        return refused("failed", _failed(variant, facts), **facts)
+        return refused("failed", _failed(variant, facts), facts)
     if refuse.code == "unloaded":
         return refused("unloaded", f"{variant} was unloaded while you waited. Send again to load it.")
     return shutting_down()

@@ -66,7 +66,12 @@ class Box:
         self.client = HostClient(socket)
 
     def add(
-        self, name: str, size_bytes: int = 100, n_seq_max: int = 2, keep_alive_seconds: float | None = None, **script: Any
+        self,
+        name: str,
+        size_bytes: int = 100,
+        n_seq_max: int = 2,
+        keep_alive_seconds: float | None = None,
+        **script: Any,
     ) -> int:
         variant_id = len(self.inventory.rows) + 1
         path = self.folder / f"{name}.gguf"
@@ -82,11 +87,11 @@ class Box:
         )
         return variant_id
 
-    def rewrite(self, variant_id: int, **script: Any) -> None:
-        """Another file under the same name."""
+    def rewrite(self, variant_id: int, fingerprint: str = "new", **script: Any) -> None:
+        """Another file under the same name. With fingerprint="" nobody notices."""
         facts = self.inventory.rows[variant_id]
         Path(facts.path).write_text(json.dumps(script))
-        self.inventory.rows[variant_id] = replace(facts, fingerprint=facts.fingerprint + "+")
+        self.inventory.rows[variant_id] = replace(facts, fingerprint=fingerprint)
 
     async def resident(self, variant_id: int) -> ResidentVariant | None:
         status = await self.client.status()
@@ -110,7 +115,7 @@ async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 100
     stack.callback(run_dir.close)
     inventory = MemoryInventory()
     host = Host(
-        HostOptions(budget_bytes, folder / "logs", worker_argv=FAKE_WORKER, **options),
+        HostOptions(budget_bytes, folder / "logs", **{"worker_argv": FAKE_WORKER, **options}),
         inventory,
         run_dir,
     )
@@ -119,9 +124,11 @@ async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 100
     running = asyncio.ensure_future(host.run())
 
     async def end() -> None:
-        host.shutdown(0.0)
-        await asyncio.wait_for(running, DEADLINE_SECONDS)
-        await server.close()
+        try:
+            host.shutdown(0.0)
+            await asyncio.wait_for(running, DEADLINE_SECONDS)
+        finally:
+            await server.close()
 
     stack.push_async_callback(end)
     return Box(folder, host, server, inventory, run_dir.socket_path)

@@ -79,9 +79,7 @@ class FakeWorker:
             for n, word in enumerate(words[1:], 2):
                 self.token(writer, n, " " + word)
             timings = {"prompt_n": 1, "cache_n": 0, "prompt_ms": 1.0, "predicted_n": len(words), "predicted_ms": 1.0}
-            writer.write(
-                protocol.encode({"type": "done", "reason": "stop", "stop_string": None, "timings": timings})
-            )
+            writer.write(protocol.encode({"type": "done", "reason": "stop", "stop_string": None, "timings": timings}))
         self.busy -= 1
         self.stats()
         writer.close()
@@ -137,9 +135,9 @@ def main() -> None:
             crash()
         case "refuse":
             say({"type": "failed", "reason": "bad_file", "detail": "The file ends before its tensors do."})
-            sys.exit(1)
+            os._exit(1)
         case "exit":
-            sys.exit(7)
+            os._exit(7)
         case "long_line":
             sys.stdout.write("x" * 3_000_000 + "\n")
             sys.stdout.flush()

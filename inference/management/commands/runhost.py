@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.core.liveness import Limits
-from inference.host.inventory import DjangoInventory
+from inference.host.database import DjangoInventory
 from inference.host.machine import default_budget_bytes
 from inference.host.run_dir import HostIsRunning, RunDir
 from inference.host.run_loop import Host, HostOptions
