@@ -6,15 +6,16 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Coroutine
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from tests.web.fake_host import FakeHost, Line, resident
 
@@ -140,15 +141,21 @@ class Stage:
                 stderr=out,
             )
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                with urlopen(f"{self.url}/login/", timeout=10):
-                    return
-            except (URLError, ConnectionError, TimeoutError):
-                said = (self.folder / "web.out").read_text()
-                assert self._web.poll() is None, f"the web process ended at once:\n{said}"
-                assert time.monotonic() < deadline, f"no page after {START_SECONDS:g} s:\n{said}"
-                threading.Event().wait(0.05)
+        while not self._answers():
+            said = (self.folder / "web.out").read_text()
+            assert self._web.poll() is None, f"the web process ended at once:\n{said}"
+            assert time.monotonic() < deadline, f"no page after {START_SECONDS:g} s:\n{said}"
+            threading.Event().wait(0.05)
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/login/")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
 
     def stop_web(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._web is not None:
@@ -157,6 +164,26 @@ class Stage:
             assert self._web.stdin is not None
             self._web.stdin.close()
             self._web = None
+
+    def wait_until_stored(self, conversation: str, content: str) -> None:
+        """Returns when the conversation's answer stands in the database with this text."""
+        deadline = time.monotonic() + STEP_SECONDS
+        query = "SELECT content FROM inference_message WHERE conversation_id = ? AND role = 'assistant'"
+        with closing(sqlite3.connect(f"file:{self.folder / 'hostui.sqlite3'}?mode=ro", uri=True)) as database:
+            while (content,) not in (found := database.execute(query, [conversation.replace("-", "")]).fetchall()):
+                assert time.monotonic() < deadline, f"stored is {found}"
+                threading.Event().wait(0.05)
+
+    def reset(self) -> None:
+        """Nothing waits, the first model is in memory, and a web process runs."""
+        self.run(self._hang_up())
+        self.residents(resident(1, VARIANT))
+        if self._web is None:
+            self.start_web()
+
+    async def _hang_up(self) -> None:
+        await self.host.stop()
+        await self.host.start()
 
     # what the host does ----------------------------------------------------------------------------------------
 
