@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial, wraps
 from importlib import import_module
 from types import SimpleNamespace
@@ -381,7 +382,17 @@ def signed_in(session_key: str | None, user_id: int) -> bool:
     return bool(user.is_authenticated and user.is_active and user.pk == user_id)
 
 
+@dataclass(frozen=True, slots=True)
+class ServedVariant:
+    """What programs may ask for by name."""
+
+    pk: int
+    name: str
+    created_at: datetime
+    repository: str
+
+
 @_reading
-def by_name(name: str) -> tuple[int, str] | None:
-    """Id and name of the enabled variant of this name."""
-    return Variant.objects.filter(name=name, enabled=True).values_list("pk", "name").first()
+def served_variants() -> list[ServedVariant]:
+    enabled = Variant.objects.filter(enabled=True)
+    return [ServedVariant(*row) for row in enabled.values_list("pk", "name", "created_at", "repository__name")]

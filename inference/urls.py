@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import views
+from inference import api, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("chat/", views.chat, name="chat"),
     path("chat/<uuid:conversation>/", views.chat, name="conversation"),
+    path("v1/models", api.models, name="v1-models"),
+    path("v1/models/<path:name>", api.model, name="v1-model"),
+    path("v1/chat/completions", api.chat_completions, name="v1-chat-completions"),
+    path("v1/completions", api.completions, name="v1-completions"),
+    path("v1/<path:path>", api.nowhere),
 ]
