@@ -89,7 +89,7 @@ class Header:
             return None
         each = self.integers(self.key(name))
         if each is not None:
-            return each if len(each) == n_layers else None
+            return each if len(each) == n_layers and all(item >= 0 for item in each) else None
         value = self.integer(self.key(name))
         return None if value is None else (value,) * n_layers
 

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def oracle(ggml_type_count: int) -> Oracle:
 
 @pytest.fixture(scope="session")
 def load_in_llama() -> LoadInLlama:
-    """Loads a file with the real llama.cpp in a child process: tests.models_app.llama_child.run."""
+    """Loads a file with the real llama.cpp in a child process and returns what tests.models_app.llama_child.run says."""
 
     def load(path: Path, **options: Any) -> dict[str, Any]:
         done = subprocess.run(
@@ -72,3 +72,15 @@ def load_in_llama() -> LoadInLlama:
 @pytest.fixture(scope="session")
 def vocabularies(llama_sdist: Path) -> list[Path]:
     return sorted((llama_sdist / "vendor/llama.cpp/models").glob("ggml-vocab-*.gguf"))
+
+
+@pytest.fixture(scope="session")
+def rpc_device() -> Iterator[str]:
+    """The endpoint of a GPU-type device, served by a CPU process."""
+    command = [sys.executable, "-m", "tests.models_app.rpc_device"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield f"127.0.0.1:{server.stdout.readline().strip()}"
+        server.stdin.close()
+        assert server.wait(timeout=30) == 0
