@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 DEEPEST_NESTING = 200
+MOST_REPEAT_SIGNS = 4
 MOST_STATES = 50_000
 
 TokenOfText = Callable[[str], "int | None"]
@@ -147,15 +148,20 @@ class _Parser:
     def _sequence(self, depth: int) -> _Node:
         items: list[_Node] = []
         nested = depth > 0
+        n_signs = 0
         while self._at < len(self._text):
             sign = self._text[self._at]
             if sign in "*+?{":
                 if not items:
                     raise self._error(f"nothing for {sign} to repeat")
-                if isinstance(items[-1], _Repeat) and isinstance(items[-1].item, _Repeat):
-                    raise self._error(f"{sign} repeats a repetition of a repetition")
+                n_signs += 1
+                if n_signs > MOST_REPEAT_SIGNS:
+                    raise self._error(f"more than {MOST_REPEAT_SIGNS} repetitions of one item")
                 items[-1] = self._repeat(items[-1])
-            elif sign == '"':
+                self._skip(lines=nested)
+                continue
+            n_signs = 0
+            if sign == '"':
                 items.append(self._literal())
             elif sign == "[":
                 items.append(self._class())

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from inference.core.options import LoadOptions
 from inference.engine.llama_package import open_package
@@ -284,17 +284,18 @@ class Batch:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._tokens: Any = (ctypes.c_int32 * capacity)()
-        self._positions: Any = (ctypes.c_int32 * capacity)()
-        self._sequences: Any = (ctypes.c_int32 * capacity)()
-        self._outputs: Any = (ctypes.c_int8 * capacity)()
-        counts: Any = (ctypes.c_int32 * capacity)(*([1] * capacity))
+        self._tokens = (ctypes.c_int32 * capacity)()
+        self._positions = (ctypes.c_int32 * capacity)()
+        self._sequences = (ctypes.c_int32 * capacity)()
+        self._outputs = (ctypes.c_int8 * capacity)()
+        counts = (ctypes.c_int32 * capacity)(*([1] * capacity))
         start = ctypes.addressof(self._sequences)
-        pointers: Any = (ctypes.POINTER(ctypes.c_int32) * capacity)(
+        pointers = (ctypes.POINTER(ctypes.c_int32) * capacity)(
             *(ctypes.cast(start + 4 * index, ctypes.POINTER(ctypes.c_int32)) for index in range(capacity))
         )
         self._kept = (counts, pointers)
-        self.struct: Any = c.llama_batch()
+        # The bindings' type of `pos` is wrong.
+        self.struct = cast(Any, c.llama_batch())
         self.struct.n_tokens = 0
         self.struct.token = self._tokens
         self.struct.pos = self._positions
