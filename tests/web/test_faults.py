@@ -1,0 +1,157 @@
+"""A worker that dies, a host that is away, a refusal: a clear error, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from inference import turn
+from inference.models import Message
+from models_app.models import Variant
+from tests.web.fake_host import FakeHost, resident
+from tests.web.tab import OpenTab
+
+
+async def test_a_lost_worker_leaves_the_partial_answer_and_offers_a_retry(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    accepted = await tab.send("Hello", variant.pk)
+    lease, generation = await host.lease()
+    await generation.token(1, "Hel")
+    await tab.said(accepted["message"], "Hel")
+    generation.drop()
+    final = (await tab.hear("final"))["view"]
+    assert (final["state"], final["error_code"], final["content"]) == ("failed", "worker_lost", "Hel")
+    assert "Retry" in final["error_detail"]
+    await lease.hung_up()
+
+    await tab.say(type="regenerate", nonce="r1", message=accepted["message"], variant=variant.pk)
+    again = await tab.hear("accepted", nonce="r1")
+    view = await tab.hear("conversation")
+    assert [each["id"] for each in view["messages"]][1:] == [again["message"]]
+    assert view["messages"][1]["siblings"] == [accepted["message"], again["message"]]
+    _lease, generation = await host.lease()
+    assert generation.request["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+async def test_nothing_is_asked_twice_by_itself(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.send("Hello", variant.pk)
+    _lease, generation = await host.lease()
+    generation.drop()
+    final = (await tab.hear("final"))["view"]
+    assert (final["state"], final["error_code"]) == ("failed", "worker_lost")
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(host.take("lease"), 0.3)
+
+
+REFUSALS: list[tuple[str, dict[str, Any]]] = [
+    ("does_not_fit", {"needed_bytes": 10, "budget_bytes": 5}),
+    ("failed", {"reason": "out_of_memory", "failures_in_a_row": 3}),
+]
+
+
+@pytest.mark.parametrize(("code", "facts"), REFUSALS)
+async def test_a_refusal_is_told_in_the_hosts_words(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, code: str, facts: dict[str, Any]
+) -> None:
+    tab = await open_tab(alice)
+    await tab.send("Hello", variant.pk)
+    lease = await host.take("lease")
+    await lease.say({"type": "refused", "code": code, "detail": "That cannot be. Do this.", "facts": facts})
+    final = (await tab.hear("final"))["view"]
+    assert (final["state"], final["error_code"], final["error_detail"]) == ("failed", code, "That cannot be. Do this.")
+
+
+async def test_too_long_a_prompt_is_told_in_the_workers_words(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.send("Hello", variant.pk)
+    _lease, generation = await host.lease()
+    facts = {"n_prompt": 5000, "n_ctx_seq": 4096}
+    detail = "5000 tokens do not fit 4096."
+    await generation.say({"type": "refused", "code": "context_exceeded", "detail": detail, "facts": facts})
+    final = (await tab.hear("final"))["view"]
+    assert (final["error_code"], final["error_detail"]) == ("context_exceeded", detail)
+
+
+async def test_an_answer_waits_for_a_host_that_is_away_and_goes_on_when_it_returns(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.hear("variants", host=True)
+    await host.stop()
+    await tab.hear("variants", host=False)
+    accepted = await tab.send("Hello", variant.pk)
+    wait = (await tab.hear("conversation"))["messages"][1]["wait"]
+    while wait != {"stage": "host_down"}:
+        wait = (await tab.hear("patch", message=accepted["message"]))["wait"]
+    await host.start()
+    _lease, generation = await host.lease()
+    await generation.token(1, "Hi")
+    await generation.done(1)
+    assert (await tab.hear("final"))["view"]["content"] == "Hi"
+    assert any(frame["type"] == "variants" and frame["host"] for frame in tab.seen[-20:])
+
+
+async def test_an_answer_that_waits_survives_the_hosts_restart(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.send("Hello", variant.pk)
+    lease = await host.take("lease")
+    await lease.say({"type": "loading", "fraction": 0.2})
+    while ((await tab.hear("patch"))["wait"] or {}).get("stage") != "loading":
+        pass
+    await host.stop()
+    await host.start()
+    _lease, generation = await host.lease()
+    await generation.token(1, "Hi")
+    await generation.done(1)
+    assert (await tab.hear("final"))["view"]["state"] == "complete"
+
+
+async def test_a_host_that_stays_away_fails_the_answer(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "HOST_PATIENCE_SECONDS", 0.2)
+    tab = await open_tab(alice)
+    await host.stop()
+    accepted = await tab.send("Hello", variant.pk)
+    final = (await tab.hear("final"))["view"]
+    assert (final["state"], final["error_code"]) == ("failed", "host_unavailable")
+    assert (await Message.objects.aget(pk=accepted["message"])).error_code == "host_unavailable"
+
+
+async def test_a_line_that_is_not_json_fails_the_answer_and_nothing_else(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.send("Hello", variant.pk)
+    _lease, generation = await host.lease()
+    await generation.say_raw(b"}{\n")
+    assert (await tab.hear("final"))["view"]["state"] == "failed"
+    await tab.send("Again", variant.pk, "n2")
+
+
+async def test_what_is_in_memory_is_told_when_it_changes(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    (row,) = (await tab.hear("variants", host=True))["rows"]
+    assert (row["name"], row["state"], row["size_bytes"]) == ("smol", "absent", 93_000_000)
+    await host.tell([resident(variant.pk, state="loading", fraction=0.4, mode=None)])
+    (row,) = (await tab.hear("variants"))["rows"]
+    assert (row["state"], row["fraction"]) == ("loading", 0.4)
+    # The speed is nothing that the picker shows: no frame for it.
+    await host.tell([resident(variant.pk, state="loading", fraction=0.4, mode=None, tokens_per_second=9.0)])
+    await host.tell([resident(variant.pk)])
+    (row,) = (await tab.hear("variants"))["rows"]
+    assert (row["state"], row["mode"]) == ("resident", "chat")
