@@ -183,10 +183,13 @@ def _frame(fields: _Fields) -> Frame:
     if kind == "open":
         return Open(fields.uuid("conversation"))
     if kind == "send":
+        conversation, parent = fields.optional_uuid("conversation"), fields.optional_uuid("parent")
+        if conversation is None and parent is not None:
+            raise BadFrame("bad_message", "A new conversation starts without a parent.")
         return Send(
             nonce=fields.said("nonce", LONGEST_NONCE),
-            conversation=fields.optional_uuid("conversation"),
-            parent=fields.optional_uuid("parent"),
+            conversation=conversation,
+            parent=parent,
             text=fields.said("text"),
             variant=fields.number("variant"),
             options=fields.options(),

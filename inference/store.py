@@ -174,8 +174,6 @@ def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
     variant_name = _variant_name(send.variant)
     messages: dict[UUID, Message] = {}
     if send.conversation is None:
-        if send.parent is not None:
-            raise WrongPlace("A new conversation starts without a parent.")
         conversation = Conversation(owner_id=owner_id, title=title_from(send.text))
     else:
         conversation = _own(owner_id, pk=send.conversation)

@@ -46,7 +46,8 @@ class Tab:
         await self._socket.send_to(text_data=json.dumps(message))
 
     async def say_text(self, text: str) -> None:
-        await self._socket.send_to(text_data=text)
+        # Not send_to, which takes no empty text.
+        await self._socket.send_input({"type": "websocket.receive", "text": text})
 
     async def say_bytes(self, payload: bytes) -> None:
         await self._socket.send_to(bytes_data=payload)
