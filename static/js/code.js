@@ -2,7 +2,8 @@
 import { copyText } from "./clipboard.js";
 import { highlighted } from "./sanitize.js";
 
-const LONGEST_HIGHLIGHTED = 200_000;
+/** Highlighting more than this takes long enough to be felt. */
+const LONGEST_HIGHLIGHTED = 60_000;
 /** A block that still grows is highlighted again only while it is small, and not at each paint. */
 const LONGEST_LIVE = 6_000;
 const LIVE_GAP_MS = 300;
