@@ -39,8 +39,11 @@ def _refuse(problem: Problem) -> JsonResponse:
     return JsonResponse(problem.body(), status=problem.status, headers=problem.headers())
 
 
-def _endpoint(method: str) -> Callable[[View], View]:
-    """For programs: no login page, no CSRF token; a session's cookie opens nothing, so no page can act through it."""
+def _endpoint(method: str | None) -> Callable[[View], View]:
+    """For programs: no login page, no CSRF token; a session's cookie opens nothing, so no page can act through it.
+
+    `method` None: all are alike.
+    """
 
     def decorate(view: View) -> View:
         @csrf_exempt
@@ -49,7 +52,7 @@ def _endpoint(method: str) -> Callable[[View], View]:
         async def answer(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
             if not getattr(request, "api_key", None):
                 return _refuse(NO_KEY)
-            if request.method != method:
+            if method is not None and request.method != method:
                 problem = Problem(405, f"{request.path} takes {method} requests.", "method_not_allowed")
                 return JsonResponse(problem.body(), status=405, headers={"Allow": method})
             try:
@@ -95,7 +98,7 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
     return await _complete(request, chat=False)
 
 
-@_endpoint("GET")
+@_endpoint(None)
 async def nowhere(request: HttpRequest, path: str) -> HttpResponseBase:
     """Programs read JSON, also when they go astray."""
     return _refuse(Problem(404, f"There is no /v1/{path} here.", "not_found"))

@@ -153,7 +153,9 @@ def _options(fields: Mapping[str, Any]) -> GenerationOptions:
     try:
         return GenerationOptions.from_json(chosen)
     except BadParameter as error:
-        raise BadRequest(str(error), limit if error.name == "max_tokens" else error.name) from None
+        if error.name == "max_tokens":
+            raise BadRequest(f"{limit}: expected {error.allowed}.", limit) from None
+        raise BadRequest(str(error), error.name) from None
 
 
 def _schema(wanted: Any) -> Mapping[str, Any] | None:

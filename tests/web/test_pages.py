@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.test import AsyncClient
+
+from inference.models import Conversation
+from models_app.models import Variant
+from tests.web.fake_host import FakeHost, resident
+from tests.web.tab import OpenTab
+
+
+async def signed_in(user: User) -> AsyncClient:
+    client = AsyncClient()
+    await client.aforce_login(user)
+    return client
+
+
+def payload(page: str, name: str) -> Any:
+    match = re.search(rf'<script id="{name}" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert match is not None
+    return json.loads(match[1])
+
+
+async def test_pages_need_a_login(host: FakeHost) -> None:
+    for path in ("/", "/chat/", f"/chat/{uuid.uuid4()}/"):
+        response = await AsyncClient().get(path)
+        assert (response.status_code, response["Location"]) == (302, f"/login/?next={path}")
+
+
+async def test_the_first_paint_is_what_the_socket_would_say(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    accepted = await tab.send("What is </script> for?", variant.pk)
+    _lease, generation = await host.lease()
+    await generation.token(1, "An end")
+    await tab.said(accepted["message"], "An end")
+
+    client = await signed_in(alice)
+    page = (await client.get(f"/chat/{accepted['conversation']}/")).content.decode()
+    await tab.say(type="open", conversation=accepted["conversation"])
+    assert payload(page, "conversation-payload") == await tab.hear("conversation")
+    (row,) = payload(page, "conversations-payload")["rows"]
+    assert (row["id"], row["running"]) == (accepted["conversation"], True)
+    assert payload(page, "variants-payload")["rows"][0]["name"] == "smol"
+    assert "What is &lt;/script&gt; for?" in page
+    assert payload((await client.get("/chat/")).content.decode(), "conversation-payload") is None
+
+
+async def test_another_persons_conversation_is_not_there(
+    host: FakeHost, alice: User, bob: User, variant: Variant
+) -> None:
+    hers = await Conversation.objects.acreate(owner=alice, title="Hers")
+    client = await signed_in(bob)
+    assert (await client.get(f"/chat/{hers.pk}/")).status_code == 404
+    assert (await client.get(f"/chat/{uuid.uuid4()}/")).status_code == 404
+
+
+async def test_the_dashboard_shows_what_is_in_memory(host: FakeHost, alice: User, variant: Variant) -> None:
+    host.residents = [resident(variant.pk, "smol", pinned=True)]
+    client = await signed_in(alice)
+    page = (await client.get("/")).content.decode()
+    assert "smol" in page
+    assert "pinned" in page
+
+
+async def test_the_dashboard_says_when_the_host_is_away(host: FakeHost, alice: User, variant: Variant) -> None:
+    await host.stop()
+    response = await (await signed_in(alice)).get("/")
+    assert response.status_code == 200
+    assert response.context["status"] is None
+
+
+async def test_the_admin_lists_conversations_without_their_text(
+    open_tab: OpenTab, host: FakeHost, alice: User, bob: User, variant: Variant
+) -> None:
+    tab = await open_tab(bob)
+    accepted = await tab.send("A secret", variant.pk)
+    alice.is_staff = alice.is_superuser = True
+    await alice.asave()
+    client = await signed_in(alice)
+    listed = await client.get("/admin/inference/conversation/")
+    shown = await client.get(f"/admin/inference/conversation/{accepted['conversation']}/change/")
+    for response in (listed, shown):
+        assert response.status_code == 200
+        assert accepted["conversation"] in response.content.decode()
+        assert "secret" not in response.content.decode()
