@@ -54,7 +54,7 @@ function wrapTables(root) {
     const frame = document.createElement("div");
     frame.className = "table-frame";
     frame.tabIndex = 0;
-    frame.setAttribute("role", "region");
+    frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", "Table");
     table.replaceWith(frame);
     frame.append(table);

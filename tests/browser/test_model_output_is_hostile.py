@@ -197,7 +197,7 @@ def test_markup_is_shown_as_the_text_it_is(stage: Stage, page: Page) -> None:
     expect(words.locator("sub")).to_have_text("2")
 
 
-def test_a_hostile_question_title_and_model_name_stay_text(stage: Stage, page: Page) -> None:
+def test_a_hostile_question_and_its_title_stay_text(stage: Stage, page: Page) -> None:
     attack = "<img src=x onerror=alert(80)>"
     ask(page, attack)
     model = stage.answer()
