@@ -106,6 +106,7 @@ def test_a_whole_conversation_by_keyboard_alone(stage: Stage, page: Page) -> Non
     expect(page.locator(".ending-text")).to_have_text("You stopped this answer.")
     tab_to(page, "Model:")
     page.keyboard.press("Enter")
+    expect(page.get_by_label(VARIANT)).to_be_focused()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_label(COMPLETION_VARIANT)).to_be_checked()
     page.keyboard.press("Enter")
