@@ -81,6 +81,15 @@ class WorkerHealthy:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerEnding:
+    """The worker's report pipe has closed: the process is about to be gone, and nobody should be sent to it."""
+
+    now: float
+    variant_id: int
+    launch: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerEnded:
     """The process is gone. `failure` says why, unless it was told to go."""
 
@@ -112,6 +121,7 @@ Event = (
     | WorkerLoading
     | WorkerReady
     | WorkerHealthy
+    | WorkerEnding
     | WorkerEnded
     | ShutdownAsked
     | Tick

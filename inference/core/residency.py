@@ -106,6 +106,8 @@ class Residency:
     """When a lease last began or ended, or when the worker became ready."""
     departure: Departure | None = None
     """Why it drains or unloads; None in any other state."""
+    is_ending: bool = False
+    """The worker is about to be gone: it takes no more leases."""
     unload_tickets: set[int] = field(default_factory=set)
     failure: Failure | None = None
     failures_in_a_row: int = 0
@@ -130,9 +132,13 @@ class Residency:
             self.reserved_bytes = 0
             self.fraction = None
             self.ready_at = None
+            self.is_ending = False
             self.launched_facts = None
             self.leases.clear()
             self.batch_leases.clear()
 
+    def takes_leases(self) -> bool:
+        return self.state == "resident" and not self.is_ending
+
     def has_free_slot(self) -> bool:
-        return self.state == "resident" and len(self.leases) < self.n_seq_max
+        return self.takes_leases() and len(self.leases) < self.n_seq_max

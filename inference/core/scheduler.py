@@ -35,6 +35,7 @@ from inference.core.events import (
     UnloadAsked,
     Wait,
     WorkerEnded,
+    WorkerEnding,
     WorkerHealthy,
     WorkerLoading,
     WorkerReady,
@@ -98,7 +99,7 @@ class Scheduler:
                 self._left(event)
             case FactsRead(facts=facts):
                 self._know(facts)
-            case WorkerLoading() | WorkerReady() | WorkerHealthy() | WorkerEnded():
+            case WorkerLoading() | WorkerReady() | WorkerHealthy() | WorkerEnding() | WorkerEnded():
                 residency = self.residencies[event.variant_id]
                 if event.launch == residency.launch and residency.holds_bytes:
                     self._worker_reported(residency, event)
@@ -162,7 +163,7 @@ class Scheduler:
             each.unload_tickets.discard(event.ticket)
 
     def _worker_reported(
-        self, residency: Residency, event: WorkerLoading | WorkerReady | WorkerHealthy | WorkerEnded
+        self, residency: Residency, event: WorkerLoading | WorkerReady | WorkerHealthy | WorkerEnding | WorkerEnded
     ) -> None:
         match event:
             case WorkerLoading(fraction=fraction):
@@ -185,6 +186,8 @@ class Scheduler:
             case WorkerHealthy():
                 if residency.lease_ended:
                     residency.failures_in_a_row = 0
+            case WorkerEnding():
+                residency.is_ending = True
             case WorkerEnded():
                 self._worker_ended(residency, event)
 
@@ -270,7 +273,7 @@ class Scheduler:
     def _serve(self, now: float) -> None:
         for variant_id, requests in by_variant(list(self._waiting.values())).items():
             residency = self.residencies[variant_id]
-            if residency.state != "resident":
+            if not residency.takes_leases():
                 continue
             leases = []
             for request in requests:

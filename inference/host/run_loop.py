@@ -44,6 +44,8 @@ class HostOptions:
     log_dir: Path
     max_wait_seconds: float = 30.0
     drain_seconds: float = 10.0
+    reread_seconds: float = 1.0
+    """A resident variant's row is read again behind a lease, but not more often than this."""
     limits: Limits = field(default_factory=Limits)
     worker_argv: tuple[str, ...] = WORKER_ARGV
 
@@ -58,9 +60,11 @@ class Host:
         self._scheduler = Scheduler(options.budget_bytes, options.max_wait_seconds)
         self._started_at = self._now()
         self._facts: dict[int, VariantFacts] = {}
+        self._read_at: dict[int, float] = {}
         self._workers: dict[int, Worker] = {}
         self._connections: dict[int, Connection] = {}
         self._requests: dict[int, str] = {}
+        self._leased: dict[int, Worker] = {}
         self._tickets = 0
         self._lease_prefix = secrets.token_hex(4)
         self._timer: asyncio.TimerHandle | None = None
@@ -94,15 +98,15 @@ class Host:
     async def facts_for_lease(self, variant_id: int) -> VariantFacts:
         """The variant's facts for one more lease. Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable.
 
-        A resident variant is leased by the facts last read, and its row is read again behind the lease: an answer never
-        waits for the database, and a change is seen by the second request after it at the latest. Anything else is read
-        first, because a load takes far longer than the read.
+        A resident variant is leased by the facts last read, and its row is read again behind the lease, once a second at
+        most: an answer never waits for the database, and a change takes effect within a second and one request. Anything
+        else is read first, because a load takes far longer than the read.
         """
         residency = self._scheduler.residencies.get(variant_id)
         known = self._facts.get(variant_id)
         if known is None or residency is None or residency.state != "resident":
             return await self.read_facts(variant_id)
-        if variant_id not in self._reading:
+        if variant_id not in self._reading and self._now() >= self._read_at[variant_id] + self._options.reread_seconds:
             self._reading.add(variant_id)
             self._in_background(self._read_again(variant_id))
         return known
@@ -115,6 +119,7 @@ class Host:
             self._facts.pop(variant_id, None)
             raise
         self._facts[variant_id] = facts
+        self._read_at[variant_id] = self._now()
         return facts
 
     async def _read_again(self, variant_id: int) -> None:
@@ -134,6 +139,9 @@ class Host:
 
     def lease(self, connection: Connection, facts: VariantFacts, user: str, kind: LeaseKind, request_id: str) -> int:
         ticket = self._ticket(connection, request_id)
+        residency = self._scheduler.residencies.get(facts.variant_id)
+        if residency is not None:
+            self._notice_exit(self._workers.get(residency.launch))
         self._apply(events.LeaseAsked(self._now(), ticket, facts, user, kind, request_id))
         return ticket
 
@@ -156,6 +164,8 @@ class Host:
         """The caller's connection closed."""
         del self._connections[ticket]
         del self._requests[ticket]
+        # The caller may leave because its worker crashed: the slot must not go to the next in line.
+        self._notice_exit(self._leased.pop(ticket, None))
         self._apply(events.Left(self._now(), ticket))
 
     def status(self) -> HostStatus:
@@ -236,6 +246,7 @@ class Host:
             "mode": worker.ready["mode"],
             "n_ctx_seq": worker.ready["n_ctx_seq"],
         }
+        self._leased[grant.ticket] = worker
         self._connections[grant.ticket].send(ready)
         logger.info(
             "leased",
@@ -283,6 +294,7 @@ class Host:
             log_path=self._options.log_dir / f"worker-{facts.variant_id}.log",
             limits=self._options.limits,
             on_report=self._reported,
+            on_ending=self._ending,
             on_end=self._ended,
         )
         self._workers[start.launch] = worker
@@ -316,6 +328,13 @@ class Host:
             self._apply(events.WorkerReady(now, variant_id, launch, report["n_seq_max"], measured))
         elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
             self._apply(events.WorkerHealthy(now, variant_id, launch))
+
+    def _notice_exit(self, worker: Worker | None) -> None:
+        if worker is not None and worker.launch in self._workers and worker.is_exiting():
+            self._ending(worker)
+
+    def _ending(self, worker: Worker) -> None:
+        self._apply(events.WorkerEnding(self._now(), worker.facts.variant_id, worker.launch))
 
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from inference.core.liveness import Limits, Liveness
 from inference.core.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.exits import failure_of, oom_kills
+from inference.host.pipes import LONGEST_REPORT_BYTES, Pipes
 from inference.host.shape import BadShape, check
 from inference.host.worker_log import WorkerLog
 
@@ -25,7 +25,8 @@ WORKER_ARGV = (sys.executable, "-m", "inference.engine.worker")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 5.0
 """What a worker gets between the end of its standard input and SIGKILL."""
-_LONGEST_REPORT_BYTES = 1024 * 1024
+_PF_EXITING = 0x4
+"""include/linux/sched.h"""
 _OOM_SCORE_ADJ = "500"
 
 _PASSED_ON = frozenset(
@@ -54,7 +55,7 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 class Worker:
     """A worker's life, from spawn to exit. `run` returns when the process is gone.
 
-    `on_report` hears each valid report, `on_end` the failure that the exit would mean for a worker that was not told to go.
+    `on_report` hears each valid report, `on_ending` that no more will come, `on_end` the failure that the exit would mean for a worker that was not told to go.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Worker:
         log_path: Path,
         limits: Limits,
         on_report: Callable[[Worker, protocol.WorkerReport], None],
+        on_ending: Callable[[Worker], None],
         on_end: Callable[[Worker, Failure], None],
     ) -> None:
         self.facts = facts
@@ -79,11 +81,13 @@ class Worker:
         self._log = WorkerLog(log_path)
         self._limits = limits
         self._on_report = on_report
+        self._on_ending = on_ending
         self._on_end = on_end
-        self._process: asyncio.subprocess.Process | None = None
+        self._transport: asyncio.SubprocessTransport | None = None
         self._liveness: Liveness | None = None
         self._stir = asyncio.Event()
         self._told_to_go = False
+        self._is_killed = False
         self._verdict: Failure | None = None
         self._garbage_lines = 0
         self._kill_timer: asyncio.TimerHandle | None = None
@@ -94,13 +98,11 @@ class Worker:
         oom_kills_before = oom_kills()
         with suppress(FileNotFoundError):
             os.unlink(self.socket_path)
+        pipes = Pipes(self._hear_line, self._hear_flood, self._log.write, self._hear_end)
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: pipes,
                 *self._argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=_LONGEST_REPORT_BYTES,
                 cwd=PROJECT_ROOT,
                 env=worker_environment(os.environ),
                 # Ctrl-C at the terminal is for the supervisor: a worker ends by its standard input, after draining.
@@ -109,34 +111,29 @@ class Worker:
         except OSError as error:
             self._on_end(self, Failure("crashed", f"No worker could be started: {error.strerror or error}."))
             return
-        self._process = process
-        self.pid = process.pid
-        _prefer_for_oom_killer(process.pid)
+        self._transport = transport
+        self.pid = transport.get_pid()
+        _prefer_for_oom_killer(self.pid)
         self._liveness = Liveness(self._limits, self._now())
-        self._launch_it()
-        listeners = [
-            asyncio.ensure_future(self._listen()),
-            asyncio.ensure_future(self._keep_log()),
-        ]
+        self._send_launch(transport)
         watch = asyncio.ensure_future(self._watch())
         try:
-            returncode = await process.wait()
-        except asyncio.CancelledError:
-            self.kill()
-            raise
+            await pipes.exited
+            # Its last words are still in the pipes; a child of it may hold them open, so there is an end to waiting.
+            await asyncio.wait({pipes.closed}, timeout=1.0)
+            await asyncio.wait({pipes.log_closed}, timeout=0.1)
         finally:
             watch.cancel()
             if self._kill_timer is not None:
                 self._kill_timer.cancel()
-            # What the process wrote before it ended is still in the pipes; a stray child may hold them open.
-            await asyncio.wait(listeners, timeout=1.0)
-            for listener in listeners:
-                listener.cancel()
+            transport.close()
             self._log.close()
             with suppress(FileNotFoundError):
                 os.unlink(self.socket_path)
         oom_kills_after = oom_kills()
         oom_killed = oom_kills_before is not None and (oom_kills_after or 0) > oom_kills_before
+        returncode = transport.get_returncode()
+        assert returncode is not None
         failure = self._verdict or failure_of(returncode, self._log.tail(), oom_killed)
         logger.info(
             "worker ended",
@@ -150,23 +147,43 @@ class Worker:
         )
         self._on_end(self, failure)
 
+    def is_exiting(self) -> bool:
+        """Whether the kernel is already taking the process down: sooner known than its pipes close. Linux only, else False."""
+        if self.pid is None or self._transport is None:
+            return False
+        if self._transport.get_returncode() is not None:
+            return True
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        return fields[0] in (b"Z", b"X") or bool(int(fields[6]) & _PF_EXITING)
+
     def stop(self) -> None:
         """Ends its standard input, which means: go. SIGKILL follows after STOP_SECONDS."""
         self._told_to_go = True
-        if self._process is None or self._process.returncode is not None:
+        if self._transport is None or self._transport.get_returncode() is not None:
             return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._kill_timer = asyncio.get_running_loop().call_later(STOP_SECONDS, self.kill)
+        stdin = self._transport.get_pipe_transport(0)
+        if stdin is not None:
+            stdin.close()
+        self._kill_later()
 
     def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        self._is_killed = True
+        if self._transport is not None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
+                self._transport.kill()
 
-    def _launch_it(self) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
+    def _kill_later(self) -> None:
+        if self._kill_timer is None:
+            self._kill_timer = asyncio.get_running_loop().call_later(STOP_SECONDS, self.kill)
+
+    def _send_launch(self, transport: asyncio.SubprocessTransport) -> None:
+        if self._is_killed:
+            self.kill()
+            return
         if self._told_to_go:
             self.stop()
             return
@@ -176,38 +193,37 @@ class Worker:
             "socket": self.socket_path,
             "options": self.facts.options.to_json(),
         }
-        self._process.stdin.write(protocol.encode(launch))
+        stdin = transport.get_pipe_transport(0)
+        assert isinstance(stdin, asyncio.WriteTransport)
+        stdin.write(protocol.encode(launch))
 
     # listening ----------------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        while True:
-            try:
-                line = await self._process.stdout.readline()
-            except ValueError:
-                self._give_up(Failure("crashed", "The worker wrote something other than reports."))
-                return
-            if not line:
-                return
-            try:
-                message = protocol.decode(line)
-                report = check(message, _SCHEMAS[message["type"]])
-            except BadShape as error:
-                self._give_up(Failure("crashed", f"The worker wrote a malformed report: {error}."))
-                return
-            except (protocol.BadMessage, KeyError):
-                # A library that prints is a nuisance, not a fault.
-                self._garbage_lines += 1
-                if self._garbage_lines == 1:
-                    shown = line[:200].decode("utf-8", "replace").strip()
-                    logger.warning(
-                        "worker wrote something other than a report",
-                        extra={"event": "worker_garbage", "variant": self.facts.name, "line": shown},
-                    )
-                continue
+    def _hear_line(self, line: bytes) -> None:
+        try:
+            message = protocol.decode(line)
+            report = check(message, _SCHEMAS[message["type"]])
+        except BadShape as error:
+            self._give_up(Failure("crashed", f"The worker wrote a malformed report: {error}."))
+        except (protocol.BadMessage, KeyError):
+            # A library that prints is a nuisance, not a fault.
+            self._garbage_lines += 1
+            if self._garbage_lines == 1:
+                shown = line[:200].decode("utf-8", "replace").strip()
+                logger.warning(
+                    "worker wrote something other than a report",
+                    extra={"event": "worker_garbage", "variant": self.facts.name, "line": shown},
+                )
+        else:
             self._heard(cast(protocol.WorkerReport, report))
+
+    def _hear_flood(self) -> None:
+        self._give_up(Failure("crashed", "The worker wrote something other than reports."))
+
+    def _hear_end(self) -> None:
+        """No more reports will come. The exit itself is known only later."""
+        self._on_ending(self)
+        self._kill_later()
 
     def _heard(self, report: protocol.WorkerReport) -> None:
         assert self._liveness is not None
@@ -224,12 +240,6 @@ class Worker:
             self._verdict = Failure(report["reason"], report["detail"])
         self._stir.set()
         self._on_report(self, report)
-
-    async def _keep_log(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        while chunk := await self._process.stderr.read(65_536):
-            self._log.write(chunk)
 
     # watching -----------------------------------------------------------------------------------------------------
 
@@ -269,7 +279,7 @@ class Worker:
         assert self._liveness is not None
         writer = None
         try:
-            reader, writer = await asyncio.open_unix_connection(self.socket_path, limit=_LONGEST_REPORT_BYTES)
+            reader, writer = await asyncio.open_unix_connection(self.socket_path, limit=LONGEST_REPORT_BYTES)
             writer.write(protocol.encode({"type": "ping"}))
             reply = await asyncio.wait_for(protocol.read(reader), self._limits.pong_seconds)
             if reply is not None and reply["type"] == "pong":

@@ -95,6 +95,9 @@ class World:
     def healthy(self, variant_id: int) -> None:
         self.feed(events.WorkerHealthy(self.now, variant_id, self.alive[variant_id]))
 
+    def ending(self, variant_id: int) -> None:
+        self.feed(events.WorkerEnding(self.now, variant_id, self.alive[variant_id]))
+
     def gone(self, variant_id: int, reason: Any = "crashed") -> None:
         """The worker's process has ended: because it was told to, or of `reason`."""
         launch = self.alive.pop(variant_id)

@@ -33,6 +33,21 @@ def test_a_crash_ends_the_leases_and_retries_the_queue() -> None:
     assert waiting in world.leases
 
 
+def test_nobody_is_sent_to_a_worker_that_is_about_to_be_gone() -> None:
+    world = World()
+    one = world.shelve(variant(1))
+    world.resident(one)
+    cut, waiting = world.ask(one), world.ask(one, "bob")
+    world.ending(one)
+    world.leave(cut)
+    by_hand = world.load(one)
+    assert waiting not in world.leases
+    assert by_hand not in world.completed
+    world.gone(one)
+    world.ready(one)
+    assert waiting in world.leases
+
+
 @pytest.mark.parametrize("reason", ["bad_file", "unsupported", "out_of_memory", "timed_out", "bad_options"])
 def test_a_load_that_would_fail_the_same_way_is_not_tried_again_blindly(reason: str) -> None:
     world = World()

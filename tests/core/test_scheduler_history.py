@@ -75,6 +75,11 @@ class History(RuleBasedStateMachine):
             self.world.healthy(variant_id)
 
     @precondition(lambda self: self.world.alive)
+    @rule(data=st.data())
+    def worker_is_about_to_end(self, data: st.DataObject) -> None:
+        self.world.ending(data.draw(st.sampled_from(sorted(self.world.alive))))
+
+    @precondition(lambda self: self.world.alive)
     @rule(data=st.data(), reason=st.sampled_from(["killed", "out_of_memory", "hung", "bad_file"]))
     def worker_dies(self, data: st.DataObject, reason: str) -> None:
         self.world.gone(data.draw(st.sampled_from(sorted(self.world.alive))), reason)
@@ -96,7 +101,7 @@ class History(RuleBasedStateMachine):
         world = self.world
         for _ in range(500):
             for variant_id in sorted(world.alive):
-                if variant_id in world.stopping:
+                if variant_id in world.stopping or world.scheduler.residencies[variant_id].is_ending:
                     world.gone(variant_id)
                 elif world.state(variant_id) == "loading":
                     world.ready(variant_id)

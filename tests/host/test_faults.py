@@ -186,3 +186,19 @@ async def test_a_load_nobody_waits_for_gives_way_and_its_process_ends(box: Box) 
     process = psutil.Process(pid)
     assert await asyncio.wait_for(say(box, two, "hello"), DEADLINE_SECONDS) == "hello"
     assert not process.is_running()
+
+
+async def test_nobody_is_ever_sent_to_a_dead_worker(box: Box) -> None:
+    one = box.add("one", n_seq_max=1)
+    for n in range(10):
+        async with box.client.lease(variant_id=one, user="ann", request_id="r1") as lease:
+            await ready(lease)
+            waiting = [asyncio.ensure_future(say(box, one, f"answer {n}", user)) for user in ("bob", "eve")]
+            await box.until(lambda status: len(status["queue"]) == 2)
+            answer = lease.generate(request_id="r1", owner="ann", options=GenerationOptions(), prompt="segv")
+            await answer.__anext__()
+            with pytest.raises(WorkerLost):
+                await answer.__anext__()
+        # Whoever waited, and whoever comes at the very moment of the crash.
+        waiting.append(asyncio.ensure_future(say(box, one, f"answer {n}", "joe")))
+        assert await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE_SECONDS) == [f"answer {n}"] * 3

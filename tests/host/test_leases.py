@@ -173,13 +173,26 @@ async def test_unknown_and_disabled_variants_are_refused(box: Box) -> None:
             assert refused.value.code == code
 
 
-async def test_a_change_is_seen_by_the_second_request_after_it(box: Box) -> None:
-    one = box.add("one")
-    await say(box, one, "hello")
-    box.inventory.disabled.add(one)
-    assert await say(box, one, "still by the facts last read") != ""
-    with pytest.raises(HostRefusal):
+async def test_a_change_takes_effect_behind_the_next_lease(folder: Path) -> None:
+    async with AsyncExitStack() as stack:
+        box = await start_box(stack, folder, reread_seconds=0.0)
+        one = box.add("one")
         await say(box, one, "hello")
+        box.inventory.disabled.add(one)
+        assert await say(box, one, "by the facts last read") == "by the facts last read"
+        with pytest.raises(HostRefusal) as refused:
+            await say(box, one, "hello")
+        assert refused.value.code == "disabled"
+
+
+async def test_many_leases_do_not_mean_many_reads(folder: Path) -> None:
+    async with AsyncExitStack() as stack:
+        box = await start_box(stack, folder, reread_seconds=3600.0)
+        one = box.add("one")
+        await box.client.load(one)
+        for _ in range(20):
+            await say(box, one, "hello")
+        assert box.inventory.reads == 1
 
 
 async def test_other_options_reload_the_variant(box: Box) -> None:
