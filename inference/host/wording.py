@@ -94,4 +94,4 @@ def wait(what: Wait, name: Name) -> str:
         return reason(what.reason, what.position, name)
     if isinstance(what, ForLoading):
         return f"Loading, {what.fraction:.0%}."
-    return f"Making room: {_names(what.variants, name)} is being unloaded."
+    return f"Making room: {_names(what.variants, name)} must leave."

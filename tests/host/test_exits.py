@@ -1,0 +1,37 @@
+"""Why a worker ended, told from its exit status, its last words and the kernel's counters."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from inference.host.exits import failure_of, oom_kills
+
+
+@pytest.mark.parametrize(
+    ("returncode", "tail", "oom_killed", "reason"),
+    [
+        (-9, [], False, "killed"),
+        (-9, [], True, "out_of_memory"),
+        (-15, [], False, "killed"),
+        (-11, [], False, "crashed"),
+        (-6, ["GGML_ASSERT(x) failed"], False, "crashed"),
+        (-6, ["terminate called after throwing 'std::bad_alloc'"], False, "out_of_memory"),
+        (1, ["ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory"], False, "out_of_memory"),
+        (1, ["Traceback", "ValueError: x"], False, "crashed"),
+        (0, [], False, "crashed"),
+    ],
+)
+def test_an_exit_has_one_typed_reason(returncode: int, tail: list[str], oom_killed: bool, reason: str) -> None:
+    assert failure_of(returncode, tail, oom_killed).reason == reason
+
+
+def test_the_sentence_carries_the_last_line() -> None:
+    failure = failure_of(-6, ["first", "GGML_ASSERT(ctx) failed", ""], oom_killed=False)
+    assert failure.detail == "The worker ended by SIGABRT. Its last line: GGML_ASSERT(ctx) failed"
+
+
+def test_the_kernel_counts_its_kills_where_it_is_linux() -> None:
+    count = oom_kills()
+    assert (count is not None) == (sys.platform == "linux")

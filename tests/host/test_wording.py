@@ -1,0 +1,47 @@
+"""The host's sentences say what, why and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.core.events import ForEviction, ForLoading, InQueue, Reason, Refuse
+from inference.host import wording
+
+NAMES = {1: "one", 2: "two", 3: "three"}
+
+
+@pytest.mark.parametrize(
+    ("why", "position", "sentence"),
+    [
+        (Reason("slots", (1,)), 1, "All slots of one are busy; you are next."),
+        (Reason("slots", (1,)), 2, "All slots of one are busy; 1 goes first."),
+        (Reason("slots", (1,)), 4, "All slots of one are busy; 3 go first."),
+        (Reason("room", (1,), 1), 1, "Waiting for one to finish its running answer and make room; you are next."),
+        (
+            Reason("room", (1, 2, 3), 4),
+            1,
+            "Waiting for one, two and three to finish 4 running answers and make room; you are next.",
+        ),
+        (Reason("room", (1,), 0), 1, "Waiting for one to make room; you are next."),
+        (Reason("behind", (2,)), 2, "two is loaded first; 1 goes first."),
+        (Reason("leaving", (1,)), 1, "one is being unloaded and will be loaded again; you are next."),
+        (Reason("loading", (1,)), 1, "one is loading and its slots go to earlier requests; you are next."),
+    ],
+)
+def test_a_wait_is_explained(why: Reason, position: int, sentence: str) -> None:
+    assert wording.reason(why, position, NAMES.__getitem__) == sentence
+    assert wording.wait(InQueue(position, why), NAMES.__getitem__) == sentence
+
+
+def test_stages_have_sentences_too() -> None:
+    assert wording.wait(ForLoading(0.42), NAMES.__getitem__) == "Loading, 42%."
+    assert wording.wait(ForEviction((1, 2)), NAMES.__getitem__) == "Making room: one and two must leave."
+
+
+def test_a_refusal_for_pinned_ones_names_them() -> None:
+    facts = {"needed_bytes": 3 * 1024**3, "budget_bytes": 4 * 1024**3, "pinned_bytes": 2 * 1024**3, "pinned": [1]}
+    refusal = wording.refusal(Refuse(7, 2, "does_not_fit", facts), NAMES.__getitem__)
+    assert refusal["detail"] == (
+        "two needs 3.0 GiB, but of the budget of 4.0 GiB one keeps 2.0 GiB pinned. Unpin it, or give two less context."
+    )
+    assert refusal["facts"] == facts
