@@ -10,12 +10,14 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from inference import store
 from inference.chat_input import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
 from inference.chat_protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
 from inference.groups import announce, user_group
+from inference.pulse import Pulse
 from inference.turn import Cursor, Turn
 from inference.turns import turns
 
@@ -28,6 +30,7 @@ PATCH_SECONDS = 0.05
 PATCHES_PER_SECOND = 80.0
 """Of all followers together: beyond that each gets fewer and longer ones, so that many readers don't slow the models down."""
 VARIANTS_SECONDS = 0.1
+ROWS_SECONDS = 0.1
 VARIANTS_REFRESH_SECONDS = 30.0
 
 _REFUSED = {
@@ -44,7 +47,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.user_id: int | None = None
         self._shown: UUID | None = None
         self._followers: dict[UUID, asyncio.Task[None]] = {}
-        self._variants: asyncio.Task[None] | None = None
+        self._lists: list[asyncio.Task[None]] = []
+        self._rows_changed = Pulse()
         await self.accept()
         user = self.scope["user"]
         if not user.is_authenticated:
@@ -55,19 +59,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.channel_layer.group_add(user_group(self.user_id), self.channel_name)
         self._turns = turns()
         await self._turns.feed.start()
-        self._variants = asyncio.create_task(self._follow_variants())
-        try:
-            await self._send_rows()
-        except store.StorageFailed as error:
-            await self._refuse("storage", error.detail, None)
+        self._lists = [asyncio.create_task(self._follow_variants()), asyncio.create_task(self._follow_rows())]
 
     async def disconnect(self, code: int) -> None:
         if self.user_id is None:
             return
         await self.channel_layer.group_discard(user_group(self.user_id), self.channel_name)
         self._unfollow()
-        if self._variants is not None:
-            self._variants.cancel()
+        for task in self._lists:
+            task.cancel()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels does, less a hop into another thread for each message: inference.store minds its connections."""
+        await getattr(self, get_handler_name(message))(message)
 
     # frames in -------------------------------------------------------------------------------------------------
 
@@ -139,8 +143,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Something of this person changed, here or in another tab. See inference.groups.announce."""
         if not await self._authorised():
             return
+        self._rows_changed.beat()
         try:
-            await self._send_rows()
             changed = event["conversation"]
             if changed and event["origin"] != self.channel_name and changed == str(self._shown):
                 await self._show(UUID(changed))
@@ -178,10 +182,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _refuse(self, code: Any, detail: str, nonce: str | None) -> None:
         await self._send({"type": "error", "code": code, "detail": detail, "nonce": nonce})
-
-    async def _send_rows(self) -> None:
-        assert self.user_id is not None
-        await self._send({"type": "conversations", "rows": await self._turns.conversation_rows(self.user_id)})
 
     async def _show(self, conversation: UUID) -> None:
         """Sends the conversation as of now and follows what runs in it. Raises NotFound, StorageFailed."""
@@ -265,3 +265,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await feed.refresh()
             if not await self._authorised():
                 return
+
+    async def _follow_rows(self) -> None:
+        assert self.user_id is not None
+        while True:
+            seen = self._rows_changed.count
+            try:
+                rows = await self._turns.conversation_rows(self.user_id)
+            except store.StorageFailed as error:
+                await self._refuse("storage", error.detail, None)
+            else:
+                await self._send({"type": "conversations", "rows": rows})
+            await self._rows_changed.after(seen)
+            # Several changes make one frame, and none of them delays the first token of the turn that made it.
+            await asyncio.sleep(ROWS_SECONDS)
