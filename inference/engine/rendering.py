@@ -14,7 +14,7 @@ from inference.engine.protocol import LONGEST_LINE_BYTES
 
 PATIENCE_SECONDS = 2.0
 """How long one template or schema may take. The longest real prompts render in a tenth of that."""
-_START_PATIENCE_SECONDS = 30.0
+_START_PATIENCE_SECONDS = 10.0
 
 
 class RenderFailed(Exception):
@@ -37,9 +37,13 @@ class Renderer:
         self._start()
 
     async def compile(self) -> None:
-        """Waits until the template is compiled. Raises RenderFailed."""
+        """Waits until the template is compiled. Raises RenderFailed, and goes on without a template."""
         async with self._turn:
-            await self._connect()
+            try:
+                await self._connect()
+            except RenderFailed:
+                self._template = None
+                raise
 
     async def render(self, messages: Sequence[Mapping[str, Any]], tokens: Mapping[str, str]) -> str:
         """The prompt for `messages`. Raises RenderFailed."""
@@ -49,8 +53,12 @@ class Renderer:
         """The GBNF of a JSON schema. Raises RenderFailed."""
         return await self._ask({"type": "schema", "schema": schema})
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """Ends the process at once. The next request fails, the one after it finds a new process."""
         self._process.kill()
+
+    def close(self) -> None:
+        self.kill()
         self._process.wait()
         if self._streams is not None:
             self._streams[1].close()
