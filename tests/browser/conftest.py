@@ -24,6 +24,8 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 DEADLINE_MS = 15_000
+ARRIVES_MS = 120_000
+"""A real model on a small, busy machine: it has to be loaded, and it writes slowly."""
 
 WATCH = """
 window.hostile = [];
