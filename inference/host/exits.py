@@ -54,6 +54,6 @@ def failure_of(returncode: int, tail: list[str], oom_killed: bool) -> Failure:
             name = signal.Signals(-returncode).name
         except ValueError:
             name = f"signal {-returncode}"
-        reason = "killed" if -returncode in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) else "crashed"
-        return Failure(reason, f"The worker ended by {name}.{said}")
+        told = -returncode in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        return Failure("killed" if told else "crashed", f"The worker ended by {name}.{said}")
     return Failure("crashed", f"The worker ended by itself (exit status {returncode}).{said}")

@@ -53,7 +53,7 @@ def _processes(path: Path) -> dict[str, Any]:
 def _lines(host: HostStatus) -> list[str]:
     lines = [f"budget   {size(host['reserved_bytes'])} reserved of {size(host['budget_bytes'])}"]
     if host["residents"]:
-        rows = [("VARIANT", "STATE", "SLOTS", "RESERVED", "MEMORY", "TOKENS/S", "NOTE")]
+        rows: list[tuple[str, ...]] = [("VARIANT", "STATE", "SLOTS", "RESERVED", "MEMORY", "TOKENS/S", "NOTE")]
         rows += [_row(each) for each in host["residents"]]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines += [
