@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from inference import store
 from inference.api_reply import NO_KEY, Problem, Reply, no_such_model, problem_of
 from inference.api_request import Asked, BadRequest, parse
+from inference.database_thread import StorageFailed
 from inference.engine.protocol import Done, Prefill, Token
 from inference.host.client import WorkerRefusal
 from inference.host.messages import Evicting, LeaseLoading, Queued
@@ -59,7 +60,7 @@ def _endpoint(method: str | None) -> Callable[[View], View]:
                 return await view(request, **kwargs)
             except BadRequest as error:
                 return _refuse(Problem(400, error.detail, error.code, error.param))
-            except store.StorageFailed as error:
+            except StorageFailed as error:
                 return _refuse(Problem(503, error.detail, "storage", retry=False))
 
         return answer
@@ -208,7 +209,8 @@ def _kept(event: Event) -> Any:
 
 
 async def _whole(answer: Answer, reply: Reply) -> HttpResponseBase:
-    content, reasoning = [], []
+    content: list[str] = []
+    reasoning: list[str] = []
     while True:
         event = await answer.next(None)
         assert event is not None

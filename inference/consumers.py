@@ -16,6 +16,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from inference import store
 from inference.chat_input import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
 from inference.chat_protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
+from inference.database_thread import StorageFailed
 from inference.groups import announce, user_group
 from inference.pulse import Pulse
 from inference.turn import Cursor, Turn
@@ -90,7 +91,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._refuse(error.code, error.detail, error.nonce)
             if error.code == "too_large":
                 await self.close(CLOSE_TOO_LARGE)
-        except store.StorageFailed as error:
+        except StorageFailed as error:
             await self._refuse("storage", error.detail, nonce)
         except store.WrongPlace as error:
             await self._refuse("bad_message", str(error), nonce)
@@ -150,7 +151,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self._show(UUID(changed))
         except store.NotFound:
             self._unfollow()
-        except store.StorageFailed as error:
+        except StorageFailed as error:
             await self._refuse("storage", error.detail, None)
 
     async def _announce(self, conversation: UUID | None, *, but_not_here: bool = True) -> None:
@@ -164,7 +165,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return True
         try:
             allowed = await store.signed_in(self.scope["session"].session_key, self.user_id)
-        except store.StorageFailed:
+        except StorageFailed:
             # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
             return True
         if not allowed:
@@ -246,7 +247,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_final(self, turn: Turn) -> None:
         try:
             view = await store.message(turn.message)
-        except store.StorageFailed as error:
+        except StorageFailed as error:
             await self._refuse("storage", error.detail, None)
             return
         if view is not None:
@@ -261,7 +262,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             while feed.changed.count == seen:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(feed.changed.after(seen), VARIANTS_REFRESH_SECONDS)
-                with suppress(store.StorageFailed):
+                with suppress(StorageFailed):
                     await feed.refresh()
             if not await self._authorised():
                 return
@@ -272,7 +273,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             seen = self._rows_changed.count
             try:
                 rows = await self._turns.conversation_rows(self.user_id)
-            except store.StorageFailed as error:
+            except StorageFailed as error:
                 await self._refuse("storage", error.detail, None)
             else:
                 await self._send({"type": "conversations", "rows": rows})

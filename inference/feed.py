@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 
 from inference import store
 from inference.chat_protocol import Variants
+from inference.database_thread import StorageFailed
 from inference.engine.protocol import BadMessage
 from inference.host.client import HostClient, HostUnavailable
 from inference.host.messages import HostStatus
@@ -53,7 +54,7 @@ class HostFeed:
         """Returns when the host was reached or found missing; the list of variants is read then. Starts once."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep(), name="host feed")
-        with suppress(store.StorageFailed):
+        with suppress(StorageFailed):
             await self.refresh()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._tried.wait(), 1.0)

@@ -7,46 +7,28 @@ holds up no read.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial, wraps
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.db import Error, IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, transaction
 
 from inference.branch import Node, Spoken, Tree, title_from
 from inference.chat_input import Regenerate, Send
 from inference.chat_protocol import ConversationRow, ConversationView, MessageView
+from inference.database_thread import DatabaseThread
 from inference.models import Conversation, Message
 from inference.presentation import conversation_row, conversation_view, message_view
 from models_app.models import Variant
 
-logger = logging.getLogger(__name__)
-
 MOST_ROWS = 200
 """Conversations that the sidebar lists."""
-_TRUSTED_IDLE_SECONDS = 30.0
-"""A connection unused for longer is asked whether it still works: database servers hang up on idlers."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class StorageFailed(Exception):
-    """The database did not take or give something; nothing was changed. `detail` is a sentence for a person."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 class NotFound(Exception):
@@ -63,46 +45,6 @@ class Busy(Exception):
 
 class WrongPlace(Exception):
     """The message can't go there. The text is a sentence for a person."""
-
-
-def _told(error: Error) -> str:
-    if "full" in str(error):
-        return "The box's disk is full, so this could not be stored. Free some space on it and try again."
-    return f"The box's database did not take this ({error}). Try again; if it stays so, look at the box's disk and log."
-
-
-class DatabaseThread:
-    """One thread with a connection that stays open, because opening one costs more than most queries."""
-
-    def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._used_at = 0.0
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
-        """Decorates a blocking function: awaited, it runs in this thread. It may raise StorageFailed besides its own."""
-
-        @wraps(function)
-        async def cross(*args: P.args, **kwargs: P.kwargs) -> R:
-            call = partial(self._guarded, partial(function, *args, **kwargs))
-            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-
-        return cross
-
-    def _guarded(self, call: Callable[[], R]) -> R:
-        now = time.monotonic()
-        try:
-            if now - self._used_at > _TRUSTED_IDLE_SECONDS and not (connection.connection and connection.is_usable()):
-                connection.close()
-            self._used_at = now
-            return call()
-        except Error as error:
-            connection.close()
-            logger.exception("the database failed")
-            raise StorageFailed(_told(error)) from error
-
-    async def close(self) -> None:
-        """Closes the thread's connection; the next call opens another."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
 
 
 _writing = DatabaseThread("chat-write")
@@ -142,10 +84,10 @@ def begin(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> Begun:
                 return _regenerate(owner_id, request, answer_id, key)
             return _send(owner_id, request, answer_id, key)
     except IntegrityError:
-        earlier = Message.objects.filter(idempotency_key=key).values_list("conversation_id", "pk").first()
+        earlier = Message.objects.filter(idempotency_key=key).only("conversation_id").first()
         if earlier is None:
             raise
-        return Begun(*earlier, repeated=True)
+        return Begun(conversation=earlier.conversation_id, answer=earlier.pk, repeated=True)
 
 
 def _variant_name(variant_id: int) -> str:

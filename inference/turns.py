@@ -14,10 +14,11 @@ from django.conf import settings
 from inference import store
 from inference.chat_input import Regenerate, Send
 from inference.chat_protocol import ConversationRow, ConversationView, MessageView
+from inference.database_thread import StorageFailed
 from inference.feed import HostFeed
 from inference.groups import announce
 from inference.host.client import HostClient
-from inference.store import Begun, StorageFailed
+from inference.store import Begun
 from inference.turn import INTERRUPTED, STOPPED, Turn
 
 logger = logging.getLogger(__name__)
