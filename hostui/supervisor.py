@@ -49,7 +49,7 @@ class Backoff:
     def delay_seconds(self) -> float:
         if not self.failures:
             return 0.0
-        return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(self.failures - 1, 16))
+        return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self.failures - 1, 16))
 
 
 @dataclass(frozen=True, slots=True)

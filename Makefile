@@ -1,0 +1,40 @@
+# make serve    from a fresh clone to a printed link; later runs start at once
+# make test     sets up, checks and runs every ring of tests
+# make bench    measures what README's Performance section shows
+SHELL := /bin/sh
+VENV := .venv/bin
+
+.PHONY: help serve test check bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+define set_up
+python=$$(sh hostui/setup/find_python.sh) && $$python -m hostui.setup
+endef
+
+serve:
+	@$(set_up) serve && exec $(VENV)/python manage.py serve
+
+test:
+	@$(set_up) test
+	@$(MAKE) --no-print-directory check
+	$(VENV)/python -m pytest
+
+check:
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	@# djlint's release that formats as we do needs Python 3.11
+	@if [ -x $(VENV)/djlint ]; then $(VENV)/djlint --check --quiet templates; else echo "templates: not checked on this Python"; fi
+	$(VENV)/python manage.py makemigrations --check --dry-run
+	$(VENV)/python manage.py check --deploy --fail-level WARNING
+
+bench:
+	@$(set_up) bench
+	$(VENV)/python -m tests.bench
+
+clean:
+	rm -rf .venv node_modules .setup.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,85 @@
+"""The virtual environment `.venv` and the record of what is in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hostui.setup.console import say
+from hostui.setup.decisions import SetupFailed
+
+PIP = "pip==26.3"
+
+
+class Environment:
+    """`root` is the clone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / ".venv"
+        self.python = self.folder / "bin" / "python"
+        self._stamps = self.folder / "stamps"
+
+    def recorded(self, name: str) -> str | None:
+        """The key with which that step was last done, or None."""
+        try:
+            return (self._stamps / name).read_text()
+        except OSError:
+            return None
+
+    @contextmanager
+    def step(self, name: str, key: str) -> Iterator[bool]:
+        """Yields whether the step has to be done; records it when the block ends without an exception."""
+        path = self._stamps / name
+        needed = self.recorded(name) != key
+        if needed:
+            path.unlink(missing_ok=True)
+        yield needed
+        if needed:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(key)
+
+    def create(self) -> None:
+        """Makes the environment with the Python that runs this, unless a whole one is there."""
+        version = ".".join(map(str, sys.version_info[:2]))
+        if Path(sys.prefix).resolve() == self.folder.resolve() and (self._stamps / "venv").exists():
+            return
+        with self.step("venv", version) as needed:
+            if not needed and self.python.exists():
+                return
+            say(f"Making {self.folder} with Python {version} …")
+            base = getattr(sys, "_base_executable", sys.executable)
+            done = subprocess.run(
+                [base, "-m", "venv", "--clear", str(self.folder)], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                if "ensurepip" in done.stdout + done.stderr:
+                    raise SetupFailed(
+                        f"Python {version} cannot make environments. Run: sudo apt-get install python{version}-venv"
+                    )
+                raise SetupFailed(f"cannot make {self.folder}: {(done.stderr or done.stdout).strip()}")
+            self.pip("install", "--upgrade", PIP)
+
+    def pip_command(self, verb: str, *arguments: str) -> list[str]:
+        quiet = ["--disable-pip-version-check", "--no-input"]
+        if verb == "install":
+            quiet.append("--root-user-action=ignore")
+        return [str(self.python), "-m", "pip", verb, *quiet, *arguments]
+
+    def pip(self, verb: str, *arguments: str) -> None:
+        """Runs pip quietly; what it printed comes out only when it fails. Raises SetupFailed."""
+        done = subprocess.run(
+            self.pip_command(verb, "--quiet", *arguments),
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            say(done.stdout.strip())
+            raise SetupFailed(f"pip {verb} failed; see above")
