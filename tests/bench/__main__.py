@@ -45,12 +45,15 @@ def main() -> int:
     for name in arguments.names or list(BENCHMARKS):
         measure, own_rounds = BENCHMARKS[name]
         rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds or own_rounds
-        load_before = machine.load_average()
+        before = machine.CpuTimes.now()
         print(f"{name}: {rounds} rounds …", file=sys.stderr, flush=True)
         commit, dirty = machine.commit()
+        unsigned = measure(rounds)
+        foreign = machine.CpuTimes.now().foreign_percent(before)
         measured = replace(
-            measure(rounds),
-            machine={**machine.facts(), "load_average_before": load_before},
+            unsigned,
+            machine=machine.facts(),
+            details={**unsigned.details, **foreign},
             commit=commit,
             dirty=dirty,
             measured_at=report.now(),

@@ -18,6 +18,7 @@ from tests.bench.machine import ROOT
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+LOG_LINES = 20
 READY_LINE = b"hostui is ready"
 
 
@@ -84,7 +85,15 @@ class Box:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._show_logs()
         self._stop()
+
+    def _show_logs(self) -> None:
+        """The data folder goes with the box; this is what is left to find a fault by."""
+        for log in sorted((Path(self._folder.name) / "logs").rglob("*.log")):
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+            print(f"--- {log.name}", *lines, sep="\n", file=sys.stderr)
 
     def _wait_until_ready(self) -> None:
         assert self._serve.stdout is not None

@@ -21,13 +21,13 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
-from tests.bench.streams import END_PATTERNS, Answer, BadAnswer, Framing, read_answer
+from tests.bench.streams import END_PATTERNS, PING, PONG, Answer, BadAnswer, Framing, read_answer, websocket_frames
 
 OPENING_SECONDS = 30.0
 SILENCE_SECONDS = 120.0
 DRAIN_SECONDS = 0.05
 TAIL_BYTES = 256
-"""The end pattern may be split over two reads: it is looked for in a read with this much of the one before."""
+"""The end pattern may be split over two reads: it is looked for in each with this much of the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class _Stream:
             host, _, port = request.address.rpartition(":")
             self.socket = socket.create_connection((host, int(port)))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.end = re.compile(END_PATTERNS[request.framing], re.DOTALL)
-        self.chunks: list[bytes] = []
+        self.recorded = bytearray()
         self.arrivals: list[tuple[float, int]] = []
-        self.n_bytes = 0
-        self._tail = b""
+        self.closed = False
+        self._end = re.compile(END_PATTERNS[request.framing], re.DOTALL)
+        self._frames_end = 0
 
     def open(self) -> None:
         """Sends the opening and reads on until it has brought what it must. Frames that come with it belong to the recording."""
@@ -74,20 +74,27 @@ class _Stream:
                 raise BadAnswer(f"the connection closed while opening, after {seen[-400:]!r}")
             seen += chunk
         self.socket.settimeout(None)
-        frames = seen.partition(b"\r\n\r\n")[2]
-        self.n_bytes = len(frames)
-        self.chunks.append(frames)
-        self.arrivals.append((0.0, self.n_bytes))
+        self.recorded += seen.partition(b"\r\n\r\n")[2]
+        self.arrivals.append((0.0, len(self.recorded)))
 
     def receive(self, since: float) -> bool:
         """Reads what is there; True when the answer is over."""
         chunk = self.socket.recv(262144)
-        self.n_bytes += len(chunk)
-        self.arrivals.append((time.perf_counter() - since, self.n_bytes))
-        self.chunks.append(chunk)
-        tail = self._tail + chunk
-        self._tail = tail[-TAIL_BYTES:]
-        return not chunk or self.end.search(tail) is not None
+        searched_from = max(0, len(self.recorded) - TAIL_BYTES)
+        self.recorded += chunk
+        self.arrivals.append((time.perf_counter() - since, len(self.recorded)))
+        self.closed = not chunk
+        if self.request.framing == "websocket":
+            self._answer_pings()
+        return self.closed or self._end.search(self.recorded, searched_from) is not None
+
+    def _answer_pings(self) -> None:
+        """A server closes a socket whose other end seems dead; a browser answers by itself."""
+        for end, first, payload in websocket_frames(self.recorded, self._frames_end):
+            self._frames_end = end
+            if first == PING:
+                # A mask of zeros is a mask; it leaves the payload as it is.
+                self.socket.sendall(bytes([PONG, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
 
     def close(self) -> None:
         self.socket.close()
@@ -97,7 +104,7 @@ def _drain(stream: _Stream, since: float) -> None:
     """Reads on for a moment: the end pattern may stand in the middle of a last message that came in two reads."""
     stream.socket.settimeout(DRAIN_SECONDS)
     with suppress(TimeoutError):
-        while not stream.chunks or stream.chunks[-1]:
+        while not stream.closed:
             stream.receive(since)
 
 
@@ -129,7 +136,7 @@ def stream_all(requests: Sequence[Request]) -> tuple[list[Answer], float]:
         cpu_seconds = time.process_time() - cpu_before
         for stream in streams:
             _drain(stream, since)
-        answers = [read_answer(stream.request.framing, b"".join(stream.chunks), stream.arrivals) for stream in streams]
+        answers = [read_answer(each.request.framing, bytes(each.recorded), each.arrivals) for each in streams]
         return answers, cpu_seconds
     finally:
         for stream in streams:

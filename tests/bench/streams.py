@@ -70,9 +70,15 @@ def _lines(recorded: bytes) -> Iterator[tuple[int, str]]:
         start = end + 1
 
 
-def _websocket_frames(recorded: bytes) -> Iterator[tuple[int, str]]:
-    """Payloads of unmasked, unfragmented text frames (RFC 6455 §5.2), each with the offset at which it ends; others are passed over."""
-    at = 0
+TEXT, PING, PONG = 0x81, 0x89, 0x8A
+"""First bytes of unfragmented WebSocket frames (RFC 6455 §5.2)."""
+
+
+def websocket_frames(recorded: bytes | bytearray, at: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """Complete frames from a server, from the one that starts at `at`: the offset at which it ends, first byte, payload.
+
+    Raises BadAnswer for what a server of short texts has no reason to send.
+    """
     while at + 2 <= len(recorded):
         first, length = recorded[at], recorded[at + 1]
         header = 2
@@ -85,17 +91,17 @@ def _websocket_frames(recorded: bytes) -> Iterator[tuple[int, str]]:
         end = at + header + length
         if end > len(recorded):
             return
-        if first == 0x81:
-            yield end, recorded[at + header : end].decode("utf-8")
-        elif first in (0x01, 0x00, 0x80):
+        if first in (0x01, 0x00, 0x80):
             raise BadAnswer("a fragmented frame")
+        yield end, first, bytes(recorded[at + header : end])
         at = end
 
 
 def _messages(framing: Framing, recorded: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     if framing == "websocket":
-        for end, payload in _websocket_frames(recorded):
-            yield end, json.loads(payload)
+        for end, first, payload in websocket_frames(recorded):
+            if first == TEXT:
+                yield end, json.loads(payload)
         return
     for end, line in _lines(recorded):
         if framing == "lines":
