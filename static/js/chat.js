@@ -15,6 +15,8 @@ import { Thread } from "./thread.js";
 import { endingSentence, refusalSentence } from "./wording.js";
 
 const LONGEST_FRAME_BYTES = 1024 * 1024;
+const NOT_CONNECTED = "The connection is lost; try again when it is back.";
+const STILL_WRITING = "An answer is still being written. Wait for it, or stop it with Esc.";
 
 const byId = (id) => document.getElementById(id);
 const painted = (id) => JSON.parse(byId(id).textContent);
@@ -61,7 +63,7 @@ function refuse(text) {
 /** Whether something can be said here now; if not, the page says why. */
 function mayAsk() {
   if (!picker.picked) refuse("There is no model to answer. Add one, then send again.");
-  else if (thread.running || pending.of(place)) refuse("An answer is still being written. Wait for it, or stop it with Esc.");
+  else if (thread.running || pending.of(place)) refuse(STILL_WRITING);
   else return true;
   return false;
 }
@@ -86,11 +88,12 @@ function regenerate(view) {
 }
 
 function stop() {
-  if (thread.running) socket.send({ type: "stop", message: thread.running.id });
+  const { running } = thread;
+  if (running && !socket.send({ type: "stop", message: running.id })) refuse(NOT_CONNECTED);
 }
 
 function showBranch(message) {
-  if (!socket.send({ type: "branch", message })) refuse("The connection is lost; try again when it is back.");
+  if (!socket.send({ type: "branch", message })) refuse(NOT_CONNECTED);
 }
 
 /** Moves to a conversation, or to a new chat (null). */
@@ -179,7 +182,12 @@ const hear = {
 
   accepted({ nonce: accepted, conversation: id }) {
     const said = pending.take(accepted);
-    if (!said || said.place !== place) return;
+    if (!said) return;
+    if (said.place !== place) {
+      // Said elsewhere before: the server follows that conversation now, and is asked back to this one.
+      if (place && place !== id) socket.sendForProof({ type: "open", conversation: place });
+      return;
+    }
     options.stored();
     if (place === null) {
       place = id;
@@ -210,6 +218,7 @@ const hear = {
     const wasRunning = answer.running;
     answer.update(view);
     showRunning();
+    if (byId("refusal").textContent === STILL_WRITING) refuse("");
     if (wasRunning) announceEnd(view);
   },
 
@@ -287,14 +296,17 @@ socket.addEventListener("signedout", () => {
 // the rest of the page -----------------------------------------------------------------------------------------
 
 const rename = dialog("rename", (form) => {
-  socket.send({ type: "rename", conversation: place, title: form.elements.title.value.trim() });
+  const title = form.elements.title.value.trim();
+  if (title && !socket.send({ type: "rename", conversation: place, title })) refuse(NOT_CONNECTED);
 });
 const removal = dialog("delete", () => {
   const id = place;
-  if (socket.send({ type: "delete", conversation: id })) {
-    listed.delete(id);
-    go(null);
+  if (!socket.send({ type: "delete", conversation: id })) {
+    refuse(NOT_CONNECTED);
+    return;
   }
+  listed.delete(id);
+  go(null);
 });
 const shortcuts = dialog("shortcuts");
 

@@ -130,7 +130,8 @@ export class Answer {
   update(view) {
     this.view = view;
     if (!this.running) this.#noteThinking();
-    paintSoon(this.#paint);
+    // What is not rendered yet has its turn coming.
+    if (this.#rendered || this.running) paintSoon(this.#paint);
   }
 
   /** Appends; false where text between ours and the patch is missing. Late patches of an ended answer change nothing. */

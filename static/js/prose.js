@@ -14,6 +14,7 @@ export class Prose {
   #settled = 0;
   #blocks = [];
   #defined = false;
+  #live = null;
 
   constructor(root) {
     this.#root = root;
@@ -22,6 +23,8 @@ export class Prose {
   /** Shows `text`; `live` says that more may come. */
   show(text, live) {
     const plain = text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text;
+    if (live === this.#live && plain === this.#text) return;
+    this.#live = live;
     if (!plain.startsWith(this.#text.slice(0, this.#settled))) this.#clear();
     this.#text = plain;
     if (!live && this.#defined) this.#clear();

@@ -25,8 +25,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
 STEP_SECONDS = 20.0
 
-VARIANT = "Staged-1B-Q4_K_M"
-COMPLETION_VARIANT = "Staged-base-Q8_0"
+VARIANT = "Staged-24B-Instruct-2507-UD-Q4_K_XL"
+COMPLETION_VARIANT = "Staged-8B-base-Q8_0"
 PEOPLE = ("alice", "bob")
 PASSWORD = "correct horse battery"
 

@@ -12,7 +12,13 @@ from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
 from tests.web.fake_host import resident
 
 AXE = Path(__file__).resolve().parent.parent.parent / "node_modules/axe-core/axe.min.js"
-PHONE = {"viewport": {"width": 360, "height": 720}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+PHONE = {
+    "screen": {"width": 360, "height": 720},
+    "viewport": {"width": 360, "height": 720},
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 2,
+}
 
 RICH = (
     "## A heading\n\nSome *words*, `code` and a [link](https://example.org/).\n\n"
@@ -54,10 +60,11 @@ def sideways(page: Page) -> list[str]:
     return list(
         page.evaluate(
             """() => {
-              const width = document.documentElement.clientWidth;
-              if (document.documentElement.scrollWidth <= width && document.body.scrollWidth <= width
+              // The screen's own width: a phone makes its viewport wider for a page that does not fit.
+              const width = screen.width;
+              if (innerWidth <= width && document.documentElement.scrollWidth <= width && document.body.scrollWidth <= width
                 && [...document.querySelectorAll(".scroller, .sheet, .door")].every((node) => node.scrollWidth <= node.clientWidth)) return [];
-              const frames = ".code-frame pre, .table-frame, .formula-wide, .sidebar, .unseen";
+              const frames = ".resident, .code-frame pre, .table-frame, .formula-wide, .sidebar, .unseen";
               return [...document.querySelectorAll("body *")].filter((node) => !node.closest(frames)
                 && node.getBoundingClientRect().right > width + 1).map((node) => node.outerHTML.slice(0, 200));
             }"""

@@ -252,7 +252,7 @@ def test_painting_stops_in_a_hidden_tab_and_catches_up(stage: Stage, page: Page)
         }"""
     )
     model.say("hidden, ", "hidden")
-    page.wait_for_function("window.held.length > 0")
+    page.wait_for_function("() => window.held.length > 0")
     assert page.locator(".answer .words").text_content() == painted
     page.evaluate("window.requestAnimationFrame = window.real; window.held.forEach((task) => window.real(task))")
     model.say(".")
