@@ -164,6 +164,7 @@ class World:
                 self.waits.pop(ticket, None)
                 self.refused[ticket] = effect
             case events.Complete(ticket=ticket):
+                assert ticket not in self.completed, "completed twice"
                 self.completed.append(ticket)
 
     def _check(self) -> None:

@@ -24,6 +24,32 @@ def test_the_least_recently_used_idle_variant_leaves() -> None:
     assert world.scheduler.reserved_bytes == 80
 
 
+def test_the_end_of_a_lease_counts_as_use() -> None:
+    world = World()
+    one, two, three = shelf(world, 40, 40, 40)
+    world.resident(one, two)
+    ones = world.ask(one)
+    world.now += 1
+    twos = world.ask(two)
+    world.leave(twos)
+    world.now += 1
+    world.leave(ones)
+    world.ask(three)
+    assert world.stopping == {two}
+
+
+def test_of_busy_variants_the_one_leased_longest_ago_drains() -> None:
+    world = World()
+    one, two, three = shelf(world, 40, 40, 40)
+    world.resident(one, two)
+    world.ask(two)
+    world.now += 1
+    world.ask(one)
+    world.ask(three, "bob")
+    world.wait(31)
+    assert (world.state(one), world.state(two)) == ("resident", "draining")
+
+
 def test_nothing_starts_before_the_bytes_are_really_free() -> None:
     world = World()
     one, two = shelf(world, 60, 60)

@@ -21,12 +21,13 @@ def test_bytes_come_back_and_the_next_request_starts_another() -> None:
     assert ticket in world.leases
 
 
-def test_a_crash_ends_the_leases_and_retries_the_queue() -> None:
+@pytest.mark.parametrize("reason", ["crashed", "out_of_memory"])
+def test_a_crash_ends_the_leases_and_retries_the_queue(reason: str) -> None:
     world = World()
     one = world.shelve(variant(1))
     world.resident(one)
     cut, waiting = world.ask(one), world.ask(one, "bob")
-    world.gone(one)
+    world.gone(one, reason)
     world.ready(one)
     assert waiting in world.leases
     world.leave(cut)
@@ -112,6 +113,17 @@ def test_an_answer_that_survived_breaks_the_row() -> None:
         world.gone(one)
     assert world.scheduler.residencies[one].failures_in_a_row == 1
     assert world.refused == {}
+
+
+def test_a_healthy_report_during_the_answer_proves_nothing() -> None:
+    world = World()
+    one = world.shelve(variant(1))
+    for _ in range(3):
+        world.ask(one)
+        world.ready(one)
+        world.healthy(one)
+        world.gone(one)
+    assert world.ask(one) in world.refused
 
 
 def test_an_answer_that_kills_its_worker_every_time_is_stopped() -> None:

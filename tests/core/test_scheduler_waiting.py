@@ -89,6 +89,24 @@ def test_nobody_squeezes_in_past_an_overdue_variant() -> None:
     assert world.reason(late) == "behind"
 
 
+def test_a_resident_may_stay_as_long_as_others_may_wait() -> None:
+    world = World(max_wait_seconds=30)
+    one, two, small = shelf(world, 60, 100, 30)
+    world.ask(one)
+    world.now = 5.0
+    world.ask(two, "bob")
+    world.now = 20.0
+    world.ready(one)
+    world.wait(16)
+    assert world.state(one) == "resident", "overdue for bob since second 35, but it came only in second 20"
+    late = world.ask(small, "eve")
+    assert world.reason(late) == "behind"
+    world.wait(13.9)
+    assert world.state(one) == "resident"
+    world.wait(0.1)
+    assert world.state(one) == "draining"
+
+
 def test_a_small_one_loads_beside_a_big_one_that_still_waits_politely() -> None:
     world = World(max_wait_seconds=30)
     one, two, small = shelf(world, 60, 100, 30)
