@@ -2,13 +2,14 @@
 import { announce } from "./announcer.js";
 import { Banner } from "./banner.js";
 import { Composer } from "./composer.js";
-import { dialog } from "./dialogs.js";
+import { wireConversationMenu } from "./conversation_menu.js";
 import { Follow } from "./follow.js";
 import { keepInTab } from "./memory.js";
 import { nonce } from "./numbers.js";
 import { Options } from "./options.js";
 import { Pending } from "./pending.js";
 import { Picker } from "./picker.js";
+import { wireShortcuts } from "./shortcuts.js";
 import { Sidebar, titleOf } from "./sidebar.js";
 import { ChatSocket } from "./socket.js";
 import { Thread } from "./thread.js";
@@ -43,8 +44,7 @@ const composer = new Composer({ form: byId("composer"), sendButton: byId("send")
 function submit(message) {
   const { place: _place, ...frame } = message;
   if (new Blob([JSON.stringify(frame)]).size > LONGEST_FRAME_BYTES) {
-    refuse(refusalSentence({ code: "too_large" }));
-    return false;
+    return refuse(refusalSentence({ code: "too_large" }));
   }
   pending.add(message);
   refuse("");
@@ -54,18 +54,19 @@ function submit(message) {
   return true;
 }
 
+/** Says above the composer why something was not done; "" takes it away. Answers false, for whoever asked. */
 function refuse(text) {
   const notice = byId("refusal");
   notice.hidden = !text;
   notice.textContent = text;
+  return false;
 }
 
 /** Whether something can be said here now; if not, the page says why. */
 function mayAsk() {
-  if (!picker.picked) refuse("There is no model to answer. Add one, then send again.");
-  else if (thread.running || pending.of(place)) refuse(STILL_WRITING);
-  else return true;
-  return false;
+  if (!picker.picked) return refuse("There is no model to answer. Add one, then send again.");
+  if (thread.running || pending.of(place)) return refuse(STILL_WRITING);
+  return true;
 }
 
 function say(parent, text) {
@@ -87,9 +88,11 @@ function regenerate(view) {
   submit({ type: "regenerate", nonce: nonce(), message: view.id, variant: picker.picked.id, options: options.values, place });
 }
 
+/** Whether there was anything to stop. */
 function stop() {
   const { running } = thread;
   if (running && !socket.send({ type: "stop", message: running.id })) refuse(NOT_CONNECTED);
+  return running !== null;
 }
 
 function showBranch(message) {
@@ -295,49 +298,24 @@ socket.addEventListener("signedout", () => {
 
 // the rest of the page -----------------------------------------------------------------------------------------
 
-const rename = dialog("rename", (form) => {
-  const title = form.elements.title.value.trim();
-  if (title && !socket.send({ type: "rename", conversation: place, title })) refuse(NOT_CONNECTED);
+wireConversationMenu({
+  conversation: () => conversation,
+  say: (message) => socket.send(message) || refuse(NOT_CONNECTED),
+  gone: (id) => {
+    listed.delete(id);
+    go(null);
+  },
 });
-const removal = dialog("delete", () => {
-  const id = place;
-  if (!socket.send({ type: "delete", conversation: id })) {
-    refuse(NOT_CONNECTED);
-    return;
-  }
-  listed.delete(id);
-  go(null);
+wireShortcuts({
+  stop,
+  write: () => composer.focus(),
+  newChat: () => go(null),
 });
-const shortcuts = dialog("shortcuts");
 
-byId("rename-open").addEventListener("click", () => {
-  byId("more").open = false;
-  rename.querySelector("input").value = titleOf(conversation);
-  rename.showModal();
-  rename.querySelector("input").select();
-});
-byId("delete-open").addEventListener("click", () => {
-  byId("more").open = false;
-  byId("delete-name").textContent = titleOf(conversation);
-  removal.showModal();
-});
-byId("shortcuts-open").addEventListener("click", () => shortcuts.showModal());
 byId("new-chat").addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go(null);
-});
-
-document.addEventListener("keydown", (event) => {
-  if (document.querySelector("dialog[open]")) return;
-  const writing = event.target.closest?.("input, textarea, select");
-  const command = event.ctrlKey || event.metaKey;
-  if (event.key === "Escape" && thread.running) stop();
-  else if (event.key === "/" && command) shortcuts.showModal();
-  else if (event.key === "/" && !writing && !event.altKey) composer.focus();
-  else if (event.key.toLowerCase() === "o" && command && event.shiftKey) go(null);
-  else return;
-  event.preventDefault();
 });
 
 window.addEventListener("popstate", () => {

@@ -178,6 +178,29 @@ def test_what_was_said_while_offline_is_sent_once(stage: Stage, page: Page) -> N
     expect(page.locator(".answer .words")).to_have_text("Heard.")
 
 
+def test_what_was_said_elsewhere_while_offline_does_not_move_the_page(stage: Stage, page: Page) -> None:
+    ask(page, "The one that stays open")
+    stage.answer().done()
+    expect(page.locator(".answer")).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_role("link", name="The one that stays open")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.locator("#banner")).to_contain_text("Connection lost")
+    page.get_by_role("link", name="New chat").click()
+    ask(page, "Said and left")
+    page.get_by_role("link", name="The one that stays open").first.click()
+    page.context.set_offline(False)
+    elsewhere = stage.answer()
+    expect(page.locator(".question .said")).to_have_text("The one that stays open")
+    ask(page, "And goes on")
+    here = stage.answer()
+    elsewhere.say("Not shown here.")
+    elsewhere.done()
+    here.say("Shown here.")
+    here.done()
+    expect(page.locator(".answer .words").last).to_have_text("Shown here.")
+    expect(page.locator(".question")).to_have_count(2)
+
+
 def test_the_page_recovers_from_a_killed_web_process(stage: Stage, page: Page) -> None:
     ask(page, "What if everything stops?")
     model = stage.answer()
