@@ -30,7 +30,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Middleware = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -60,12 +59,11 @@ def security_headers(get_response: Middleware) -> Middleware:
 def request_id(get_response: Middleware) -> Middleware:
     """Names the request (`request.request_id`, the `X-Request-Id` header, every log record), and logs it once.
 
-    A caller's own id is kept where it is harmless, so that one id can be followed across programs.
+    The name is ours: with one that the caller chose, two people's requests could carry the same.
     """
 
     def begin(request: HttpRequest) -> float:
-        wanted = request.headers.get("X-Request-Id", "")
-        request.request_id = wanted if _GOOD_REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        request.request_id = uuid.uuid4().hex  # type: ignore[attr-defined]
         logs.request_id.set(request.request_id)  # type: ignore[attr-defined]
         return time.perf_counter()
 

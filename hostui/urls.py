@@ -1,5 +1,3 @@
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import include, path
 
@@ -12,6 +10,5 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("", include("hostui.accounts.urls")),
     path("admin/", admin.site.urls),
+    path("", include("inference.urls")),
 ]
-if find_spec("inference.urls"):
-    urlpatterns.append(path("", include("inference.urls")))
