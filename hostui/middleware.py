@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
@@ -62,10 +63,9 @@ def request_id(get_response: Middleware) -> Middleware:
     The name is ours: with one that the caller chose, two people's requests could carry the same.
     """
 
-    def begin(request: HttpRequest) -> float:
+    def begin(request: HttpRequest) -> tuple[float, Token[str | None]]:
         request.request_id = uuid.uuid4().hex  # type: ignore[attr-defined]
-        logs.request_id.set(request.request_id)  # type: ignore[attr-defined]
-        return time.perf_counter()
+        return time.perf_counter(), logs.request_id.set(request.request_id)  # type: ignore[attr-defined]
 
     def finish(request: HttpRequest, response: HttpResponseBase, began: float) -> HttpResponseBase:
         response.headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
@@ -84,13 +84,17 @@ def request_id(get_response: Middleware) -> Middleware:
     if iscoroutinefunction(get_response):
 
         async def middleware(request: HttpRequest) -> HttpResponseBase:
-            began = begin(request)
+            # The name stays set: the task is this request's own, and the rest of a streamed answer is logged under it.
+            began, _ = begin(request)
             return finish(request, await get_response(request), began)
 
         return middleware
 
     def middleware_sync(request: HttpRequest) -> HttpResponseBase:
-        began = begin(request)
-        return finish(request, get_response(request), began)  # type: ignore[arg-type]
+        began, token = begin(request)
+        try:
+            return finish(request, get_response(request), began)  # type: ignore[arg-type]
+        finally:
+            logs.request_id.reset(token)
 
     return middleware_sync

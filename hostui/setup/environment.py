@@ -30,13 +30,17 @@ class Environment:
         except OSError:
             return None
 
+    def forget(self, name: str) -> None:
+        """That step will be done again."""
+        (self._stamps / name).unlink(missing_ok=True)
+
     @contextmanager
     def step(self, name: str, key: str) -> Iterator[bool]:
         """Yields whether the step has to be done; records it when the block ends without an exception."""
         path = self._stamps / name
         needed = self.recorded(name) != key
         if needed:
-            path.unlink(missing_ok=True)
+            self.forget(name)
         yield needed
         if needed:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,19 +24,19 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "hostui"
 
 
-def install(environment: Environment, version: str) -> None:
-    """The wheel for this machine is in the environment: from the cache, or compiled now (minutes)."""
+def install(environment: Environment, version: str) -> Path:
+    """The wheel for this machine is in the environment: from the cache, or compiled now (minutes). Returns where it is kept."""
     facts = machine.look()
     choice = decisions.choose_accel(os.environ.get("HOSTUI_ACCEL") or "auto", facts)
     flags = decisions.cmake_flags(choice.accel, os.environ.get("CMAKE_ARGS", ""))
     cuda = machine.cuda_version(facts.nvcc) if choice.accel == "cuda" and facts.nvcc else None
     key = decisions.wheel_key(version, flags, facts, cuda)
+    kept = cache_folder() / "wheels" / key
     with environment.step("llama", key) as needed:
         if not needed:
-            return
+            return kept
         if choice.remark:
             say(choice.remark)
-        kept = cache_folder() / "wheels" / key
         wheel = next(kept.glob("*.whl"), None)
         if wheel is None:
             if line := decisions.missing_compiler(facts):
@@ -46,7 +46,7 @@ def install(environment: Environment, version: str) -> None:
         else:
             say(f"Installing llama.cpp for {choice.accel} as compiled earlier …")
         environment.pip("install", "--force-reinstall", "--no-deps", "--no-cache-dir", str(wheel))
-        _verify(environment, kept)
+    return kept
 
 
 def unpack(environment: Environment, version: str) -> None:
@@ -121,13 +121,19 @@ def _compile(
     return next(kept.glob("*.whl"))
 
 
-def _verify(environment: Environment, kept: Path) -> None:
-    """The wheel loads and has the RPC device. A wheel that doesn't is not kept."""
-    check = "import llama_cpp, pathlib; print(*pathlib.Path(llama_cpp.__file__).parent.glob('lib/*ggml-rpc*'))"
-    done = subprocess.run(
-        [str(environment.python), "-c", check], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-    if done.returncode or "ggml-rpc" not in done.stdout:
-        shutil.rmtree(kept, ignore_errors=True)
-        reason = (done.stderr.strip().splitlines() or ["it lacks libggml-rpc"])[-1]
-        raise SetupFailed(f"the compiled llama.cpp does not work ({reason}); make serve compiles it anew")
+def verify(environment: Environment, kept: Path) -> None:
+    """llama_cpp can be imported and has the RPC device; to be called when all it needs is installed.
+
+    One that doesn't work is not kept: the next run compiles it anew. Raises SetupFailed.
+    """
+    with environment.step("llama-verified", kept.name) as needed:
+        if not needed:
+            return
+        check = "import llama_cpp, pathlib; print(*pathlib.Path(llama_cpp.__file__).parent.glob('lib/*ggml-rpc*'))"
+        command = [str(environment.python), "-c", check]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode or "ggml-rpc" not in done.stdout:
+            shutil.rmtree(kept, ignore_errors=True)
+            environment.forget("llama")
+            reason = (done.stderr.strip().splitlines() or ["it lacks libggml-rpc"])[-1]
+            raise SetupFailed(f"the compiled llama.cpp does not work ({reason}); the next run compiles it anew")
