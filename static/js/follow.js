@@ -16,6 +16,10 @@ export class Follow {
       this.toEnd();
       scroller.focus({ preventScroll: true });
     });
+    // Whoever opens something to read or to edit wants to stay there.
+    content.addEventListener("click", (event) => {
+      if (event.target.closest("summary, [data-action=edit]")) this.#leave();
+    });
     // Runs after layout and before paint: following costs no layout of its own.
     const observer = new ResizeObserver(() => this.#grown());
     observer.observe(content);
@@ -27,15 +31,25 @@ export class Follow {
     this.#grown();
   }
 
+  #leave() {
+    this.#following = false;
+    this.#remember();
+  }
+
   #grown() {
     if (this.#following) this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#remember();
   }
 
-  #scrolled() {
+  #atEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight < NEAR_PX;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight } = this.#scroller;
     const wentUp = scrollTop < this.#top - 1 && scrollHeight >= this.#height;
-    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#following = true;
+    if (this.#atEnd()) this.#following = true;
     else if (wentUp) this.#following = false;
     this.#remember();
   }
@@ -43,6 +57,6 @@ export class Follow {
   #remember() {
     this.#top = this.#scroller.scrollTop;
     this.#height = this.#scroller.scrollHeight;
-    this.#jump.hidden = this.#following;
+    this.#jump.hidden = this.#following || this.#atEnd();
   }
 }

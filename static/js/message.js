@@ -1,5 +1,6 @@
 // One message on the page. The server's views and patches are the truth; this shows them.
 import { copyText } from "./clipboard.js";
+import { tokens } from "./numbers.js";
 import { paintSoon } from "./painter.js";
 import { Prose } from "./prose.js";
 import { endingSentence, timingFacts, waitShown } from "./wording.js";
@@ -189,7 +190,7 @@ export class Answer {
     if (details.open) this.#thoughts.show(view.reasoning, thinking);
     let summary = "Thinking…";
     if (!thinking && this.#thought) {
-      summary = `Thought for ${Math.max(1, Math.round(this.#thought.milliseconds / 1000))} s · ${this.#thought.tokens} tokens`;
+      summary = `Thought for ${Math.max(1, Math.round(this.#thought.milliseconds / 1000))} s · ${tokens(this.#thought.tokens)}`;
     } else if (!thinking) summary = `Thoughts · ${view.reasoning.split(/\s+/).filter(Boolean).length} words`;
     setText(part(details, "summary"), summary);
   }
@@ -233,6 +234,6 @@ export class Answer {
     if (!view.n_tokens) return "";
     const seconds = this.#began ? (performance.now() - this.#began.at) / 1000 : 0;
     const pace = seconds > 1 ? ` · ${((view.n_tokens - this.#began.n) / seconds).toFixed(1)} tokens/s` : "";
-    return `${view.n_tokens} tokens${pace}`;
+    return `${tokens(view.n_tokens)}${pace}`;
   }
 }

@@ -7,6 +7,10 @@ export function bytes(count) {
   return `${(count / 1024 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
 }
 
+export function tokens(count) {
+  return count === 1 ? "1 token" : `${count} tokens`;
+}
+
 export function seconds(milliseconds) {
   return milliseconds < 10_000 ? `${(milliseconds / 1000).toFixed(2)} s` : `${Math.round(milliseconds / 1000)} s`;
 }

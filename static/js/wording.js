@@ -1,5 +1,5 @@
 // What the page says: waits, endings, refusals, figures.
-import { bytes, seconds } from "./numbers.js";
+import { bytes, seconds, tokens } from "./numbers.js";
 
 /** How an answer ended, where that needs words; "" where it does not. The server words failures, facts included. */
 export function endingSentence(view) {
@@ -47,7 +47,7 @@ export function refusalSentence(error) {
 export function timingFacts(view) {
   const timings = view.timings ?? {};
   const facts = [];
-  if (view.n_tokens) facts.push(`${view.n_tokens} tokens`);
+  if (view.n_tokens) facts.push(tokens(view.n_tokens));
   if (timings.predicted_ms > 0 && timings.predicted_n > 1) {
     facts.push(`${((timings.predicted_n * 1000) / timings.predicted_ms).toFixed(1)} tokens/s`);
   }

@@ -307,6 +307,19 @@ def test_the_reader_who_scrolled_up_is_left_alone(stage: Stage, page: Page) -> N
     expect(page.get_by_text("The end.", exact=True)).to_be_in_viewport()
 
 
+def test_an_opened_editor_stays_in_sight(stage: Stage, page: Page) -> None:
+    ask(page, "A question to edit")
+    model = stage.answer()
+    model.say("word\n\n" * 30)
+    model.done()
+    expect(page.locator(".answer")).to_have_attribute("aria-busy", "false")
+    page.get_by_text("A question to edit").last.scroll_into_view_if_needed()
+    page.locator(".question").hover()
+    page.get_by_role("button", name="Edit").click()
+    expect(page.get_by_label("Edit the message")).to_be_focused()
+    expect(page.get_by_label("Edit the message")).to_be_in_viewport(ratio=1)
+
+
 def test_conversations_are_searched_renamed_and_deleted(stage: Stage, page: Page) -> None:
     for text in ("Apples and pears", "Bridges of Paris"):
         page.get_by_role("link", name="New chat").click()
