@@ -132,6 +132,7 @@ class Model:
         self.eos: int = c.llama_vocab_eos(self.vocab)
         self.keeps_state = bool(c.llama_model_is_recurrent(handle) or c.llama_model_is_hybrid(handle))
         """It has layers with one running state per sequence, which can neither be cut nor shared."""
+        self.has_vocabulary: bool = c.llama_vocab_type(self.vocab) != c.LLAMA_VOCAB_TYPE_NONE
         self.has_encoder: bool = c.llama_model_has_encoder(handle)
 
     @classmethod

@@ -46,6 +46,8 @@ def load(path: Path, options: LoadOptions, log: Log, on_progress: Callable[[floa
     """Blocks until weights and KV cache are in memory. Raises CannotLoad."""
     try:
         model = Model.load(path, log, n_gpu_layers=options.n_gpu_layers, on_progress=on_progress)
+        if not model.has_vocabulary:
+            raise CannotLoad("unsupported", f"{path.name} carries no vocabulary, so there is no text to give it")
         if model.has_encoder:
             raise CannotLoad("unsupported", f"{path.name} is an encoder-decoder model; only decoders are served")
         context = Context(model, options, options.n_threads or physical_cores(), log)
