@@ -6,9 +6,8 @@ Views, consumers, tasks and commands use this module and nothing else of the hos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 from inference.core.generation import GenerationOptions
@@ -53,7 +52,13 @@ class WorkerRefusal(Exception):
         self.facts = facts
 
 
-async def _connect(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+_ASK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Between a worker's death and the host's knowing of it lies up to a quarter of a second."""
+
+
+async def _connect(path: str) -> Streams:
     return await asyncio.open_unix_connection(path, limit=protocol.LONGEST_LINE_BYTES)
 
 
@@ -63,20 +68,56 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-@dataclass(slots=True)
 class Lease:
     """The right to use one variant for one request, held by an open connection.
 
     First exhaust `waiting()`, then call `generate()`.
     """
 
-    _reader: asyncio.StreamReader
-    ready: LeaseReady | None = None
+    def __init__(self, ask: Callable[[], Awaitable[Streams]]) -> None:
+        """`ask` sends the request for the lease on a new connection to the host."""
+        self.ready: LeaseReady | None = None
+        self._ask = ask
+        self._host: Streams | None = None
+        self._worker: Streams | None = None
+
+    async def ask(self) -> None:
+        """Joins the queue. Raises HostUnavailable."""
+        self._host = await self._ask()
+
+    async def give_back(self) -> None:
+        writers = [streams[1] for streams in (self._worker, self._host) if streams is not None]
+        self._worker = self._host = None
+        # All before the first await: a cancellation there must leave none open.
+        for writer in writers:
+            writer.close()
+        for writer in writers:
+            await _close(writer)
 
     async def waiting(self) -> AsyncIterator[Queued | Evicting | LeaseLoading]:
-        """What this request waits for, until the variant is ready. Raises HostRefusal, HostUnavailable."""
+        """What this request waits for, until the variant is ready and its worker reached.
+
+        A worker may die in the moment it is leased; nothing was sent to it, so the lease is asked for anew. Raises
+        HostRefusal, HostUnavailable, WorkerLost.
+        """
+        for delay in (*_ASK_AGAIN_SECONDS, None):
+            async for event in self._until_ready():
+                yield event
+            assert self.ready is not None
+            try:
+                self._worker = await _connect(self.ready["socket"])
+                return
+            except OSError as error:
+                await self.give_back()
+                if delay is None:
+                    raise WorkerLost(f"the worker is gone: {error}") from None
+            await asyncio.sleep(delay)
+            await self.ask()
+
+    async def _until_ready(self) -> AsyncIterator[Queued | Evicting | LeaseLoading]:
+        assert self._host is not None
         while True:
-            event = await protocol.read(self._reader)
+            event = await protocol.read(self._host[0])
             if event is None:
                 raise HostUnavailable("the host ended while this request was waiting")
             if event["type"] == "ready":
@@ -99,7 +140,8 @@ class Lease:
 
         Raises WorkerRefusal, WorkerLost.
         """
-        assert self.ready is not None, "exhaust waiting() first"
+        assert self._worker is not None, "exhaust waiting() first"
+        reader, writer = self._worker
         request: dict[str, Any] = {
             "type": "generate",
             "request_id": request_id,
@@ -110,10 +152,6 @@ class Lease:
             request["messages"] = messages
         if prompt is not None:
             request["prompt"] = prompt
-        try:
-            reader, writer = await _connect(self.ready["socket"])
-        except OSError as error:
-            raise WorkerLost(f"the worker is gone: {error}") from None
         try:
             writer.write(protocol.encode(request))
             while True:
@@ -135,14 +173,18 @@ class HostClient:
     def __init__(self, socket_path: str) -> None:
         self._path = socket_path
 
-    @asynccontextmanager
-    async def _request(self, request: HostRequest) -> AsyncIterator[asyncio.StreamReader]:
+    async def _open(self, request: HostRequest) -> Streams:
         try:
             reader, writer = await _connect(self._path)
         except OSError as error:
             raise HostUnavailable(f"no host answers at {self._path}: {error.strerror or error}") from None
+        writer.write(protocol.encode(request))
+        return reader, writer
+
+    @asynccontextmanager
+    async def _request(self, request: HostRequest) -> AsyncIterator[asyncio.StreamReader]:
+        reader, writer = await self._open(request)
         try:
-            writer.write(protocol.encode(request))
             yield reader
         finally:
             await _close(writer)
@@ -161,10 +203,18 @@ class HostClient:
         self, *, variant_id: int, user: str, kind: LeaseKind = "interactive", request_id: str
     ) -> AsyncIterator[Lease]:
         """Queues for the variant; leaving the block gives the lease back. Raises HostUnavailable."""
-        async with self._request(
-            {"type": "lease", "variant_id": variant_id, "user": user, "kind": kind, "request_id": request_id}
-        ) as reader:
-            yield Lease(reader)
+
+        async def ask() -> Streams:
+            return await self._open(
+                {"type": "lease", "variant_id": variant_id, "user": user, "kind": kind, "request_id": request_id}
+            )
+
+        lease = Lease(ask)
+        await lease.ask()
+        try:
+            yield lease
+        finally:
+            await lease.give_back()
 
     async def load(self, variant_id: int) -> None:
         """Returns when the variant is resident. Raises HostRefusal, HostUnavailable."""
