@@ -51,6 +51,24 @@ async def test_nothing_is_asked_twice_by_itself(
         await asyncio.wait_for(host.take("lease"), 0.3)
 
 
+async def test_a_worker_that_died_before_it_heard_anything_costs_no_answer(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await host.worker.stop()
+    await tab.send("Hello", variant.pk)
+    stale = await host.take("lease")
+    await stale.say(host.ready())
+    await stale.hung_up()
+
+    await host.worker.start()
+    _lease, generation = await host.lease()
+    await generation.token(1, "Hi")
+    await generation.done(1)
+    final = (await tab.hear("final"))["view"]
+    assert (final["state"], final["content"]) == ("complete", "Hi")
+
+
 REFUSALS: list[tuple[str, dict[str, Any]]] = [
     ("does_not_fit", {"needed_bytes": 10, "budget_bytes": 5}),
     ("failed", {"reason": "out_of_memory", "failures_in_a_row": 3}),
