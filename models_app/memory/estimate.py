@@ -1,8 +1,8 @@
 """The header estimate: weights, cache and output buffer, by layer and by where they go.
 
-Compute buffers are not told here: they depend on llama.cpp's graph and are exact from a dry run. Nor is the second copy
-that llama.cpp's CPU backend makes of weights whose layout it rearranges for the processor (its CPU_REPACK buffer, up to as
-large as the quantized weights that stay on the host): which types it rearranges depends on the processor.
+Compute buffers are told by `compute`. Not told is what llama.cpp's CPU backend does with weights whose layout it rearranges
+for the processor (its CPU_REPACK buffer): with `use_extra_bufts` these stay in anonymous memory as large as the tensors
+themselves, while the file's pages that they were read from may be dropped at any time.
 """
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+"""Compute buffers, told from the header: llama.cpp reserves its largest graph when a context is made.
+
+`compute_bytes` builds that graph by sizes alone (`layers`) and lets ggml's own allocation run over it (`graph`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models_app.gguf import Header
+from models_app.gguf.header import MOST_LAYERS
+from models_app.memory.cache import Cells, LayerCache, layer_caches
+from models_app.memory.graph import Graph
+from models_app.memory.layers import NUMBER_BYTES, LayerGraph, Mask, Unknown
+
+_FOLLOWED = frozenset("deepseek2 gemma2 gemma3 gpt-oss llama mamba phi3 qwen2 qwen3 qwen3moe qwen3next".split())  # noqa: SIM905
+"""Architectures whose graphs `layers` follows and whose buffers were compared with llama.cpp's."""
+_INDEX_BYTES = 8
+_F16_BYTES = 2
+_HOST = 0
+_REPEATS = 3
+"""Of equal layers in a row, as many say all: each writes where the one before the last did."""
+_SLACK_BYTES = 1 << 20
+_SLACK = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Which layers a device computes. The host is device 0; it also embeds the tokens."""
+
+    devices: tuple[int, ...]
+    """By layer."""
+    output_device: int
+    n_devices: int
+
+    def joined_on(self, number: int) -> int:
+        """Where layer `number` hands over: from the host, llama.cpp's scheduler lets the next device take the sum."""
+        own = self.devices[number]
+        following = self.devices[number + 1] if number + 1 < len(self.devices) else self.output_device
+        return following if own == _HOST else own
+
+
+def split_work(n_layers: int, n_gpu_layers: int | None) -> Work:
+    """Layers counted from the last go to device 1; the output counts as one more. None: all."""
+    wanted = n_layers + 1 if n_gpu_layers is None else min(n_gpu_layers, n_layers + 1)
+    first = max(0, n_layers + 1 - wanted)
+    return Work(tuple(int(number >= first) for number in range(n_layers)), int(wanted > 0), 2)
+
+
+def compute_bytes(
+    header: Header, cells: Cells, n_outputs_max: int | None, work: Work, *, every_layer: bool = False
+) -> tuple[int, ...] | None:
+    """Bytes of each device's compute buffer, host first. `every_layer`: slower, and the same.
+
+    None where the architecture's graph is not followed here or its header lacks what it takes.
+    """
+    n_embd, n_vocab, n_layers, caches = header.n_embd, header.n_vocab, header.n_layers, layer_caches(header)
+    if header.architecture not in _FOLLOWED or caches is None or n_layers is None or n_layers > MOST_LAYERS:
+        return None
+    if not n_embd or not n_vocab or len(work.devices) != n_layers:
+        return None
+    n_tokens = min(cells.per_stream * cells.n_streams, cells.n_ubatch)
+    n_tokens = -(-n_tokens // cells.n_seq_max) * cells.n_seq_max
+    n_outputs = max(min(n_tokens, n_outputs_max or n_tokens), 1)
+    try:
+        graph = _Builder(header, cells, n_tokens, n_outputs, caches, every_layer).build(n_embd, n_vocab, work)
+    except Unknown:
+        return None
+    return tuple(
+        int(n_bytes * _SLACK) + _SLACK_BYTES if n_bytes else 0 for n_bytes in graph.buffer_bytes(work.n_devices)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    header: Header
+    cells: Cells
+    n_tokens: int
+    n_outputs: int
+    caches: tuple[LayerCache, ...]
+    every_layer: bool
+
+    def build(self, n_embd: int, n_vocab: int, work: Work) -> Graph:
+        graph = Graph()
+        row = n_embd * NUMBER_BYTES
+        graph.input(row * self.n_tokens, _HOST)
+        tokens = graph.input(self.n_tokens * NUMBER_BYTES, _HOST)
+        positions = graph.input(self.n_tokens * NUMBER_BYTES, _HOST)
+        hidden = graph.expand(graph.result(row * self.n_tokens, tokens))
+        masks = self.masks(graph)
+        recurs = any(cache.state_bytes for cache in self.caches)
+        states = graph.input(self.cells.n_seq_max * NUMBER_BYTES, _HOST) if recurs else None
+        shapes = _shapes_by_layer(self.header)
+        late = self.header.architecture in ("qwen3next", "gpt-oss")
+        for number in range(len(shapes)) if self.every_layer else _telling(shapes, self.caches, work):
+            graph.device = work.devices[number]
+            is_last = number == len(self.caches) - 1
+            cache = self.caches[number]
+            hidden = LayerGraph(
+                graph, self.header, self.cells, self.n_tokens, self.cells.n_seq_max, number, shapes[number], cache,
+                masks.get(cache.window) if cache.k_numbers else None, positions, states, work.joined_on(number),
+                self.n_outputs if is_last and not late else None,
+            ).build(hidden)  # fmt: skip
+        graph.device = work.output_device
+        normed = graph.result(hidden.n_bytes, hidden, in_place=True)
+        normed = graph.result(normed.n_bytes, normed, in_place=True)
+        if late:
+            normed.is_output = True
+            normed = graph.result(row * self.n_outputs, normed)
+        normed.is_output = True
+        logits = graph.result(n_vocab * self.n_outputs * NUMBER_BYTES, normed)
+        logits.is_output = True
+        graph.expand(logits)
+        return graph
+
+    def masks(self, graph: Graph) -> dict[int | None, Mask]:
+        masks: dict[int | None, Mask] = {}
+        attending = [cache for cache in self.caches if cache.k_numbers]
+        flash = self.cells.flash_attention
+        widest_v = max((cache.padded_v_numbers for cache in attending), default=0)
+        for window in {cache.window: None for cache in attending}:
+            n_cells = self.cells.per_stream if window is None else self.cells.in_window(window)
+            masks[window] = Mask(
+                n_cells,
+                graph.input(n_cells * self.n_tokens * (_F16_BYTES if flash else NUMBER_BYTES), _HOST),
+                graph.input(self.n_tokens * _INDEX_BYTES, _HOST),
+                graph.input(self.n_tokens * _INDEX_BYTES * (1 if flash else widest_v), _HOST),
+            )
+        return masks
+
+
+def _shapes_by_layer(header: Header) -> list[dict[str, tuple[int, ...]]]:
+    shapes: list[dict[str, tuple[int, ...]]] = [{} for _ in range(header.n_layers or 0)]
+    for tensor in header.tensors:
+        if tensor.layer is not None and tensor.layer < len(shapes):
+            shapes[tensor.layer][tensor.name.split(".", 2)[2]] = tensor.shape
+    return shapes
+
+
+def _telling(shapes: Sequence[dict[str, tuple[int, ...]]], caches: Sequence[LayerCache], work: Work) -> list[int]:
+    """The layers without those that repeat what came before them. First and last always count."""
+    telling: list[int] = []
+    n_alike = 0
+    for number, shape in enumerate(shapes):
+        alike = (
+            number > 0
+            and shape == shapes[number - 1]
+            and caches[number] == caches[number - 1]
+            and work.devices[number] == work.devices[number - 1]
+            and work.joined_on(number) == work.joined_on(number - 1)
+        )
+        n_alike = n_alike + 1 if alike else 1
+        if n_alike <= _REPEATS or number == len(shapes) - 1:
+            telling.append(number)
+    return telling

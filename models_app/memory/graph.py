@@ -1,0 +1,207 @@
+"""A compute graph by sizes alone, and the buffers that ggml reserves for it.
+
+Follows ggml-alloc.c (`ggml_gallocr_alloc_graph_impl`: best fit, results written over an operand nobody else reads) and
+ggml-backend.cpp (`ggml_backend_sched_split_graph`: a run of nodes on one device begins with copies of what it reads from
+others). What has a buffer of its own, weights and caches, does not appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_ALIGNMENT = 128
+_ENDLESS = 1 << 62
+
+
+class Node:
+    """A tensor: the result of an operation, an input, or a view of another tensor."""
+
+    __slots__ = (
+        "allocated", "device", "in_place", "is_input", "is_output", "n_bytes", "n_readers", "n_views",
+        "offset", "owner", "source", "visited", "visits",
+    )  # fmt: skip
+
+    def __init__(self, n_bytes: int, device: int, visits: tuple[Node, ...]) -> None:
+        self.n_bytes = n_bytes
+        self.device = device
+        self.visits = visits
+        """Operands, left to right."""
+        self.source: Node | None = None
+        """Of a view: the tensor whose bytes it shows."""
+        self.in_place = self.is_input = self.is_output = False
+        self.visited = self.allocated = False
+        self.n_readers = self.n_views = self.offset = 0
+        self.owner = device
+
+
+class Graph:
+    """Nodes in the order llama.cpp expands them. `device` is where the next operation runs."""
+
+    def __init__(self) -> None:
+        self.device = 0
+        self._nodes: list[Node] = []
+        self._inputs: list[Node] = []
+
+    def input(self, n_bytes: int, device: int) -> Node:
+        node = Node(n_bytes, device, ())
+        node.is_input = True
+        self._inputs.append(node)
+        return node
+
+    def result(self, n_bytes: int, *operands: Node, in_place: bool = False) -> Node:
+        """`in_place`: ggml may write this over an operand of the same layout."""
+        node = Node(n_bytes, self.device, operands)
+        node.in_place = in_place
+        return node
+
+    def view(self, of: Node, n_bytes: int | None = None) -> Node:
+        node = Node(of.n_bytes if n_bytes is None else n_bytes, self.device, (of,))
+        node.source = of.source or of
+        return node
+
+    def store(self, *operands: Node) -> None:
+        """A write into a cache: it reads and leaves nothing behind."""
+        node = Node(0, self.device, operands)
+        node.source = node
+        self.expand(node)
+
+    def expand(self, node: Node) -> Node:
+        """Appends what `node` needs, operands first, then itself."""
+        stack = [(node, 0)]
+        while stack:
+            current, index = stack.pop()
+            if index == 0:
+                if current.visited:
+                    continue
+                current.visited = True
+            if index < len(current.visits):
+                stack.append((current, index + 1))
+                stack.append((current.visits[index], 0))
+            elif not current.is_input:
+                self._nodes.append(current)
+        return node
+
+    def buffer_bytes(self, n_devices: int) -> list[int]:
+        """What each device's buffer takes."""
+        schedule = _with_copies(self._nodes)
+        heaps = [_Heap() for _ in range(n_devices)]
+        for node in self._inputs:
+            _allocate(node, heaps)
+        for node in schedule:
+            if node.source is not None and node.source is not node:
+                node.source.n_views += 1
+            for operand in node.visits:
+                operand.n_readers += 1
+        for node in schedule:
+            if node.source is None:
+                _allocate(node, heaps)
+            for operand in node.visits:
+                _release(operand, heaps)
+        return [heap.most_bytes for heap in heaps]
+
+
+def _with_copies(nodes: Iterable[Node]) -> list[Node]:
+    """The schedule, where each run on one device first copies what it reads from elsewhere."""
+    schedule: list[Node] = []
+    copies: dict[tuple[Node, int], Node] = {}
+    run: list[Node] = []
+
+    def flush() -> None:
+        for node in run:
+            for operand in node.visits:
+                if operand.device == node.device or operand.n_bytes == 0 or (operand, node.device) in copies:
+                    continue
+                waits = Node(0, node.device, (operand,))
+                waits.source = waits
+                copy = copies[operand, node.device] = Node(operand.n_bytes, node.device, ())
+                schedule.extend((waits, copy))
+        for node in run:
+            node.visits = tuple(copies.get((operand, node.device), operand) for operand in node.visits)
+        schedule.extend(run)
+        run.clear()
+
+    for node in nodes:
+        if run and run[-1].device != node.device:
+            flush()
+        run.append(node)
+    flush()
+    return schedule
+
+
+def _allocate(node: Node, heaps: list[_Heap]) -> None:
+    if node.in_place:
+        for operand in node.visits:
+            # A view is never written over: ggml-alloc does not take it for its own.
+            if not operand.allocated or operand.is_output or operand.n_bytes != node.n_bytes:
+                continue
+            if operand.n_readers == 1 and not operand.n_views:
+                operand.allocated = False
+                node.allocated, node.offset, node.owner = True, operand.offset, operand.owner
+                return
+    node.allocated, node.owner = True, node.device
+    node.offset = heaps[node.device].take(_aligned(node.n_bytes))
+
+
+def _release(operand: Node, heaps: list[_Heap]) -> None:
+    operand.n_readers -= 1
+    if operand.n_readers or operand.n_views:
+        return
+    holder = operand
+    if operand.source is not None:
+        holder = operand.source
+        holder.n_views -= 1
+        if holder.n_views or holder.n_readers:
+            return
+    if holder.allocated and not holder.is_output:
+        heaps[holder.owner].give_back(holder.offset, _aligned(holder.n_bytes))
+        holder.allocated = False
+
+
+def _aligned(n_bytes: int) -> int:
+    return -(-n_bytes // _ALIGNMENT) * _ALIGNMENT
+
+
+class _Heap:
+    """Best fit, the endless last block only where no other one suffices."""
+
+    __slots__ = ("_free", "most_bytes")
+
+    def __init__(self) -> None:
+        self._free: list[list[int]] = [[0, _ENDLESS]]
+        """Offset and size, by offset."""
+        self.most_bytes = 0
+
+    def take(self, n_bytes: int) -> int:
+        best = len(self._free) - 1
+        best_size = _ENDLESS
+        for index in range(len(self._free) - 1):
+            size = self._free[index][1]
+            if n_bytes <= size <= best_size:
+                best, best_size = index, size
+        block = self._free[best]
+        offset = block[0]
+        block[0] += n_bytes
+        block[1] -= n_bytes
+        if not block[1]:
+            del self._free[best]
+        self.most_bytes = max(self.most_bytes, offset + n_bytes)
+        return offset
+
+    def give_back(self, offset: int, n_bytes: int) -> None:
+        if not n_bytes:
+            return
+        free = self._free
+        index = 0
+        while index < len(free) and free[index][0] < offset:
+            index += 1
+        touches_next = index < len(free) and offset + n_bytes == free[index][0]
+        if index and free[index - 1][0] + free[index - 1][1] == offset:
+            free[index - 1][1] += n_bytes
+            if touches_next:
+                free[index - 1][1] += free[index][1]
+                del free[index]
+        elif touches_next:
+            free[index][0] = offset
+            free[index][1] += n_bytes
+        else:
+            free.insert(index, [offset, n_bytes])
