@@ -1,0 +1,101 @@
+"""Hardware as placement sees it: devices with memory, bandwidth and a budget. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+DeviceKind = Literal["gpu", "ram"]
+
+_AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?B|B)?\s*(/s)?\s*", re.IGNORECASE)
+_PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+_UNITS: dict[str, int] = {"b": 1} | {
+    f"{letter}{suffix}": int(base**power)
+    for power, letter in enumerate("kmgt", start=1)
+    for suffix, base in (("b", 1000), ("ib", 1024))
+}
+_LARGEST = 1 << 50
+
+
+class BadAmount(ValueError):
+    """Text that is no amount of bytes. The message is a phrase for a person."""
+
+
+def parse_bytes(text: str) -> int:
+    """`11.5GiB`, `360GB/s`, `512 MiB` or a plain number of bytes. Raises BadAmount."""
+    found = _AMOUNT.fullmatch(text)
+    if found is None:
+        raise BadAmount(f"{text!r} is no amount of bytes; write 12GiB, 512MiB or 360GB/s")
+    amount = round(float(found[1]) * _UNITS[(found[2] or "B").lower()])
+    if amount > _LARGEST:
+        raise BadAmount(f"{text!r} is more than any machine has")
+    return amount
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A share of a device's memory, in bytes or percent."""
+
+    n_bytes: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """`11.5GiB` or `90%`. Raises BadAmount."""
+        found = _PERCENT.fullmatch(text)
+        if found is None:
+            return cls(n_bytes=parse_bytes(text))
+        if float(found[1]) > 100:
+            raise BadAmount(f"{text!r} is more than the whole")
+        return cls(percent=float(found[1]))
+
+    def of(self, memory_bytes: int) -> int:
+        if self.n_bytes is not None:
+            return min(self.n_bytes, memory_bytes)
+        return int(memory_bytes * (100.0 if self.percent is None else self.percent) / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU, or the memory of the host."""
+
+    name: str
+    kind: DeviceKind
+    memory_bytes: int
+    bandwidth_bytes_per_second: int | None = None
+    pcie_bytes_per_second: int | None = None
+    """Between it and the host's memory."""
+    budget: Budget | None = None
+    """None: everything but the reserve."""
+    reserve: Budget | None = None
+    """None: enough for a desktop."""
+
+    @property
+    def reserve_bytes(self) -> int:
+        if self.reserve is not None:
+            return self.reserve.of(self.memory_bytes)
+        if self.kind == "gpu":
+            return min(self.memory_bytes // 4, max(384 * MIB, self.memory_bytes // 20))
+        return min(self.memory_bytes // 4, max(2 * GIB, self.memory_bytes // 10))
+
+    @property
+    def budget_bytes(self) -> int:
+        """Spendable: what the owner allows. A budget that is set counts alone, without it all but the reserve."""
+        if self.budget is not None:
+            return self.budget.of(self.memory_bytes)
+        return self.memory_bytes - self.reserve_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A machine, whether it stands here or not."""
+
+    name: str
+    ram: Device
+    gpus: tuple[Device, ...] = field(default=())
+    n_cores: int = 4
+    """Physical ones."""
