@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tests.bench import idle, machine, report, start, throughput, web
+from tests.bench.quiet import Quiet
 
 QUICK_ROUNDS = 2
-BENCHMARKS: dict[str, tuple[Callable[[int], report.Report], int]] = {
+PATIENCE_SECONDS = 600.0
+BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "throughput": (throughput.measure, 7),
     "web": (web.measure, 7),
     "start": (start.measure, 15),
@@ -27,7 +29,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*BENCHMARKS, "table")) + "; default: all")
     parser.add_argument("--rounds", type=int, help="instead of each benchmark's own number")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, nothing stored")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help="how long each benchmark may wait for others to leave the CPU alone, and repeat disturbed samples",
+    )
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, no patience, nothing stored")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS) - {"table"}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
@@ -45,15 +54,14 @@ def main() -> int:
     for name in arguments.names or list(BENCHMARKS):
         measure, own_rounds = BENCHMARKS[name]
         rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds or own_rounds
-        before = machine.CpuTimes.now()
         print(f"{name}: {rounds} rounds …", file=sys.stderr, flush=True)
         commit, dirty = machine.commit()
-        unsigned = measure(rounds)
-        foreign = machine.CpuTimes.now().foreign_percent(before)
+        quiet = Quiet(0.0 if arguments.quick else arguments.patience)
+        unsigned = measure(rounds, quiet)
         measured = replace(
             unsigned,
             machine=machine.facts(),
-            details={**unsigned.details, **foreign},
+            details={**unsigned.details, "quiet": quiet.summary()},
             commit=commit,
             dirty=dirty,
             measured_at=report.now(),

@@ -70,7 +70,7 @@ class EngineWorker:
             {"type": "launch", "path": str(model), "socket": self.address, "options": options.to_json()}
         )
         self.ready: dict[str, Any] = {}
-        self.start_seconds: float | None = None
+        self.start_seconds = 0.0
         """From spawning it to the arrival of its `ready`."""
 
     def __enter__(self) -> EngineWorker:

@@ -7,13 +7,15 @@ counts such a page in each, stands beside it. CPU is in per cent of one core.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import psutil
 
-from tests.bench.box import Box
+from tests.bench import box
+from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side, Target
 
@@ -51,29 +53,39 @@ def serve_alone(pid: int) -> Usage:
     return Usage(memory.pss / 1e6, memory.rss / 1e6, sum(process.cpu_times()[:2]))
 
 
-def measure(rounds: int) -> Report:
-    """Blocks for a minute a round: each round is one window of idling."""
-    pss: dict[str, list[float]] = defaultdict(list)
-    rss: dict[str, list[float]] = defaultdict(list)
-    cpu: dict[str, list[float]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """One process over one window."""
 
-    def now(pids: dict[str, int]) -> dict[str, Usage]:
+    pss_mb: float
+    rss_mb: float
+    cpu_percent: float
+
+
+def _window(pids: Mapping[str, int]) -> dict[str, Idle]:
+    def now() -> dict[str, Usage]:
         return {"serve": serve_alone(pids["serve"]), **{name: usage(pids[name]) for name in MEASURED}}
 
-    with Box() as box:
-        time.sleep(SETTLE_SECONDS)
-        pids = box.pids
-        for _ in range(rounds):
-            before, since = now(pids), time.monotonic()
-            time.sleep(WINDOW_SECONDS)
-            after, seconds = now(pids), time.monotonic() - since
-            for name, used in after.items():
-                pss[name].append(used.pss_mb)
-                rss[name].append(used.rss_mb)
-                cpu[name].append(100 * (used.cpu_seconds - before[name].cpu_seconds) / seconds)
+    before, since = now(), time.monotonic()
+    time.sleep(WINDOW_SECONDS)
+    after, seconds = now(), time.monotonic() - since
+    return {
+        name: Idle(used.pss_mb, used.rss_mb, 100 * (used.cpu_seconds - before[name].cpu_seconds) / seconds)
+        for name, used in after.items()
+    }
 
-    def together(figures: dict[str, list[float]]) -> tuple[float, ...]:
-        return tuple(map(sum, zip(*(figures[name] for name in MEASURED), strict=True)))
+
+def measure(rounds: int, quiet: Quiet) -> Report:
+    """Blocks for a minute a round: each round is one window of idling."""
+    with box.running_box() as stack:
+        time.sleep(SETTLE_SECONDS)
+        windows = [quiet.measure(partial(_window, box.pids(stack))) for _ in range(rounds)]
+
+    def together(figure: Callable[[Idle], float]) -> tuple[float, ...]:
+        return tuple(sum(figure(window[name]) for name in MEASURED) for window in windows)
+
+    def each(figure: Callable[[Idle], float]) -> dict[str, float]:
+        return {name: round(median(figure(window[name]) for window in windows), 3) for name in windows[0]}
 
     three = "web + host + jobs"
     return Report(
@@ -85,19 +97,38 @@ def measure(rounds: int) -> Report:
             Row(
                 "memory, shared pages once (PSS)",
                 "MB",
-                Side(three, together(pss)),
+                Side(three, together(lambda idle: idle.pss_mb)),
                 None,
                 "value",
                 Target("at most", MOST_MB),
             ),
-            Row("memory, resident (RSS)", "MB", Side(three, together(rss)), None, "value"),
-            Row("CPU", "%", Side(three, together(cpu)), None, "value", Target("at most", MOST_CPU_PERCENT)),
-            Row("memory of serve itself (PSS)", "MB", Side("serve", tuple(pss["serve"])), None, "value"),
-            Row("CPU of serve itself", "%", Side("serve", tuple(cpu["serve"])), None, "value"),
+            Row("memory, resident (RSS)", "MB", Side(three, together(lambda idle: idle.rss_mb)), None, "value"),
+            Row(
+                "CPU",
+                "%",
+                Side(three, together(lambda idle: idle.cpu_percent)),
+                None,
+                "value",
+                Target("at most", MOST_CPU_PERCENT),
+            ),
+            Row(
+                "memory of serve itself (PSS)",
+                "MB",
+                Side("serve", tuple(window["serve"].pss_mb for window in windows)),
+                None,
+                "value",
+            ),
+            Row(
+                "CPU of serve itself",
+                "%",
+                Side("serve", tuple(window["serve"].cpu_percent for window in windows)),
+                None,
+                "value",
+            ),
         ],
         details={
-            "pss_mb": {name: round(median(values), 1) for name, values in pss.items()},
-            "rss_mb": {name: round(median(values), 1) for name, values in rss.items()},
-            "cpu_percent": {name: round(median(values), 3) for name, values in cpu.items()},
+            "pss_mb": each(lambda idle: idle.pss_mb),
+            "rss_mb": each(lambda idle: idle.rss_mb),
+            "cpu_percent": each(lambda idle: idle.cpu_percent),
         },
     )

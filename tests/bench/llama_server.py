@@ -88,7 +88,7 @@ class LlamaServer:
         self._log = Path(self._folder.name) / "llama-server.log"
         listen = ["--model", str(model), "--host", self.address]
         self._command = [str(program), *listen, *arguments(options, n_threads)]
-        self.start_seconds: float | None = None
+        self.start_seconds = 0.0
         """From spawning it to its first healthy answer, to within a few milliseconds of polling."""
 
     def __enter__(self) -> LlamaServer:

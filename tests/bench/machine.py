@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
-import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -54,37 +51,6 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "llama_cpp_python": version("llama-cpp-python"),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class CpuTimes:
-    """Seconds of CPU since the machine started: of all programs, of this one with the children it has waited for, and stolen."""
-
-    at: float
-    busy_seconds: float
-    own_seconds: float
-    stolen_seconds: float
-
-    @classmethod
-    def now(cls) -> CpuTimes:
-        times = psutil.cpu_times()
-        own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return cls(
-            at=time.monotonic(),
-            busy_seconds=sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq")),
-            own_seconds=sum(each.ru_utime + each.ru_stime for each in own),
-            stolen_seconds=getattr(times, "steal", 0.0),
-        )
-
-    def foreign_percent(self, since: CpuTimes) -> dict[str, float]:
-        """What other programs, and other machines on the same hardware, took since then; in per cent of one core."""
-        seconds = self.at - since.at
-        foreign = (self.busy_seconds - since.busy_seconds) - (self.own_seconds - since.own_seconds)
-        stolen = self.stolen_seconds - since.stolen_seconds
-        return {
-            "foreign_cpu_percent": round(100 * max(foreign, 0.0) / seconds, 1),
-            "stolen_cpu_percent": round(100 * stolen / seconds, 1),
-        }
 
 
 def commit() -> tuple[str | None, bool | None]:

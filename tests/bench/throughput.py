@@ -7,10 +7,11 @@ answer's first piece, from the earliest first piece to the last token of all.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from statistics import median
-from typing import Any
 
 import psutil
 
@@ -20,6 +21,7 @@ from tests.bench import engine_worker, llama_build, machine, prompts
 from tests.bench.bare_load import bare_load
 from tests.bench.client import Client, Request
 from tests.bench.llama_server import LlamaServer, completion
+from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side, Target
 from tests.bench.streams import Answer
@@ -46,95 +48,132 @@ def whole_rate(answers: Sequence[Answer]) -> float:
     return sum(answer.n_tokens for answer in answers) / max(answer.last_token_seconds for answer in answers)
 
 
-def _check(answers: Sequence[Answer], n_tokens: int) -> None:
-    for answer in answers:
-        if answer.n_tokens != n_tokens:
-            raise NotComparable(f"an answer of {answer.n_tokens} tokens, expected {n_tokens}")
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One side's answers to so many concurrent requests, and the CPU that they took."""
+
+    answers: Sequence[Answer]
+    client_cpu_seconds: float
+    server_cpu_seconds: float
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(answer.n_tokens for answer in self.answers)
+
+    @property
+    def n_prompt(self) -> int:
+        return sum(answer.n_prompt + answer.n_cached for answer in self.answers)
 
 
-def measure(rounds: int) -> Report:
+Pair = Mapping[str, Run]
+"""What both sides did with the same prompts, one right after the other."""
+
+
+class _Sides:
+    """Puts the same requests to either side."""
+
+    def __init__(self, worker: engine_worker.EngineWorker, server: LlamaServer, ban: Mapping[int, float]) -> None:
+        self._worker = worker
+        self._server = server
+        self._processes = {ENGINE: psutil.Process(worker.pid), SERVER: psutil.Process(server.pid)}
+        self._sampling = GenerationOptions(temperature=0.0, max_tokens=N_TOKENS, logit_bias=ban)
+        self._numbers = count()
+
+    def pair(self, client: Client, concurrency: int, order: Sequence[str]) -> Pair:
+        """Raises NotComparable."""
+        numbers = [next(self._numbers) for _ in range(concurrency)]
+        pair = {side: self._run(client, side, numbers) for side in order}
+        if pair[ENGINE].n_prompt != pair[SERVER].n_prompt:
+            raise NotComparable(f"prompts of {pair[ENGINE].n_prompt} and {pair[SERVER].n_prompt} tokens")
+        return pair
+
+    def _run(self, client: Client, side: str, numbers: Sequence[int]) -> Run:
+        requests = [self._request(side, number) for number in numbers]
+        before = sum(self._processes[side].cpu_times()[:2])
+        answers, client_cpu_seconds = client.stream_all(requests)
+        server_cpu_seconds = sum(self._processes[side].cpu_times()[:2]) - before
+        for answer in answers:
+            if answer.n_tokens != N_TOKENS:
+                raise NotComparable(f"an answer of {answer.n_tokens} tokens, expected {N_TOKENS}")
+        return Run(answers, client_cpu_seconds, server_cpu_seconds)
+
+    def _request(self, side: str, number: int) -> Request:
+        prompt = prompts.story(number)
+        if side == SERVER:
+            return Request(self._server.address, "server_sent_events", completion(prompt, self._sampling))
+        name = f"bench-{number}"
+        payload = engine_worker.generate(self._sampling, owner=name, request_id=name, prompt=prompt)
+        return Request(self._worker.address, "lines", payload)
+
+
+def _samples(pairs: Sequence[Pair], side: str, figure: Callable[[Run], float]) -> Side:
+    return Side(side, tuple(figure(pair[side]) for pair in pairs))
+
+
+def _row(concurrency: int, pairs: Sequence[Pair]) -> Row:
+    return Row(
+        name=f"generation, {concurrency} concurrent",
+        unit="tokens/s",
+        ours=_samples(pairs, ENGINE, lambda run: generation_rate(run.answers)),
+        theirs=_samples(pairs, SERVER, lambda run: generation_rate(run.answers)),
+        comparison="ratio",
+        target=Target("at least", LEAST_RATIO),
+    )
+
+
+def _details(pairs: Mapping[int, Sequence[Pair]]) -> dict[str, object]:
+    everything = [pair for each in pairs.values() for pair in each]
+
+    def per_token(side: str, seconds: Callable[[Run], float]) -> float:
+        return round(median(1e3 * seconds(pair[side]) / pair[side].n_tokens for pair in everything), 4)
+
+    return {
+        "whole_request_ratio": {
+            str(concurrency): round(
+                median(whole_rate(pair[ENGINE].answers) / whole_rate(pair[SERVER].answers) for pair in each), 3
+            )
+            for concurrency, each in pairs.items()
+        },
+        "client_cpu_milliseconds_per_token": {
+            side: per_token(side, lambda run: run.client_cpu_seconds) for side in (ENGINE, SERVER)
+        },
+        "server_cpu_milliseconds_per_token": {
+            side: per_token(side, lambda run: run.server_cpu_seconds) for side in (ENGINE, SERVER)
+        },
+        "answers_of_equal_text": {
+            str(concurrency): round(
+                sum(
+                    ours.text == theirs.text
+                    for pair in each
+                    for ours, theirs in zip(pair[ENGINE].answers, pair[SERVER].answers, strict=True)
+                )
+                / (concurrency * len(each)),
+                2,
+            )
+            for concurrency, each in pairs.items()
+        },
+    }
+
+
+def measure(rounds: int, quiet: Quiet) -> Report:
     """Blocks for some minutes, longer where llama-server must be built first."""
     programs = llama_build.build()
     n_threads = machine.physical_cores()
     load = LoadOptions(n_ctx_seq=1024, n_seq_max=max(CONCURRENCIES), n_threads=n_threads)
     model = engine_worker.starter_model()
     ban = bare_load(programs.bare_load, model, load, n_threads).ban
-    rates: dict[tuple[int, str], list[float]] = defaultdict(list)
-    wholes: dict[tuple[int, str], list[float]] = defaultdict(list)
-    client_cpu: dict[str, list[float]] = defaultdict(list)
-    server_cpu: dict[str, list[float]] = defaultdict(list)
-    texts: dict[int, dict[str, list[str]]] = {}
+    pairs: dict[int, list[Pair]] = {concurrency: [] for concurrency in CONCURRENCIES}
     with (
         engine_worker.EngineWorker(model, load) as worker,
         LlamaServer(programs.server, model, load, n_threads) as server,
         Client() as client,
     ):
-        sampling = GenerationOptions(temperature=0.0, max_tokens=N_TOKENS, logit_bias=ban)
-        processes = {ENGINE: psutil.Process(worker.pid), SERVER: psutil.Process(server.pid)}
-
-        def stream(side: str, numbers: Sequence[int]) -> tuple[list[Answer], float, float]:
-            requests = [
-                Request(
-                    worker.address,
-                    "lines",
-                    engine_worker.generate(
-                        sampling, owner=f"bench-{number}", request_id=f"bench-{number}", prompt=prompts.story(number)
-                    ),
-                )
-                if side == ENGINE
-                else Request(server.address, "server_sent_events", completion(prompts.story(number), sampling))
-                for number in numbers
-            ]
-            before = sum(processes[side].cpu_times()[:2])
-            answers, client_seconds = client.stream_all(requests)
-            return answers, client_seconds, sum(processes[side].cpu_times()[:2]) - before
-
-        number = 0
-        for round_number in range(-1, rounds):  # round -1 warms both up and is not counted
+        sides = _Sides(worker, server, ban)
+        sides.pair(client, max(CONCURRENCIES), (SERVER, ENGINE))  # warms both up
+        for round_number in range(rounds):
             for position, concurrency in enumerate(CONCURRENCIES):
-                numbers = range(number, number + concurrency)
-                number += concurrency
-                sides = (ENGINE, SERVER) if (round_number + position) % 2 else (SERVER, ENGINE)
-                n_prompts = {}
-                for side in sides:
-                    answers, client_seconds, server_seconds = stream(side, numbers)
-                    _check(answers, N_TOKENS)
-                    n_prompts[side] = sum(answer.n_prompt + answer.n_cached for answer in answers)
-                    texts.setdefault(concurrency, {})[side] = [answer.text for answer in answers]
-                    if round_number < 0:
-                        continue
-                    rates[concurrency, side].append(generation_rate(answers))
-                    wholes[concurrency, side].append(whole_rate(answers))
-                    client_cpu[side].append(1e6 * client_seconds / (N_TOKENS * concurrency))
-                    server_cpu[side].append(1e3 * server_seconds / (N_TOKENS * concurrency))
-                if n_prompts[ENGINE] != n_prompts[SERVER]:
-                    raise NotComparable(f"prompt tokens: {n_prompts}")
-    rows = [
-        Row(
-            name=f"generation, {concurrency} concurrent",
-            unit="tokens/s",
-            ours=Side(ENGINE, tuple(rates[concurrency, ENGINE])),
-            theirs=Side(SERVER, tuple(rates[concurrency, SERVER])),
-            comparison="ratio",
-            target=Target("at least", LEAST_RATIO),
-        )
-        for concurrency in CONCURRENCIES
-    ]
-    details: dict[str, Any] = {
-        "whole_request_ratio": {
-            str(concurrency): median(
-                ours / theirs
-                for ours, theirs in zip(wholes[concurrency, ENGINE], wholes[concurrency, SERVER], strict=True)
-            )
-            for concurrency in CONCURRENCIES
-        },
-        "client_microseconds_per_token": {side: median(values) for side, values in client_cpu.items()},
-        "server_cpu_milliseconds_per_token": {side: median(values) for side, values in server_cpu.items()},
-        "same_text_last_round": {
-            str(concurrency): sum(ours == theirs for ours, theirs in zip(sides[ENGINE], sides[SERVER], strict=True))
-            for concurrency, sides in texts.items()
-        },
-    }
+                order = (ENGINE, SERVER) if (round_number + position) % 2 else (SERVER, ENGINE)
+                pairs[concurrency].append(quiet.measure(partial(sides.pair, client, concurrency, order)))
     return Report(
         benchmark="throughput",
         title="Generation: the engine's worker against llama-server, same sources, flags and options",
@@ -146,6 +185,6 @@ def measure(rounds: int) -> Report:
             "sampling": "greedy",
             "build_options": list(programs.options),
         },
-        rows=rows,
-        details=details,
+        rows=[_row(concurrency, pairs[concurrency]) for concurrency in CONCURRENCIES],
+        details=_details(pairs),
     )
