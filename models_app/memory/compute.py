@@ -33,6 +33,8 @@ class Work:
     """By layer."""
     output_device: int
     n_devices: int
+    experts_on_host: frozenset[int] = frozenset()
+    """Layers whose experts the host computes."""
 
     def joined_on(self, number: int) -> int:
         """Where layer `number` hands over: from the host, llama.cpp's scheduler lets the next device take the sum."""
@@ -99,7 +101,8 @@ class _Builder:
             cache = self.caches[number]
             hidden = LayerGraph(
                 graph, self.header, self.cells, self.n_tokens, self.cells.n_seq_max, number, shapes[number], cache,
-                masks.get(cache.window) if cache.k_numbers else None, positions, states, work.joined_on(number),
+                masks.get(cache.window) if cache.k_numbers else None, positions, states,
+                work.joined_on(number), _HOST if number in work.experts_on_host else work.devices[number],
                 self.n_outputs if is_last and not late else None,
             ).build(hidden)  # fmt: skip
         graph.device = work.output_device
@@ -149,6 +152,7 @@ def _telling(shapes: Sequence[dict[str, tuple[int, ...]]], caches: Sequence[Laye
             and caches[number] == caches[number - 1]
             and work.devices[number] == work.devices[number - 1]
             and work.joined_on(number) == work.joined_on(number - 1)
+            and (number in work.experts_on_host) == (number - 1 in work.experts_on_host)
         )
         n_alike = n_alike + 1 if alike else 1
         if n_alike <= _REPEATS or number == len(shapes) - 1:

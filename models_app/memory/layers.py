@@ -50,6 +50,7 @@ class LayerGraph:
     """Which sequence's recurrent state goes where."""
     next_device: int
     """Where the sum that ends the layer is computed: it reads no weights, and follows what comes after the host."""
+    expert_device: int
     drops_rows_to: int | None
     """In the last layer, only the rows that become logits go on from here."""
 
@@ -380,10 +381,13 @@ class LayerGraph:
         weights = self.graph.view(self.result(weights.n_bytes, weights, total, in_place=True))
         self.graph.expand(weights)
         tokens = self.graph.view(normed)
+        own_device, self.graph.device = self.graph.device, self.expert_device
         up = self.expert_product("ffn_up_exps", width * n_used * row, tokens, chosen)
         gate = self.expert_product("ffn_gate_exps", width * n_used * row, tokens, chosen)
         down = self.expert_product("ffn_down_exps", hidden * n_used * row, self.result(up.n_bytes, gate, up), chosen)
-        if "ffn_up_shexp.weight" not in self.shapes:
+        if "ffn_up_shexp.weight" in self.shapes:
+            self.graph.device = own_device
+        else:
             self.graph.device = self.next_device
         down = self.graph.expand(self.result(down.n_bytes, down, weights, in_place=True))
         parts = [self.graph.expand(self.graph.view(down, hidden * row)) for _ in range(n_used)]
