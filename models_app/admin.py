@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from models_app.models import Repository, Shard, Variant
+from models_app.models import HardwareProfile, Repository, Shard, Variant
 from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.units import format_bytes, format_params
 
@@ -192,3 +192,18 @@ class ShardAdmin(admin.ModelAdmin):
     @admin.display(description=_("size"), ordering="size_bytes")
     def size(self, shard: Shard) -> str:
         return format_bytes(shard.size_bytes)
+
+
+@admin.register(HardwareProfile)
+class HardwareProfileAdmin(admin.ModelAdmin):
+    list_display = ("name", "is_this_machine", "gpu_names", "ram", "n_cores", "updated_at")
+    readonly_fields = ("is_this_machine", "updated_at")
+    search_fields = ("name",)
+
+    @admin.display(description=_("GPUs"))
+    def gpu_names(self, profile: HardwareProfile) -> str:
+        return ", ".join(str(gpu.get("name", "")) for gpu in profile.gpus) or "-"
+
+    @admin.display(description=_("RAM"), ordering="ram_bytes")
+    def ram(self, profile: HardwareProfile) -> str:
+        return format_bytes(profile.ram_bytes)

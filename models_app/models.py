@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from models_app.hardware import Device, Profile
+from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
 
 LONGEST_NAME = 200
 
@@ -129,3 +133,65 @@ class Shard(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+def validate_gpus(value: Any) -> None:
+    try:
+        gpus_from_json(value)
+    except BadDevices as bad:
+        raise ValidationError(_("GPUs: %(problem)s."), params={"problem": str(bad)}) from None
+
+
+def validate_budget(value: str) -> None:
+    try:
+        budget_from(value)
+    except BadDevices as bad:
+        raise ValidationError(str(bad)) from None
+
+
+class HardwareProfile(models.Model):
+    """A machine to plan for: this one, as detected, or any other."""
+
+    name = models.CharField(max_length=LONGEST_NAME, unique=True)
+    is_this_machine = models.BooleanField(default=False, editable=False)
+    gpus = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_gpus],
+        help_text=_(
+            "A list of objects with name, memory_bytes and, if known, bandwidth_bytes_per_second, pcie_bytes_per_second, "
+            'budget and reserve ("11.5GiB" or "90%").'
+        ),
+    )
+    ram_bytes = models.BigIntegerField(validators=[MinValueValidator(1 << 20)])
+    ram_bandwidth_bytes_per_second = models.BigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    ram_budget = models.CharField(
+        max_length=40,
+        blank=True,
+        validators=[validate_budget],
+        help_text=_('"48GiB" or "75%". Empty: everything but the reserve.'),
+    )
+    n_cores = models.PositiveSmallIntegerField(default=4, validators=[MinValueValidator(1)])
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["-is_this_machine", "name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["is_this_machine"], condition=models.Q(is_this_machine=True), name="one_this_machine"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def profile(self) -> Profile:
+        """Raises BadDevices if the row was not validated."""
+        ram = Device(
+            "RAM",
+            "ram",
+            self.ram_bytes,
+            self.ram_bandwidth_bytes_per_second,
+            budget=budget_from(self.ram_budget),
+        )
+        return Profile(self.name, ram, gpus_from_json(self.gpus or []), self.n_cores)

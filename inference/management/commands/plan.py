@@ -1,0 +1,199 @@
+"""What loading a variant would take, on this machine or any other. Nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
+from inference.core.placement_wording import Caution, cautions, reason_of, unknown_reason
+from models_app.facts import NotAModel, explain, read_variant
+from models_app.gguf import BadGguf, Header
+from models_app.hardware import Budget, Device, Profile
+from models_app.hardware.cards import card
+from models_app.hardware.inventory import this_machine
+from models_app.hardware.profile import BadAmount, parse_bytes
+from models_app.hardware.stored import BadDevices
+from models_app.models import HardwareProfile, Variant
+from models_app.units import format_bytes
+
+
+class Command(BaseCommand):
+    help = "Plan a variant, or a GGUF file, for this machine or another: bytes, speed and alternatives."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("variant", help="a variant's name, or the path of a GGUF file")
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument("--profile", help="a hardware profile's or a card's name; this machine without it")
+        where.add_argument("--vram", help="memory of each GPU: 12GiB, or 12GiB,24GiB")
+        parser.add_argument("--vram-bandwidth", help="of each GPU: 360GB/s, or 360GB/s,936GB/s")
+        parser.add_argument("--ram", help="64GiB")
+        parser.add_argument("--ram-bandwidth", help="60GB/s")
+        parser.add_argument("--budget", help="what may be spent on each GPU, or on RAM without one: 11.5GiB or 90%%")
+        parser.add_argument("--ctx", type=int, help="context of each slot, in tokens")
+        parser.add_argument("--slots", type=int, help="answers at once")
+        parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        header, wishes = _wanted(options)
+        profile = _profile(options)
+        placement: Placement | None = None
+        try:
+            placement = place(header, profile, wishes)
+            reason = None if placement.shortfall is None else reason_of(placement.shortfall)
+        except CannotTell as error:
+            reason = unknown_reason(error)
+        found = [] if placement is None else list(placement.alternatives)
+        told = [] if placement is None else [cautions(each, placement, header, profile, wishes) for each in found]
+        if options["json"]:
+            rows = [_as_json(each, said) for each, said in zip(found, told, strict=True)]
+            self.stdout.write(json.dumps({"profile": profile.name, "alternatives": rows, "reason": reason}))
+            return
+        if reason is not None:
+            self.stdout.write(reason)
+        for line in _table(found):
+            self.stdout.write(line)
+        for caution in told[0] if told else ():
+            self.stdout.write(f"- {caution.sentence}")
+
+
+def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
+    """Three ways to fail, all worded for a person: CommandError."""
+    wishes = Wishes()
+    row = Variant.objects.filter(name=options["variant"]).first()
+    if row is not None:
+        shard = row.shards.order_by("number").first()
+        if shard is None:
+            raise CommandError(f"{row.name} has no files.")
+        path = Path(shard.path)
+        wishes = replace(wishes, n_ctx_seq=row.n_ctx_seq, n_seq_max=row.n_seq_max)
+    else:
+        path = Path(options["variant"])
+        if not path.exists():
+            raise CommandError(f"{options['variant']} is neither a variant nor a file.")
+    try:
+        header = read_variant(path).header
+    except (BadGguf, NotAModel, OSError) as error:
+        raise CommandError(f"{path.name} cannot be planned: {explain(error)}.") from None
+    if options["ctx"] is not None:
+        wishes = replace(wishes, n_ctx_seq=_within("--ctx", options["ctx"], 64, 4_194_304))
+    if options["slots"] is not None:
+        wishes = replace(wishes, n_seq_max=_within("--slots", options["slots"], 1, 64))
+    return header, wishes
+
+
+def _within(name: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise CommandError(f"{name} must be from {least} to {most}.")
+    return value
+
+
+def _profile(options: dict[str, Any]) -> Profile:
+    try:
+        profile = _named(options["profile"]) if options["profile"] else None
+        if profile is None:
+            told = options["vram"] and options["ram"] and options["ram_bandwidth"]
+            profile = Profile("as given", Device("RAM", "ram", 1)) if told else this_machine().profile()
+        if options["vram"]:
+            profile = replace(profile, name="as given", gpus=_gpus(options["vram"], options["vram_bandwidth"]))
+        elif options["vram_bandwidth"]:
+            raise CommandError("--vram-bandwidth goes with --vram.")
+        ram = profile.ram
+        if options["ram"]:
+            ram = replace(ram, memory_bytes=parse_bytes(options["ram"]), budget=None)
+        if options["ram_bandwidth"]:
+            ram = replace(ram, bandwidth_bytes_per_second=parse_bytes(options["ram_bandwidth"]))
+        profile = replace(profile, ram=ram)
+        if options["budget"]:
+            budget = Budget.parse(options["budget"])
+            if profile.gpus:
+                return replace(profile, gpus=tuple(replace(gpu, budget=budget) for gpu in profile.gpus))
+            return replace(profile, ram=replace(profile.ram, budget=budget))
+        return profile
+    except (BadAmount, BadDevices) as bad:
+        raise CommandError(str(bad)) from None
+
+
+def _named(name: str) -> Profile:
+    row = HardwareProfile.objects.filter(name=name).first()
+    if row is not None:
+        return row.profile()
+    found = card(name)
+    if found is None:
+        raise CommandError(f"There is no hardware profile and no known card named {name!r}.")
+    here = this_machine().profile()
+    return replace(here, name=found.name, gpus=(found,))
+
+
+def _gpus(sizes: str, bandwidths: str | None) -> tuple[Device, ...]:
+    memory = [parse_bytes(size) for size in sizes.split(",")]
+    speeds = [parse_bytes(speed) for speed in bandwidths.split(",")] if bandwidths else [None] * len(memory)
+    if len(speeds) == 1:
+        speeds = speeds * len(memory)
+    if len(speeds) != len(memory):
+        raise CommandError("--vram and --vram-bandwidth name different numbers of GPUs.")
+    return tuple(
+        Device(f"GPU {number}", "gpu", size, speed)
+        for number, (size, speed) in enumerate(zip(memory, speeds, strict=True))
+    )
+
+
+def _as_json(alternative: Alternative, said: tuple[Caution, ...]) -> dict[str, Any]:
+    return {
+        "n_gpu_layers": alternative.n_gpu_layers,
+        "n_layers": alternative.n_layers,
+        "n_cpu_moe": alternative.n_cpu_moe,
+        "tensor_split": list(alternative.tensor_split),
+        "n_ctx_seq": alternative.n_ctx_seq,
+        "n_seq_max": alternative.n_seq_max,
+        "n_ubatch": alternative.n_ubatch,
+        "type_k": alternative.type_k,
+        "type_v": alternative.type_v,
+        "devices": [
+            {
+                "name": device.name,
+                "weights_bytes": device.weights_bytes,
+                "kv_bytes": device.kv_bytes,
+                "compute_bytes": device.compute_bytes,
+                "overhead_bytes": device.overhead_bytes,
+                "total_bytes": device.total_bytes,
+                "budget_bytes": device.budget_bytes,
+            }
+            for device in alternative.devices
+        ],
+        "decode_tokens_per_second": round(alternative.speed.decode_tokens_per_second, 3),
+        "prefill_tokens_per_second": round(alternative.speed.prefill_tokens_per_second, 1),
+        "limited_by": alternative.speed.limited_by,
+        "evicts": [],
+        "warnings": [{"code": each.code, "sentence": each.sentence} for each in said],
+    }
+
+
+def _table(alternatives: list[Alternative]) -> list[str]:
+    if not alternatives:
+        return []
+    rows = [("", "GPU LAYERS", "EXPERTS IN RAM", "CONTEXT", "KV", "BATCH", "TOKENS/S", "PREFILL/S", "MEMORY")]
+    for number, each in enumerate(alternatives, start=1):
+        memory = ", ".join(
+            f"{device.name} {format_bytes(device.total_bytes)} of {format_bytes(device.budget_bytes)}"
+            for device in each.devices
+        )
+        rows.append(
+            (
+                str(number),
+                f"{each.n_gpu_layers}/{each.n_layers + 1}",
+                str(each.n_cpu_moe or "-"),
+                f"{each.n_seq_max} x {each.n_ctx_seq}",
+                each.type_k,
+                str(each.n_ubatch),
+                f"{each.speed.decode_tokens_per_second:.1f}",
+                f"{each.speed.prefill_tokens_per_second:.0f}",
+                memory,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
+
+from models_app.hardware.inventory import this_machine
+from models_app.hardware.profile import GIB
+from models_app.models import HardwareProfile
+
+pytestmark = pytest.mark.django_db
+
+CARD: dict[str, Any] = {"name": "Card", "memory_bytes": 12 * GIB, "budget": "11GiB"}
+
+
+def test_this_machine_is_detected_once_and_what_its_owner_set_stays() -> None:
+    row = this_machine()
+    assert row.is_this_machine
+    assert row.ram_bytes > 1 << 28
+    assert row.ram_bandwidth_bytes_per_second is not None
+    assert 10**8 < row.ram_bandwidth_bytes_per_second < 10**13
+    HardwareProfile.objects.update(name="box", ram_budget="50%", ram_bytes=GIB)
+    assert this_machine().ram_bytes == GIB
+    again = this_machine(again=True)
+    assert (again.pk, again.name, again.ram_budget) == (row.pk, "box", "50%")
+    assert again.ram_bytes == row.ram_bytes
+    assert HardwareProfile.objects.count() == 1
+
+
+def test_a_row_becomes_a_profile_with_its_budgets() -> None:
+    row = HardwareProfile(name="x", gpus=[CARD], ram_bytes=64 * GIB, ram_budget="75%", n_cores=6)
+    row.full_clean()
+    profile = row.profile()
+    assert profile.gpus[0].budget_bytes == 11 * GIB
+    assert profile.ram.budget_bytes == 48 * GIB
+
+
+@pytest.mark.parametrize(
+    "gpus",
+    [
+        {"name": "Card"},
+        "text",
+        [1],
+        [{"name": "no memory"}],
+        [{**CARD, "memory_bytes": -1}],
+        [{**CARD, "memory_bytes": True}],
+        [{**CARD, "memory_bytes": 1 << 60}],
+        [{**CARD, "budget": "lots"}],
+        [{**CARD, "budget": 5}],
+        [{**CARD, "colour": "green"}],
+        [CARD] * 65,
+    ],
+)
+def test_devices_that_make_no_sense_are_refused(gpus: Any) -> None:
+    with pytest.raises(ValidationError):
+        HardwareProfile(name="x", gpus=gpus, ram_bytes=GIB).full_clean()
+
+
+def test_the_admin_adds_a_machine_and_refuses_a_wrong_one(admin_client: Client) -> None:
+    url = reverse("admin:models_app_hardwareprofile_add")
+    fields = {"name": "lab", "gpus": '[{"name": "Card"}]', "ram_bytes": str(GIB), "ram_budget": "", "n_cores": "4"}
+    assert "memory_bytes" in admin_client.post(url, fields).content.decode()
+    assert not HardwareProfile.objects.exists()
+    fields["gpus"] = f'[{{"name": "Card", "memory_bytes": {GIB}}}]'
+    assert admin_client.post(url, fields).status_code == 302
+    assert "Card" in admin_client.get(reverse("admin:models_app_hardwareprofile_changelist")).content.decode()

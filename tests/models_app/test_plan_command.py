@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from models_app.hardware.profile import GIB, parse_bytes
+from models_app.inventory import add_model
+from models_app.models import HardwareProfile
+from tests.gguf_builder import SHAPES, build
+
+pytestmark = pytest.mark.django_db
+
+MACHINE = ("--vram", "12GiB", "--vram-bandwidth", "360GB/s", "--ram", "64GiB", "--ram-bandwidth", "60GB/s")
+
+
+def planned(*arguments: Any) -> dict[str, Any]:
+    out = StringIO()
+    call_command("plan", *map(str, arguments), "--json", stdout=out)
+    answer: dict[str, Any] = json.loads(out.getvalue())
+    return answer
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    return build(tmp_path / "llama-70b.gguf", SHAPES["llama-70b"], quantization="Q4_K_M")
+
+
+def test_json_tells_everything_about_each_alternative(large: Path) -> None:
+    answer = planned(large, *MACHINE, "--budget", "11.5GiB", "--ctx", 4096, "--slots", 1)
+    assert answer["reason"] is None
+    best = answer["alternatives"][0]
+    assert best["n_layers"] == 80
+    assert 0 < best["n_gpu_layers"] < 40
+    assert (best["n_ctx_seq"], best["n_seq_max"], best["evicts"]) == (4096, 1, [])
+    assert 0.5 < best["decode_tokens_per_second"] < 2
+    ram, gpu = best["devices"]
+    assert gpu["budget_bytes"] == parse_bytes("11.5GiB")
+    for device in (ram, gpu):
+        parts = ("weights_bytes", "kv_bytes", "compute_bytes", "overhead_bytes")
+        assert device["total_bytes"] == sum(device[part] for part in parts) <= device["budget_bytes"]
+    assert {"slow", "silent_spill"} <= {each["code"] for each in best["warnings"]}
+
+
+def test_people_get_a_table_and_what_to_know(large: Path) -> None:
+    out = StringIO()
+    call_command("plan", str(large), *MACHINE, stdout=out)
+    assert "GPU LAYERS" in out.getvalue()
+    assert "Slow: about" in out.getvalue()
+
+
+def test_a_machine_too_small_gives_the_reason(large: Path) -> None:
+    answer = planned(large, "--vram", "4GiB", "--ram", "8GiB", "--ram-bandwidth", "60GB/s")
+    assert answer["alternatives"] == []
+    assert "needs at least" in answer["reason"]
+
+
+def test_a_variant_brings_its_own_wishes_and_this_machine_is_the_default(tmp_path: Path) -> None:
+    variant = add_model(build(tmp_path / "tiny.gguf", SHAPES["tiny-gqa"])).variant
+    best = planned(variant.name)["alternatives"][0]
+    assert (best["n_ctx_seq"], best["n_seq_max"]) == (variant.n_ctx_seq, variant.n_seq_max)
+    assert HardwareProfile.objects.get().is_this_machine
+
+
+def test_profiles_and_cards_go_by_name(tmp_path: Path) -> None:
+    path = build(tmp_path / "x.gguf", SHAPES["llama-8b"], quantization="Q4_K_M")
+    HardwareProfile.objects.create(
+        name="lab", gpus=[{"name": "Big", "memory_bytes": 24 * GIB}], ram_bytes=32 * GIB, n_cores=8
+    )
+    for name in ("lab", "rtx 3090"):
+        assert planned(path, "--profile", name)["alternatives"][0]["n_gpu_layers"] == 33
+
+
+def test_an_unknown_architecture_gets_the_reason_and_no_guess(tmp_path: Path) -> None:
+    renamed = {"general.architecture": "from-next-year", "from-next-year.block_count": 4}
+    path = build(tmp_path / "x.gguf", SHAPES["tiny-gqa"], metadata=renamed)
+    answer = planned(path, *MACHINE)
+    assert answer["alternatives"] == []
+    assert "does not tell" in answer["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nothing.gguf",), "neither a variant nor a file"),
+        (("FILE", "--profile", "RTX 9999"), "no known card"),
+        (("FILE", "--vram", "much"), "no amount of bytes"),
+        (("FILE", "--vram", "1GiB,2GiB", "--vram-bandwidth", "1GB/s,2GB/s,3GB/s"), "different numbers"),
+        (("FILE", "--vram-bandwidth", "1GB/s"), "goes with --vram"),
+        (("FILE", "--budget", "200%"), "more than the whole"),
+        (("FILE", "--ctx", "1"), "must be from"),
+        (("FILE", "--slots", "0"), "must be from"),
+        (("BROKEN",), "cannot be planned"),
+    ],
+)
+def test_mistakes_get_a_sentence(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    good = build(tmp_path / "x.gguf", SHAPES["tiny-gqa"])
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    named = [{"FILE": str(good), "BROKEN": str(broken)}.get(each, each) for each in arguments]
+    with pytest.raises(CommandError, match=says):
+        call_command("plan", *named)
