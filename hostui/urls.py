@@ -1,5 +1,8 @@
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.templatetags.static import static
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from hostui.health import healthz
 
@@ -8,6 +11,8 @@ admin.site.site_header = admin.site.site_title = "hostui"
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    # Asked for by browsers on pages that name no icon, such as the admin's.
+    path("favicon.ico", login_not_required(RedirectView.as_view(url=static("img/icon.svg")))),
     path("", include("hostui.accounts.urls")),
     path("admin/", admin.site.urls),
     path("", include("inference.urls")),

@@ -11,6 +11,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
+from hostui.addresses import base_urls
+
+
+def _base_url(request: HttpRequest) -> str:
+    """Where the invited person finds this box: as the administrator did, unless that works on the box alone."""
+    is_local = request.get_host().startswith(("localhost", "127.", "[::1]"))
+    return base_urls()[0] if is_local else request.build_absolute_uri("/").rstrip("/")
 
 
 @admin.register(Invitation)
@@ -24,7 +31,7 @@ class InvitationAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Invitation, form: ModelForm, change: bool) -> None:
         token = obj.give_token(created_by=request.user)
         obj.save()
-        link = request.build_absolute_uri(reverse("claim", args=[token]))
+        link = _base_url(request) + reverse("claim", args=[token])
         text = format_html(
             "Send this link; it works once, for {} days, and is shown only now: {}", INVITATION_DAYS, link
         )
