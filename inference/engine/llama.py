@@ -35,6 +35,8 @@ KV_TYPE_IDS: Mapping[str, int] = {
     "q8_0": 8,
     "bf16": 30,
 }
+_LOAD_MODE_NONE = 0
+"""llama.h's LLAMA_LOAD_MODE_NONE: neither mapped nor read ahead."""
 _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 2, 4, 5
 _BUFFER_LINE = re.compile(r": +(\S+) .*?(model|KV|RS|state|compute|output) buffer size = +([0-9.]+) MiB")
 # "offloaded 31/31 layers to GPU" is printed on machines without any: only the assignments say where a layer went.
@@ -87,6 +89,13 @@ class Log:
             compute_bytes=round(sum(self._compute_bytes.values())),
             n_gpu_layers=len(self._gpu_layers),
         )
+
+    def compute_bytes_by_device(self) -> dict[str, int]:
+        """Compute and output buffers, by the name that llama.cpp gives each device's memory."""
+        totals: dict[str, float] = {}
+        for (device, _), size_bytes in self._compute_bytes.items():
+            totals[device] = totals.get(device, 0) + size_bytes
+        return {device: round(size_bytes) for device, size_bytes in totals.items()}
 
     def _receive(self, level: int, text: bytes, _context: object) -> None:
         # An exception cannot cross into C, where nobody would see it.
@@ -143,13 +152,20 @@ class Model:
         *,
         n_gpu_layers: int | None = None,
         vocab_only: bool = False,
+        no_alloc: bool = False,
         on_progress: Callable[[float], None] | None = None,
     ) -> Model:
-        """Blocks until the weights are in memory. Raises LoadFailed."""
+        """Blocks until the weights are in memory. Raises LoadFailed.
+
+        `no_alloc` reads the header alone: contexts then reserve their graphs, and nothing is allocated.
+        """
         c.llama_backend_init()
         params = c.llama_model_default_params()
         params.n_gpu_layers = -1 if n_gpu_layers is None else n_gpu_layers
         params.vocab_only = vocab_only
+        if no_alloc:
+            params.no_alloc = True
+            params.load_mode = _LOAD_MODE_NONE
 
         def report(fraction: float, _context: object) -> bool:
             if on_progress is not None:
