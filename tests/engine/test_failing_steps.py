@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import pytest
@@ -122,8 +122,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    yield Bench(request.param)
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(request.param)
 
 
 @pytest.mark.parametrize("bench", [[1, 1, 1]], indirect=True)
