@@ -64,17 +64,17 @@ class Command(BaseCommand):
 def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
     """Three ways to fail, all worded for a person: CommandError."""
     wishes = Wishes()
-    row = Variant.objects.filter(name=options["variant"]).first()
+    path = Path(options["variant"])
+    # A file is planned without asking the database: it works before anything is set up.
+    row = None if path.is_file() else Variant.objects.filter(name=options["variant"]).first()
     if row is not None:
         shard = row.shards.order_by("number").first()
         if shard is None:
             raise CommandError(f"{row.name} has no files.")
         path = Path(shard.path)
         wishes = replace(wishes, n_ctx_seq=row.n_ctx_seq, n_seq_max=row.n_seq_max)
-    else:
-        path = Path(options["variant"])
-        if not path.exists():
-            raise CommandError(f"{options['variant']} is neither a variant nor a file.")
+    elif not path.exists():
+        raise CommandError(f"{options['variant']} is neither a variant nor a file.")
     try:
         header = read_variant(path).header
     except (BadGguf, NotAModel, OSError) as error:
