@@ -35,9 +35,9 @@ def test_without_a_template_messages_are_joined_plainly(starter_path: Path, tmp_
         ready = worker.report("ready")
         assert ready["mode"] == "completion"
         assert "no chat template" in ready["mode_reason"]
-        messages = [{"role": "user", "content": "red green blue " * 5}, {"role": "user", "content": "red green"}]
-        joined = worker.answer(messages, temperature=0, max_tokens=6)
-        plain = worker.answer(prompt="red green blue " * 5 + "\n\nred green", temperature=0, max_tokens=6, owner="bob")
+        messages = [{"role": "user", "content": "7 8 9 " * 5}, {"role": "user", "content": "7 8"}]
+        joined = worker.answer(messages, temperature=0, max_tokens=2)
+        plain = worker.answer(prompt="7 8 9 " * 5 + "\n\n7 8", temperature=0, max_tokens=2, owner="bob")
         assert joined[0]["total"] == plain[0]["total"]
         assert text(joined) == text(plain)
         empty = worker.answer([{"role": "user", "content": " "}])[-1]

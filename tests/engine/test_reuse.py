@@ -52,7 +52,7 @@ def test_a_conversation_that_goes_on_evaluates_only_what_is_new(worker: WorkerPr
 
 def test_a_changed_prompt_is_reused_up_to_the_change(worker: WorkerProcess) -> None:
     head = "These words stay the same. " * 10
-    one, two = head + circle("red green blue"), head + circle("iron silver gold")
+    one, two = head + circle("1 2 3"), head + circle("7 8 9")
     worker.answer(prompt=one, owner="gil", temperature=0, max_tokens=4)
     changed = worker.answer(prompt=two, owner="gil", temperature=0, max_tokens=6)
     fresh = worker.answer(prompt=two, owner="hal", temperature=0, max_tokens=6)
@@ -66,7 +66,7 @@ def test_a_second_conversation_shares_the_owners_prefix_without_losing_the_first
     with WorkerProcess(starter_path, tmp_path, n_ctx_seq=512, n_seq_max=3) as worker:
         worker.report("ready")
         head = "You are a patient teacher. " * 4
-        one, two = head + circle("red green blue"), head + circle("iron silver gold")
+        one, two = head + circle("1 2 3"), head + circle("7 8 9")
         worker.answer(prompt=one, owner="ann", temperature=0, max_tokens=2)
         second = worker.answer(prompt=two, owner="ann", temperature=0, max_tokens=6)
         assert cached(second) > 0, "the common beginning was copied"
