@@ -1,4 +1,4 @@
-"""What import-linter cannot say: the pure core imports the standard library and nothing else."""
+"""What import-linter cannot say: the pure core reaches the standard library and pure parts of the inventory, nothing else."""
 
 from __future__ import annotations
 
@@ -8,38 +8,59 @@ from pathlib import Path
 
 from tests.stack import BASE_DIR
 
-PURE = ("inference/core", "models_app/gguf", "models_app/memory", "models_app/quantization.py")
-PURE_MODULES = tuple(name.removesuffix(".py").replace("/", ".") for name in PURE)
+OURS = ("inference", "models_app", "hostui")
+MAY_REACH = ("inference.core", "models_app")
 
 
-def imported(path: Path) -> set[str]:
+def module_file(name: str) -> Path | None:
+    """The file of a module of ours, or None where `name` is no module."""
+    path = BASE_DIR.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def imports(file: Path) -> set[str]:
+    """Modules that `file` imports. `from a import b` is a.b where that is a module, else a."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            # `from models_app import quantization` names a module, `from models_app.gguf import read` a function.
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"{file}: a relative import"
+            source = node.module or ""
+            names.update(f"{source}.{a.name}" if module_file(f"{source}.{a.name}") else source for a in node.names)
     return names
 
 
-def is_pure(name: str) -> bool:
-    if name.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    return any(name == pure or name.startswith(f"{pure}.") for pure in PURE_MODULES)
+def reached_from(package: str) -> dict[str, str]:
+    """Every module that importing the package's modules imports, each with one that imports it."""
+    start = BASE_DIR.joinpath(*package.split("."))
+    waiting = [".".join(file.relative_to(BASE_DIR).with_suffix("").parts) for file in start.rglob("*.py")]
+    found = dict.fromkeys(waiting, "")
+    while waiting:
+        name = waiting.pop()
+        file = module_file(name)
+        for imported in imports(file) if file and name.startswith(OURS) else ():
+            if imported not in found:
+                found[imported] = name
+                waiting.append(imported)
+    return found
 
 
-def test_the_pure_modules_import_the_standard_library_and_each_other_only() -> None:
-    files = [
-        file
-        for name in PURE
-        for file in ([BASE_DIR / name] if name.endswith(".py") else (BASE_DIR / name).rglob("*.py"))
-    ]
-    assert len(files) > 10
-    wrong = {
-        str(file.relative_to(BASE_DIR)): found
-        for file in files
-        if (found := {n for n in imported(file) if not is_pure(n)})
+def test_the_core_reaches_the_standard_library_and_pure_parts_of_the_inventory_only() -> None:
+    found = reached_from("inference.core")
+    assert "models_app.gguf" in found
+    impure = {
+        name: importer
+        for name, importer in found.items()
+        if name.partition(".")[0] not in sys.stdlib_module_names and not name.startswith(MAY_REACH)
     }
-    assert wrong == {}
+    assert impure == {}
+
+
+def test_a_worker_reaches_the_core_and_the_few_packages_it_runs_on() -> None:
+    found = reached_from("inference.engine")
+    others = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - set(OURS)
+    assert others == {"jinja2", "llama_cpp", "typing_extensions"}
+    assert not any(
+        name.startswith(("inference.host", "inference.models", "hostui", "models_app.models")) for name in found
+    )
