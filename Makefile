@@ -1,6 +1,8 @@
 # make serve    from a fresh clone to a printed link; later runs start at once
 # make test     sets up, checks and runs every ring of tests
-# make bench    measures what README's Performance section shows
+# make check    the checks alone
+# make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
+# make clean    removes what was installed in the clone; compiled wheels stay in the user's cache
 SHELL := /bin/sh
 VENV := .venv/bin
 
@@ -19,7 +21,7 @@ serve:
 test:
 	@$(set_up) test
 	@$(MAKE) --no-print-directory check
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest $(ARGS)
 
 check:
 	$(VENV)/ruff format --check .
@@ -33,7 +35,7 @@ check:
 
 bench:
 	@$(set_up) bench
-	$(VENV)/python -m tests.bench
+	$(VENV)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf .venv node_modules .setup.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

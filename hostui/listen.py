@@ -8,6 +8,8 @@ import socket
 import psutil
 
 BACKLOG = 128
+LISTENING = "web.listening"
+"""In the run folder: the pid of the process that has the port."""
 
 
 class CannotListen(Exception):

@@ -6,7 +6,6 @@ The index is built once from the places that Django's finders know, so there is 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 from wsgiref.headers import Headers
 
 from django.contrib.staticfiles.finders import get_finders
@@ -42,7 +41,7 @@ class StaticFiles:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         file = None
         if scope["path"].startswith(self._prefix):
-            file = self._index.files.get(unquote(scope["path"]))
+            file = self._index.files.get(scope["path"])
         if file is None:
             await self._application(scope, receive, send)
             return

@@ -104,6 +104,8 @@ def install_browser() -> None:
         if done.returncode:
             say((done.stdout + done.stderr).strip())
             raise SetupFailed(how)
+    if not any(shutil.which(name) for name in BROWSERS):
+        raise SetupFailed(how)
 
 
 def set_up(profile: str) -> None:

@@ -47,25 +47,35 @@ class Environment:
             path.write_text(key)
 
     def create(self) -> None:
-        """Makes the environment with the Python that runs this, unless a whole one is there."""
+        """Makes the environment with the Python that runs this. One that is there and whole is kept, whoever made it.
+
+        Raises SetupFailed.
+        """
+        with self.step("venv", PIP) as needed:
+            if needed:
+                if not self._is_whole():
+                    self._make()
+                self.pip("install", "--upgrade", PIP)
+
+    def _is_whole(self) -> bool:
+        """Whether it has a pip that starts: an interrupted set-up leaves one that has none."""
+        try:
+            done = subprocess.run([str(self.python), "-m", "pip", "--version"], capture_output=True, check=False)
+        except OSError:
+            return False
+        return done.returncode == 0
+
+    def _make(self) -> None:
         version = ".".join(map(str, sys.version_info[:2]))
-        if Path(sys.prefix).resolve() == self.folder.resolve() and (self._stamps / "venv").exists():
-            return
-        with self.step("venv", version) as needed:
-            if not needed and self.python.exists():
-                return
-            say(f"Making {self.folder} with Python {version} …")
-            base = getattr(sys, "_base_executable", sys.executable)
-            done = subprocess.run(
-                [base, "-m", "venv", "--clear", str(self.folder)], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                if "ensurepip" in done.stdout + done.stderr:
-                    raise SetupFailed(
-                        f"Python {version} cannot make environments. Run: sudo apt-get install python{version}-venv"
-                    )
-                raise SetupFailed(f"cannot make {self.folder}: {(done.stderr or done.stdout).strip()}")
-            self.pip("install", "--upgrade", PIP)
+        say(f"Making {self.folder} with Python {version} …")
+        base = getattr(sys, "_base_executable", sys.executable)
+        command = [base, "-m", "venv", "--clear", str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = done.stderr or done.stdout
+            if "ensurepip" in done.stdout + done.stderr:
+                raise SetupFailed(f"Python {version} has no venv. Run: sudo apt-get install python{version}-venv")
+            raise SetupFailed(f"cannot make {self.folder}: {said.strip()}")
 
     def pip_command(self, verb: str, *arguments: str) -> list[str]:
         quiet = ["--disable-pip-version-check", "--no-input"]

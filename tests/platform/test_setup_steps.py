@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hostui.setup.environment import Environment
+from hostui.setup.environment import PIP, Environment
 from tests.stack import BASE_DIR
 
 FIND_PYTHON = BASE_DIR / "hostui" / "setup" / "find_python.sh"
@@ -120,7 +120,7 @@ def test_a_machine_without_a_compiler_gets_one_line_and_nothing_is_half_done(tmp
     (clone / "hostui" / "__init__.py").touch()
     shutil.copy(BASE_DIR / "requirements.txt", clone)
     environment = Environment(clone)
-    with environment.step("venv", ".".join(map(str, sys.version_info[:2]))):
+    with environment.step("venv", PIP):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment.folder)], check=True)
     (bin_folder / "apt-get").write_text("#!/bin/sh\n")
     (bin_folder / "apt-get").chmod(0o755)
@@ -158,6 +158,28 @@ def test_an_interrupted_step_is_done_again_even_if_it_once_succeeded(tmp_path: P
         raise KeyboardInterrupt
     with environment.step("llama", "cpu") as needed:
         assert needed  # what is there may be half of the other
+
+
+def test_an_environment_that_is_whole_is_kept_and_half_a_one_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(Environment, "pip", lambda self, *arguments: calls.append(arguments))
+    environment = Environment(tmp_path)
+    environment.create()
+    kept = environment.folder / "kept"
+    kept.touch()
+    environment.forget("venv")
+    environment.create()
+    assert kept.exists()
+    for pip in environment.folder.glob("lib/*/site-packages/pip"):
+        shutil.rmtree(pip)
+    environment.create()
+    assert kept.exists(), "a finished step is not looked at again"
+    environment.forget("venv")
+    environment.create()
+    assert not kept.exists()
+    assert calls == [("install", "--upgrade", PIP)] * 3
 
 
 def test_usage_is_said_for_an_unknown_profile() -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from hostui import lifeline, locks
-from hostui.listen import CannotListen, listen
+from hostui.listen import LISTENING, CannotListen, listen
 
 PREDECESSOR_SECONDS = 15.0
 SHUTDOWN_SECONDS = 5.0
@@ -28,6 +28,7 @@ class Command(BaseCommand):
         try:
             locks.hold(settings.RUN_DIR / "web.lock", PREDECESSOR_SECONDS)
             sockets = listen(settings.HOST, settings.PORT)
+            (settings.RUN_DIR / LISTENING).write_text(str(os.getpid()))
         except locks.Held as held:
             self.stderr.write(f"hostui: a web process is already running (pid {held.pid})")
             sys.exit(os.EX_TEMPFAIL)

@@ -22,6 +22,7 @@ from hostui import lifeline, locks
 from hostui.accounts.models import Invitation
 from hostui.addresses import base_urls, local_address
 from hostui.health import HOST_ANSWERS_WITHIN_SECONDS, JOBS_HEARTBEAT, jobs_beat
+from hostui.listen import LISTENING
 from hostui.supervisor import Program, Supervisor, WillNotStart
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 
@@ -148,11 +149,11 @@ class Command(BaseCommand):
     async def _until_healthy(self, supervisor: Supervisor) -> None:
         """Returns once each process of this very start has answered."""
 
-        def is_ours(name: str) -> bool:
-            # The pid in the lock tells a process of ours from a predecessor's that is still ending.
+        def is_ours(name: str, file: str) -> bool:
+            # The pid in the file tells a process of ours from a predecessor's that is still ending.
             pid = supervisor.children[name].pid
             try:
-                return pid is not None and (settings.RUN_DIR / f"{name}.lock").read_text().strip() == str(pid)
+                return pid is not None and (settings.RUN_DIR / file).read_text().strip() == str(pid)
             except OSError:
                 return False
 
@@ -164,10 +165,11 @@ class Command(BaseCommand):
             return status["pid"] == supervisor.children["host"].pid
 
         async def jobs() -> bool:
-            return is_ours("jobs") and jobs_beat()
+            return is_ours("jobs", "jobs.lock") and jobs_beat()
 
         async def web() -> bool:
-            return is_ours("web") and await web_answers()
+            # Its lock is not enough: another box on the same port would answer for it.
+            return is_ours("web", LISTENING) and await web_answers()
 
         await asyncio.gather(
             *(self._until(name, check) for name, check in (("host", host), ("jobs", jobs), ("web", web)))
