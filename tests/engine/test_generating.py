@@ -148,7 +148,9 @@ def test_stats_come_while_busy_and_once_when_idle(worker: WorkerProcess) -> None
     with worker.generate(prompt=TALE, max_tokens=900, logit_bias={"0": -100, "2": -100}) as busy:
         busy.next("token")
         report = worker.report("stats", slots_busy=1)
-        assert report["tokens_per_second"] > 0
+        while not report["tokens_per_second"]:
+            # Reports of an earlier test's prefill are still in the pipe.
+            report = worker.report("stats", slots_busy=1)
         assert report["step_age_seconds"] < 60
     idle = worker.report("stats", slots_busy=0)
     assert idle["step_age_seconds"] is None
