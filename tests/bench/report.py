@@ -49,7 +49,16 @@ class Report:
         }
 
     def markdown(self) -> str:
-        return f"**{self.title}** ({self.rounds} rounds)\n\n{table(self.rows)}\n"
+        return f"**{self.title}** ({self.rounds} rounds)\n\n{table(self.rows)}\n{self._disturbance()}"
+
+    def _disturbance(self) -> str:
+        quiet = self.details.get("quiet", {})
+        if not quiet.get("samples_disturbed"):
+            return ""
+        return (
+            f"\nOther programs used the CPU during {quiet['samples_disturbed']} of {quiet['samples']} samples"
+            f" (up to {quiet['most_foreign_cores']:.2f} cores): not a measurement to rely on.\n"
+        )
 
 
 def report_from_json(values: Mapping[str, Any]) -> Report:

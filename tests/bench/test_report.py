@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.report import Report, read_all, readme, write
@@ -45,3 +46,13 @@ def test_a_report_of_another_commit_names_its_own() -> None:
     text = readme([report("throughput"), report("web", commit="f" * 40, dirty=True)])
     assert text.count("Measured on") == 2
     assert "commit ffffffffff with local changes." in text
+
+
+def test_a_disturbed_measurement_says_so_under_its_table() -> None:
+    quiet = {"samples": 28, "samples_repeated": 2, "samples_disturbed": 14, "most_foreign_cores": 1.196}
+    disturbed = replace(report("throughput"), details={"quiet": quiet}).markdown()
+    assert disturbed.endswith(
+        "Other programs used the CPU during 14 of 28 samples (up to 1.20 cores): not a measurement to rely on.\n"
+    )
+    undisturbed = replace(report("throughput"), details={"quiet": {**quiet, "samples_disturbed": 0}}).markdown()
+    assert "Other programs" not in undisturbed
