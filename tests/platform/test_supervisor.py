@@ -76,7 +76,8 @@ async def test_what_dies_is_started_again_and_the_record_says_so(tmp_path: Path)
     first = child.pid
     box.supervisor.settle()
     assert box.entry("a") == {"pid": first, "state": "running", "restarts": 0, "started_at": child.started_at}
-    os.kill(first or 0, signal.SIGKILL)
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
     await until(lambda: child.pid not in (None, first))
     assert box.lines == ["a ended by SIGKILL; starting it again in 0.5 s"]
     await until(lambda: box.entry("a")["restarts"] == 1)
