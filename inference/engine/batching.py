@@ -7,6 +7,7 @@ and a new request waits for one step at most.
 from __future__ import annotations
 
 import queue
+import resource
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from inference.core import sequence
 from inference.core.grammar import GrammarTooComplex
+from inference.core.threads import ThreadCount
 from inference.engine.generation import Generation
 from inference.engine.llama import Batch, Chain, Context, Model
 from inference.engine.sampling import NothingAllowed
@@ -86,6 +88,7 @@ class Batcher(threading.Thread):
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._on_busy = on_busy
         self._on_broken = on_broken
+        self._threads = ThreadCount(context.n_threads)
         self._seconds_per_prompt_token: float | None = None
         self._n_fatal = 0
         self._tokens_total = 0
@@ -246,6 +249,9 @@ class Batcher(threading.Thread):
 
     def _step(self, plan: list[tuple[Slot, int]]) -> None:
         pings, self._pings = self._pings, []
+        if self._threads.current != self._context.n_threads:
+            self._context.set_threads(self._threads.current)
+        n_switches = _involuntary_switches()
         began = time.monotonic()
         with_ping = bool(pings)
         while True:
@@ -274,6 +280,8 @@ class Batcher(threading.Thread):
             n_prompt = sum(portion.count for portion in portions if portion.count > 1)
             if n_prompt >= sequence.SMALLEST_CHUNK:
                 self._seconds_per_prompt_token = (ended - began) / n_prompt
+            elif n_prompt == 0:
+                self._threads.note(self._batch.size, ended - began, _involuntary_switches() - n_switches, ended)
             for on_pong in pings:
                 on_pong((ended - began) * 1000)
 
@@ -375,6 +383,11 @@ class Batcher(threading.Thread):
         self._n_fatal += 1
         if self._n_fatal >= _MOST_FATAL_STEPS:
             self._on_broken(f"llama.cpp failed {self._n_fatal} steps in a row (code {code})")
+
+
+def _involuntary_switches() -> int:
+    """How often any thread of this process has been made to leave its core."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def _halve(plan: list[tuple[Slot, int]]) -> bool:

@@ -253,6 +253,7 @@ class Context:
         self.n_ctx: int = c.llama_n_ctx(self.handle)
         self.n_ctx_seq = options.n_ctx_seq
         self.spare_sequence = options.n_seq_max
+        self.n_threads = n_threads
         self._memory = c.llama_get_memory(self.handle)
 
     @property
@@ -264,8 +265,10 @@ class Context:
         """llama_decode's code: 0 done, 1 no room in the KV cache, 2 aborted, below 0 fatal. Blocks for the whole step."""
         return int(c.llama_decode(self.handle, batch.struct))
 
-    def synchronize(self) -> None:
-        c.llama_synchronize(self.handle)
+    def set_threads(self, n_threads: int) -> None:
+        """Holds from the next decode on."""
+        self.n_threads = n_threads
+        c.llama_set_n_threads(self.handle, n_threads, n_threads)
 
     def logits(self, output: int) -> memoryview[float]:
         """The `n_vocab` float32 logits of batch entry `output`, valid until the next decode."""

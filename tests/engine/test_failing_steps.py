@@ -21,6 +21,7 @@ class ScriptedContext:
     n_batch = 64
     n_ctx_seq = 512
     spare_sequence = 4
+    n_threads = 2
 
     def __init__(self, codes: Sequence[int]) -> None:
         self.codes = list(codes)
@@ -30,6 +31,8 @@ class ScriptedContext:
     def decode(self, batch: Any) -> int:
         self.batch_sizes.append(batch.size)
         return self.codes.pop(0) if self.codes else 0
+
+    def set_threads(self, n_threads: int) -> None: ...
 
     def clear(self, sequence: int) -> None:
         self.cleared.append(sequence)
