@@ -7,6 +7,7 @@ and stores nothing.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +48,8 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     """The exit status says whether the benchmarks ran, not whether the targets were met."""
+    # What a benchmark started ends with its blocks, and a default SIGTERM would skip them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     if "table" in arguments.names:
         print(report.readme(report.read_all()))
