@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from inference.core.ledger import RAM
 from inference.core.options import LoadOptions
 
 State = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
@@ -31,6 +33,19 @@ HOLDING: frozenset[State] = frozenset({"loading", "resident", "draining", "unloa
 
 
 @dataclass(frozen=True, slots=True)
+class LoadAlternative:
+    """One way to load a variant: what its worker is told, and what it then holds."""
+
+    options: LoadOptions
+    bytes_by_device: Mapping[str, int]
+    """By `Pool.device`; measured where such a load was measured before, else estimated."""
+    decode_tokens_per_second: float | None = None
+    """Predicted, of one slot. None: the devices' bandwidths are not known."""
+    worth: float = 1.0
+    """Speed and comfort together, as placement ranks: twice the worth is worth waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
 class VariantFacts:
     """What the host knows of a variant before it loads it."""
 
@@ -47,6 +62,8 @@ class VariantFacts:
     """Unloaded after this long without a lease. None: never for idleness."""
     fingerprint: str = ""
     """Changes when the file does."""
+    alternatives: tuple[LoadAlternative, ...] = ()
+    """Ways to load it, best first, down to ones that need little of a GPU. Empty: only as `options` say."""
 
     @property
     def kv_bytes(self) -> int | None:
@@ -59,6 +76,11 @@ class VariantFacts:
     def estimate_bytes(self) -> int:
         """File bytes plus KV bytes. An unknown KV cache is left out: unknown never means "does not fit"."""
         return self.size_bytes + (self.kv_bytes or 0)
+
+    @property
+    def ways(self) -> tuple[LoadAlternative, ...]:
+        """`alternatives`, or the one way that `options` say, wholly in RAM."""
+        return self.alternatives or (LoadAlternative(self.options, {RAM: self.estimate_bytes}),)
 
     def loads_like(self, other: VariantFacts) -> bool:
         """Whether a worker started for `other` would do for this: same file, same options."""
