@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
 
+from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES
+from models_app.hardware.cards import card
 from models_app.hardware.stored import gpus_to_json
 from models_app.hardware.this_machine import NAME, detect
 from models_app.models import HardwareProfile
@@ -50,3 +53,18 @@ def _keep_amounts(known: list[dict[str, Any]], found: list[dict[str, Any]]) -> N
         if same is not None:
             unclaimed.remove(same)
             gpu.update({name: same[name] for name in NAMES if name in same})
+
+
+class UnknownProfile(LookupError):
+    """Neither a stored profile nor a known card has this name."""
+
+
+def profile_named(name: str) -> Profile:
+    """A stored profile's, or this machine with the card so named instead of its own. Raises UnknownProfile, BadDevices."""
+    row = HardwareProfile.objects.filter(name=name).first()
+    if row is not None:
+        return row.profile()
+    found = card(name)
+    if found is None:
+        raise UnknownProfile(name)
+    return replace(this_machine().profile(), name=found.name, gpus=(found,))
