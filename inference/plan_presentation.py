@@ -94,8 +94,8 @@ _LABELS = {
     "kv": "KV cache",
     "compute": "Compute buffers",
     "overhead": "Driver",
-    "free": "Free in the budget",
-    "outside": "Outside the budget",
+    "free": "Free to spend",
+    "outside": "Not to spend",
     "reserve": "Kept free",
 }
 

@@ -121,10 +121,11 @@ def answer(header: Header, profile: Profile, own: Wishes, changes: Changes) -> A
 
 
 def _of_type(placement: Placement, kv: KvChoice) -> tuple[tuple[Alternative, ...], str | None]:
-    """Those with the cache that was asked for; all, and a sentence why, where it makes none better."""
+    """Those with the cache that was asked for; all, and a sentence why, where it makes none faster."""
     if kv != "q8_0" or not placement.alternatives:
         return placement.alternatives, None
+    best = placement.alternatives[0].speed.decode_tokens_per_second
     quantized = tuple(each for each in placement.alternatives if each.type_k == "q8_0")
-    if quantized:
+    if quantized and quantized[0].speed.decode_tokens_per_second >= best:
         return quantized, None
     return placement.alternatives, "A q8_0 cache gains nothing here, so f16 is shown."

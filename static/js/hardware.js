@@ -47,11 +47,11 @@ class WhatIf {
     this.#follow();
   }
 
-  /** The sliders go where the numbers are. */
-  #follow() {
-    this.#context.value = nearest(this.#stops, this.#fields.ctx.valueAsNumber || 0);
+  /** The sliders go where the numbers are, but for the one that is being moved. */
+  #follow(moved = null) {
+    if (moved !== this.#context) this.#context.value = nearest(this.#stops, this.#fields.ctx.valueAsNumber || 0);
+    if (moved !== this.#slots) this.#slots.value = this.#fields.slots.value;
     this.#context.setAttribute("aria-valuetext", `${this.#fields.ctx.value} tokens`);
-    this.#slots.value = this.#fields.slots.value;
   }
 
   #moved(input) {
@@ -63,8 +63,7 @@ class WhatIf {
       this.#fields.slots.value = slots;
       this.#setStops();
     }
-    if (input !== this.#context) this.#follow();
-    this.#context.setAttribute("aria-valuetext", `${this.#fields.ctx.value} tokens`);
+    this.#follow(input);
     this.#plan.stale();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ask(), PAUSE_MS);
@@ -86,7 +85,7 @@ class WhatIf {
       document.getElementById("plan-lost").hidden = true;
       if (!told.problems) this.#plan.show(told);
       this.#say(told.problems ? Object.values(told.problems).join(" ") : this.#plan.verdict);
-    } catch (error) {
+    } catch {
       if (asking.signal.aborted) return;
       document.getElementById("plan-lost").hidden = false;
     }

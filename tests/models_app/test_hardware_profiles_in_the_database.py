@@ -97,3 +97,34 @@ def test_the_admin_adds_a_machine_and_refuses_a_wrong_one(admin_client: Client) 
     fields["gpus"] = f'[{{"name": "Card", "memory_bytes": {GIB}}}]'
     assert admin_client.post(url, fields).status_code == 302
     assert "Card" in admin_client.get(reverse("admin:models_app_hardwareprofile_changelist")).content.decode()
+
+
+def test_the_admin_lists_what_a_machine_has_and_may_spend(admin_client: Client) -> None:
+    HardwareProfile.objects.create(name="lab", gpus=[CARD, CARD], ram_bytes=64 * GIB, ram_budget="50%", n_cores=4)
+    page = admin_client.get(reverse("admin:models_app_hardwareprofile_changelist")).content.decode()
+    for told in ("Card, Card", "24.0 GiB", "64.0 GiB", "RAM 32.0 GiB, Card 11.0 GiB, Card 11.0 GiB"):
+        assert told in page
+
+
+def test_the_admin_refuses_amounts_at_their_field(admin_client: Client) -> None:
+    url = reverse("admin:models_app_hardwareprofile_add")
+    assert admin_client.get(url).status_code == 200
+    fields = {"name": "lab", "gpus": "[]", "ram_bytes": str(GIB), "n_cores": "4"}
+    for field, text in (("ram_budget", "lots"), ("ram_budget", "2GiB"), ("ram_reserve", "101%")):
+        response = admin_client.post(url, {**fields, "ram_budget": "", "ram_reserve": "", field: text})
+        assert list(response.context["adminform"].form.errors) == [field]
+    gpus = f'[{{"name": "Card", "memory_bytes": {GIB}, "budget": "2GiB"}}]'
+    response = admin_client.post(url, {**fields, "gpus": gpus})
+    assert response.context["adminform"].form.errors["gpus"] == ["The budget of Card is more than the card has, 1 GiB."]
+
+
+def test_the_admin_deletes_other_machines_but_not_this_one(admin_client: Client) -> None:
+    here = HardwareProfile.objects.create(name="here", is_this_machine=True, ram_bytes=GIB)
+    lab = HardwareProfile.objects.create(name="lab", ram_bytes=GIB)
+    for row, status in ((here, 403), (lab, 302)):
+        url = reverse("admin:models_app_hardwareprofile_delete", args=[row.pk])
+        assert admin_client.post(url, {"post": "yes"}).status_code == status
+    url = reverse("admin:models_app_hardwareprofile_changelist")
+    admin_client.post(url, {"action": "delete_selected", "_selected_action": [here.pk], "post": "yes"})
+    assert list(HardwareProfile.objects.all()) == [here]
+    assert admin_client.get(reverse("admin:models_app_hardwareprofile_change", args=[here.pk])).status_code == 200
