@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.core.generation import GenerationOptions
+from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.host.client import HostClient, Lease
@@ -75,7 +76,8 @@ class Box:
     ) -> int:
         variant_id = len(self.inventory.rows) + 1
         path = self.folder / f"{name}.gguf"
-        path.write_text(json.dumps(script))
+        # Measured as estimated, unless the script says otherwise.
+        path.write_text(json.dumps({"weights_bytes": size_bytes - 2, **script}))
         self.inventory.rows[variant_id] = VariantFacts(
             variant_id,
             name,
@@ -109,13 +111,17 @@ class Box:
         return await asyncio.wait_for(look(), DEADLINE_SECONDS)
 
 
+def ram(budget_bytes: int = 1000, foreign_bytes: int = 0) -> Pool:
+    return Pool(RAM, "RAM", 2000, budget_bytes, foreign_bytes=foreign_bytes)
+
+
 async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 1000, **options: Any) -> Box:
     run_dir = RunDir(str(folder / "host.sock"), folder / "host.lock")
     run_dir.lock()
     stack.callback(run_dir.close)
     inventory = MemoryInventory()
     host = Host(
-        HostOptions(budget_bytes, folder / "logs", **{"worker_argv": FAKE_WORKER, **options}),
+        HostOptions((ram(budget_bytes),), folder / "logs", **{"worker_argv": FAKE_WORKER, **options}),
         inventory,
         run_dir,
     )
