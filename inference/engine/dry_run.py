@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from inference.core.options import BadOptions, LoadOptions
+from inference.core.options import LoadOptions
 
 ARGV = (sys.executable, "-m", "inference.engine.dry_run")
 _LONGEST_LINE = 1 << 20
@@ -27,7 +27,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """Compute and output buffers by the name of llama.cpp's buffer type: `CPU`, `CUDA0`, `CUDA_Host`, `RPC0[…]`.
+    """Compute and output buffers by device: `ram`, `gpu0` ….
 
     Weights and cache are not here: a dry run reports none, and the header tells them exactly.
     """
@@ -71,10 +71,15 @@ async def dry_run(
     options: LoadOptions,
     environment: Mapping[str, str],
     *,
+    rpc_servers: Sequence[str] = (),
+    gpus: Mapping[str, str] | None = None,
     timeout_seconds: float = 30,
     argv: Sequence[str] = ARGV,
 ) -> DryRun:
-    """Asks a child process that knows nothing but `environment`. Raises DryRunFailed, also when time runs out."""
+    """Asks a child process that knows nothing but `environment`. Raises DryRunFailed, also when time runs out.
+
+    `rpc_servers` and `gpus` as in a worker's launch line.
+    """
     child = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.PIPE,
@@ -85,9 +90,12 @@ async def dry_run(
         start_new_session=True,
         limit=_LONGEST_LINE,
     )
-    request = json.dumps({"path": str(path), "options": options.to_json()}).encode() + b"\n"
+    request: dict[str, Any] = {"path": str(path), "options": options.to_json(), "rpc_servers": list(rpc_servers)}
+    if gpus is not None:
+        request["gpus"] = dict(gpus)
     try:
-        answer, _ = await asyncio.wait_for(child.communicate(request), timeout_seconds)
+        line = json.dumps(request).encode() + b"\n"
+        answer, _ = await asyncio.wait_for(child.communicate(line), timeout_seconds)
     except asyncio.TimeoutError:
         raise DryRunFailed(f"the dry run of {path.name} took longer than {timeout_seconds:.0f} seconds") from None
     finally:
@@ -113,21 +121,24 @@ def _attempt(request: Mapping[str, Any]) -> DryRun:
     """In the child. Raises DryRunFailed."""
     # Whoever only asks must not load llama.cpp.
     from inference.engine.llama import Context, LoadFailed, Log, Model
-    from inference.engine.loading import CannotLoad, check_file
+    from inference.engine.loading import CannotLoad, Site, check_file
 
     try:
         path, options = Path(request["path"]), LoadOptions.from_json(request["options"])
-        check_file(path)
+        header = check_file(path)
         log = Log()
-        model = Model.load(path, log, n_gpu_layers=options.n_gpu_layers, no_alloc=True)
+        layout, gpus = Site.from_json(request).prepare(options)
+        model = Model.load(path, log, layout=layout, no_alloc=True)
         Context(model, options, 1, log)
-    except (KeyError, TypeError, BadOptions) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DryRunFailed(f"the request makes no sense: {error}") from None
     except CannotLoad as error:
         raise DryRunFailed(error.detail) from None
     except LoadFailed as error:
         raise DryRunFailed(error.lines[-1] if error.lines else error.what) from None
-    return DryRun(log.compute_bytes_by_device(), log.footprint().n_gpu_layers)
+    devices = log.buffers.devices(gpus, header)
+    compute = {device["device"]: device["compute_bytes"] for device in devices}
+    return DryRun(compute, log.buffers.n_gpu_layers)
 
 
 def main() -> None:

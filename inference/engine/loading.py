@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from inference.core.header import BadGguf, Header, read_files
 from inference.core.options import LoadOptions
-from inference.engine.llama import Context, LoadFailed, Log, Model
+from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of
+from inference.engine.footprint import DeviceName
+from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.protocol import FailureReason
 
 _OUT_OF_MEMORY = re.compile(
@@ -42,10 +46,42 @@ def check_file(path: Path) -> Header:
         raise CannotLoad("bad_file", f"{path.name} is damaged or not a GGUF: {bad}") from None
 
 
-def load(path: Path, options: LoadOptions, log: Log, on_progress: Callable[[float], None]) -> tuple[Model, Context]:
-    """Blocks until weights and KV cache are in memory. Raises CannotLoad."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a worker may use to load on."""
+
+    rpc_servers: tuple[str, ...] = ()
+    gpus: Mapping[str, str] | None = None
+    """protocol.Launch.gpus. None: all there are."""
+
+    @classmethod
+    def from_json(cls, message: Mapping[str, Any]) -> Site:
+        """Raises ValueError."""
+        servers, gpus = message.get("rpc_servers", []), message.get("gpus")
+        if not isinstance(servers, list) or not all(isinstance(each, str) for each in servers):
+            raise ValueError("rpc_servers is a list of host:port")
+        if gpus is not None and not (isinstance(gpus, dict) and all(isinstance(key, str) for key in gpus.values())):
+            raise ValueError("gpus names a device for each of ours")
+        return cls(tuple(servers), gpus)
+
+    def prepare(self, options: LoadOptions) -> tuple[Layout, tuple[DeviceName, ...]]:
+        """Blocks while it asks RPC servers for their devices. Raises CannotLoad."""
+        try:
+            add_rpc_servers(self.rpc_servers)
+            chosen = chosen_gpus(self.gpus)
+            return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
+        except NoDevice as none:
+            # Another machine may be back in a moment.
+            raise CannotLoad("crashed", str(none)) from None
+
+
+def load(
+    path: Path, options: LoadOptions, site: Site, log: Log, on_progress: Callable[[float], None]
+) -> tuple[Model, Context, tuple[DeviceName, ...]]:
+    """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. Raises CannotLoad."""
     try:
-        model = Model.load(path, log, n_gpu_layers=options.n_gpu_layers, on_progress=on_progress)
+        layout, gpus = site.prepare(options)
+        model = Model.load(path, log, layout=layout, on_progress=on_progress)
         if not model.has_vocabulary:
             raise CannotLoad("unsupported", f"{path.name} carries no vocabulary, so there is no text to give it")
         if model.has_encoder:
@@ -53,7 +89,7 @@ def load(path: Path, options: LoadOptions, log: Log, on_progress: Callable[[floa
         context = Context(model, options, options.n_threads or physical_cores(), log)
         if not context.remembers:
             raise CannotLoad("unsupported", f"{path.name} is an embedding model: it generates no text")
-        return model, context
+        return model, context, gpus
     except LoadFailed as failed:
         lines = "\n".join(failed.lines)
         told = failed.lines[-1] if failed.lines else "llama.cpp gave no reason"

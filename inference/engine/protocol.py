@@ -35,6 +35,10 @@ class Launch(TypedDict):
     """Where to listen. The worker creates it with mode 0600 before it says `ready`."""
     options: dict[str, Any]
     """inference.core.options.LoadOptions.to_json()"""
+    rpc_servers: NotRequired[list[str]]
+    """`host:port` of ggml RPC servers whose devices the worker adds before it loads."""
+    gpus: NotRequired[dict[str, str]]
+    """The GPUs to use, in order: our name for each ("gpu0") and the engine's (engine.devices.Gpu.key). Absent: all there are."""
 
 
 # worker → host ------------------------------------------------------------------------------------------------
@@ -47,6 +51,22 @@ FailureReason = Literal[
 class Loading(TypedDict):
     type: Literal["loading"]
     fraction: float
+
+
+class DeviceReport(TypedDict):
+    """What a worker holds on one device: the buffers that llama.cpp made there."""
+
+    device: str
+    """`ram`, or `gpu0`, `gpu1` … as the launch line names them. Memory of the host that a GPU may read is `ram`."""
+    name: str
+    """For a person."""
+    weights_bytes: int
+    kv_bytes: int
+    """KV cache and recurrent state."""
+    compute_bytes: int
+    """Compute and output buffers."""
+    overhead_bytes: int
+    """Held beyond the buffers, such as a CUDA context. 0 from a worker: only the host can ask the driver."""
 
 
 class Ready(TypedDict):
@@ -64,8 +84,11 @@ class Ready(TypedDict):
     """`completion`: the GGUF carries no chat template, or one that does not compile."""
     mode_reason: str | None
     weights_bytes: int
+    """Of all devices together, like the two that follow."""
     kv_bytes: int
     compute_bytes: int
+    devices: list[DeviceReport]
+    """`ram` first, then every GPU that may be used, whether it holds anything or not."""
     load_seconds: float
 
 
