@@ -3,7 +3,7 @@
 python -m inference.engine.devices          one JSON line in (`{"rpc_servers": [...]}`), one out (`{"devices": [...]}`)
 
 A driver crashes when it pleases, and ggml ends the process where an RPC server does not speak its language: whoever only
-wants to know asks a process of its own (inference.engine.device_list).
+wants to know asks a process of its own (inference.engine.children).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -150,28 +150,35 @@ def _without_doubles(found: Iterable[Device]) -> Iterator[Device]:
             yield each
 
 
-def chosen_gpus(wanted: Mapping[str, str] | None) -> tuple[tuple[Device, DeviceName], ...]:
-    """The GPUs of a launch line (protocol.Launch.gpus), or all there are. Raises NoDevice."""
+def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[Device, DeviceName], ...]:
+    """The GPUs of core.site.Site.gpus, or all there are. Raises NoDevice."""
     present = gpus()
     if wanted is None:
-        wanted = {f"gpu{number}": each.key for number, each in enumerate(present)}
+        wanted = [(f"gpu{number}", each.key) for number, each in enumerate(present)]
     by_key = {each.key: each for each in present}
-    gone = [key for key in wanted.values() if key not in by_key]
+    gone = [key for _, key in wanted if key not in by_key]
     if gone:
         raise NoDevice(f"The device {gone[0]} is gone.")
-    return tuple((by_key[key], DeviceName(ours, by_key[key].name, key)) for ours, key in wanted.items())
+    return tuple((by_key[key], DeviceName(ours, by_key[key].name, key)) for ours, key in wanted)
 
 
 def layout_of(options: LoadOptions, chosen: Sequence[Device]) -> Layout:
-    """`options` in llama.cpp's terms. Raises NoDevice where `tensor_split` names more GPUs than there are."""
+    """`options` in llama.cpp's terms, with those GPUs alone that get layers: llama.cpp would prepare the others too.
+
+    Raises NoDevice where `tensor_split` names more GPUs than there are.
+    """
     split = options.tensor_split or ()
     if any(split[len(chosen) :]):
         raise NoDevice(f"The layers are to go to {len(split)} GPUs, and there are {len(chosen)}.")
     n_cpu_moe = min(options.n_cpu_moe, _MOST_LAYERS)
+    parts = shares(split[: len(chosen)])
+    used = list(chosen) if options.n_gpu_layers != 0 else []
+    if used and parts:
+        used = [each for each, part in zip(used, parts, strict=False) if part]
     return Layout(
         n_gpu_layers=options.n_gpu_layers,
-        gpus=tuple(each.handle for each in chosen),
-        tensor_split=shares(split[: len(chosen)]),
+        gpus=tuple(each.handle for each in used),
+        tensor_split=tuple(part for part in parts if part),
         overrides=((_experts(n_cpu_moe), _cpu_buffers()),) if n_cpu_moe else (),
     )
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from inference.core.header import BadGguf, Header, read_files
 from inference.core.options import LoadOptions
+from inference.core.site import Site
 from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
@@ -46,33 +45,15 @@ def check_file(path: Path) -> Header:
         raise CannotLoad("bad_file", f"{path.name} is damaged or not a GGUF: {bad}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What a worker may use to load on."""
-
-    rpc_servers: tuple[str, ...] = ()
-    gpus: Mapping[str, str] | None = None
-    """protocol.Launch.gpus. None: all there are."""
-
-    @classmethod
-    def from_json(cls, message: Mapping[str, Any]) -> Site:
-        """Raises ValueError."""
-        servers, gpus = message.get("rpc_servers", []), message.get("gpus")
-        if not isinstance(servers, list) or not all(isinstance(each, str) for each in servers):
-            raise ValueError("rpc_servers is a list of host:port")
-        if gpus is not None and not (isinstance(gpus, dict) and all(isinstance(key, str) for key in gpus.values())):
-            raise ValueError("gpus names a device for each of ours")
-        return cls(tuple(servers), gpus)
-
-    def prepare(self, options: LoadOptions) -> tuple[Layout, tuple[DeviceName, ...]]:
-        """Blocks while it asks RPC servers for their devices. Raises CannotLoad."""
-        try:
-            add_rpc_servers(self.rpc_servers)
-            chosen = chosen_gpus(self.gpus)
-            return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
-        except NoDevice as none:
-            # Another machine may be back in a moment.
-            raise CannotLoad("crashed", str(none)) from None
+def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName, ...]]:
+    """Where the weights go, and the names of the GPUs that may be used. Blocks while RPC servers answer. Raises CannotLoad."""
+    try:
+        add_rpc_servers(site.rpc_servers)
+        chosen = chosen_gpus(site.gpus)
+        return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
+    except NoDevice as none:
+        # Another machine may be back in a moment.
+        raise CannotLoad("crashed", str(none)) from None
 
 
 def load(
@@ -80,7 +61,7 @@ def load(
 ) -> tuple[Model, Context, tuple[DeviceName, ...]]:
     """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. Raises CannotLoad."""
     try:
-        layout, gpus = site.prepare(options)
+        layout, gpus = prepare(options, site)
         model = Model.load(path, log, layout=layout, on_progress=on_progress)
         if not model.has_vocabulary:
             raise CannotLoad("unsupported", f"{path.name} carries no vocabulary, so there is no text to give it")

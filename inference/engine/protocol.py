@@ -36,9 +36,8 @@ class Launch(TypedDict):
     options: dict[str, Any]
     """inference.core.options.LoadOptions.to_json()"""
     rpc_servers: NotRequired[list[str]]
-    """`host:port` of ggml RPC servers whose devices the worker adds before it loads."""
+    """This and `gpus`: inference.core.site.Site.to_json()."""
     gpus: NotRequired[dict[str, str]]
-    """The GPUs to use, in order: our name for each ("gpu0") and the engine's (engine.devices.Gpu.key). Absent: all there are."""
 
 
 # worker → host ------------------------------------------------------------------------------------------------

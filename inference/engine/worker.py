@@ -19,10 +19,11 @@ from typing import Any, NoReturn, TypeVar
 
 from inference.core.header import Header
 from inference.core.options import LoadOptions
+from inference.core.site import Site
 from inference.engine import protocol
 from inference.engine.batching import Batcher
 from inference.engine.llama import Context, Log, Model
-from inference.engine.loading import CannotLoad, Site, check_file, load
+from inference.engine.loading import CannotLoad, check_file, load
 from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
 from inference.engine.rendering import Renderer, RenderFailed
 from inference.engine.requests import Intake, Mode

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from inference.core.options import LoadOptions
-from inference.engine.dry_run import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
+from inference.core.site import Site
+from inference.engine.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
 from models_app.gguf import read_files
 from models_app.memory import Allocation, Cells, estimate
 from tests.gguf_builder import SHAPES, TINY, Shape, build
@@ -39,7 +40,7 @@ def worker_params(options: LoadOptions) -> dict[str, Any]:
 
 
 def asked(path: Path, options: LoadOptions, endpoint: str) -> DryRun:
-    return asyncio.run(dry_run(path, options, ENVIRONMENT, rpc_servers=[endpoint]))
+    return asyncio.run(dry_run(path, options, ENVIRONMENT, site=Site((endpoint,))))
 
 
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
