@@ -14,8 +14,9 @@ from itertools import zip_longest
 
 from inference.core.ledger import RAM
 from inference.core.options import LoadOptions
-from inference.core.placement import Alternative, DeviceBytes, Shortfall, Told, Wishes, place, worth
+from inference.core.placement import Alternative, DeviceBytes, Shortfall, Wishes, place, worth
 from inference.core.residency import LoadAlternative
+from inference.core.told import Told
 from models_app.hardware import Budget, Profile
 
 MIB = 1 << 20

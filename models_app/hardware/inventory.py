@@ -19,6 +19,7 @@ def this_machine(*, again: bool = False) -> HardwareProfile:
     found = detect()
     gpus = gpus_to_json(found.gpus)
     if row is not None:
+        gpus += [old for old in row.gpus if "engine_key" in old]
         for old, new in zip(row.gpus, gpus, strict=False):
             if old.get("name") == new["name"]:
                 new.update({key: old[key] for key in _OWNERS if key in old})
