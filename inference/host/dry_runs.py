@@ -28,6 +28,10 @@ class DryRuns:
         self._failed: set[str] = set()
         self._turn = asyncio.Semaphore(_MOST_AT_ONCE)
 
+    @property
+    def running(self) -> tuple[asyncio.Task[bool], ...]:
+        return tuple(self._running.values())
+
     def start(self, path: Path, options: LoadOptions, key: str, keep: Keep) -> asyncio.Future[bool] | None:
         """The run that will end with `keep(key, bytes by device)`, or with False. None: it failed before and is not repeated.
 
