@@ -1,20 +1,50 @@
-"""What a worker measured, as the ledger counts it."""
+"""What a load really took, as the host tells the inventory."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from inference.core.ledger import RAM
-from inference.engine.protocol import Ready
+from inference.core.ladder import Measured
+from inference.core.options import LoadOptions
+from inference.engine.protocol import DeviceReport
 
 
-def bytes_by_device(ready: Ready) -> dict[str, int]:
-    """All that the worker holds, by `Pool.device`; in RAM where it doesn't tell devices apart."""
-    devices = cast("dict[str, Any]", ready).get("devices")
-    if not devices:
-        return {RAM: ready["weights_bytes"] + ready["kv_bytes"] + ready["compute_bytes"]}
-    held: dict[str, int] = {}
-    for each in devices:
-        parts = ("weights_bytes", "kv_bytes", "compute_bytes", "overhead_bytes")
-        held[each["device"]] = held.get(each["device"], 0) + sum(each[part] for part in parts)
-    return held
+@dataclass(frozen=True, slots=True)
+class LoadMeasured:
+    """What a worker held once it was ready."""
+
+    variant_id: int
+    options: LoadOptions
+    fingerprint: str
+    devices: Mapping[str, Measured]
+    """By `Pool.device`; the overhead is None where the driver does not tell."""
+    load_seconds: float
+
+
+def measured_load(
+    variant_id: int,
+    options: LoadOptions,
+    fingerprint: str,
+    devices: Sequence[DeviceReport],
+    load_seconds: float,
+    overheads: Mapping[str, int | None] | None = None,
+) -> LoadMeasured:
+    """From `Ready["devices"]`. `overheads`: see `overhead_bytes`; of a device that is not named it is unknown."""
+    return LoadMeasured(
+        variant_id,
+        options,
+        fingerprint,
+        {
+            row["device"]: Measured(
+                row["weights_bytes"], row["kv_bytes"], row["compute_bytes"], (overheads or {}).get(row["device"])
+            )
+            for row in devices
+        },
+        load_seconds,
+    )
+
+
+def overhead_bytes(process_bytes: int | None, held: Measured) -> int | None:
+    """What a worker holds on a GPU beyond its buffers. `process_bytes`: NVML's figure for its pid; None where it tells none."""
+    return None if process_bytes is None else max(0, process_bytes - held.buffers_bytes)

@@ -28,7 +28,7 @@ from inference.host.inventory import (
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.measured import bytes_by_device
+from inference.host.held import bytes_by_device
 from inference.host.messages import Decision, HostStatus, LeaseReady, LoadPreview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status

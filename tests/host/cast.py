@@ -17,6 +17,7 @@ from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.host.client import HostClient, Lease
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.measured import LoadMeasured
 from inference.host.messages import HostStatus, ResidentVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
@@ -34,6 +35,7 @@ class MemoryInventory:
     disabled: set[int] = field(default_factory=set)
     is_down: bool = False
     uses: list[int] = field(default_factory=list)
+    loads: list[LoadMeasured] = field(default_factory=list)
     reads: int = 0
 
     async def facts(self, variant_id: int) -> VariantFacts:
@@ -53,6 +55,9 @@ class MemoryInventory:
 
     async def used(self, variant_id: int) -> None:
         self.uses.append(variant_id)
+
+    async def record(self, load: LoadMeasured) -> None:
+        self.loads.append(load)
 
 
 class Box:
