@@ -21,6 +21,7 @@ from inference.engine.protocol import WorkerReport
 from inference.host import wording
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
+from inference.host.held import bytes_by_device
 from inference.host.inventory import (
     BadOptions,
     DisabledVariant,
@@ -28,7 +29,6 @@ from inference.host.inventory import (
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.held import bytes_by_device
 from inference.host.messages import Decision, HostStatus, LeaseReady, LoadPreview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
