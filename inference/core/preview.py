@@ -15,7 +15,6 @@ from inference.core.residency import LoadAlternative, Residency, VariantFacts
 from inference.core.turns import Request, Turns
 
 Outcome = Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]
-_TICKET = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,9 @@ def preview(
             reason=Reason("leaving", (facts.variant_id,), len(residency.leases)),
             load_seconds=residency.reload_seconds,
         )
-    request = Request(_TICKET, facts.variant_id, "", "interactive", now, wants="load", anyway=anyway)
+    # Equals are taken by ticket: whoever asks now comes after everybody who waits.
+    ticket = 1 + max((each.ticket for each in waiting), default=0)
+    request = Request(ticket, facts.variant_id, "", "interactive", now, wants="load", anyway=anyway)
     admission = admit(
         [*waiting, request],
         {**residencies, facts.variant_id: residency},
