@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -45,6 +46,11 @@ BUDGET_BYTES = env.size_bytes("HOSTUI_BUDGET")
 KEEP_ALIVE_SECONDS = env.seconds("HOSTUI_KEEP_ALIVE_SECONDS", 900)
 MAX_WAIT_SECONDS = env.seconds("HOSTUI_MAX_WAIT_SECONDS", 30)
 LOAD_TIMEOUT_SECONDS = env.seconds("HOSTUI_LOAD_TIMEOUT_SECONDS", 600)
+RPC_SERVERS = env.words("HOSTUI_RPC_SERVERS")
+"""`host:port` of ggml RPC servers, comma-separated: their memory is used like that of GPUs. They ask nobody for a password."""
+for _server in RPC_SERVERS:
+    if not re.fullmatch(r"\S+:[0-9]{1,5}", _server):
+        raise BadSetting("HOSTUI_RPC_SERVERS", _server, "host:port, or several with commas between them")
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
 
 # applications -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from models_app.hardware.pools import profile_pools
-from models_app.models import HardwareProfile, Repository, Shard, Variant
+from models_app.models import DryRunResult, HardwareProfile, Measurement, Repository, Shard, Variant
 from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.units import format_bytes, format_params
 
@@ -87,7 +87,21 @@ class VariantAdmin(admin.ModelAdmin):
     )
     fieldsets = (
         (None, {"fields": ("name", "state", "enabled")}),
-        (_("Wishes"), {"fields": ("n_ctx_seq", "n_seq_max", "n_gpu_layers", "pinned", "keep_alive_seconds")}),
+        (
+            _("Wishes"),
+            {
+                "fields": (
+                    "n_ctx_seq",
+                    "least_n_ctx_seq",
+                    "n_seq_max",
+                    "may_quantize_kv",
+                    "may_leave_gpu",
+                    "n_gpu_layers",
+                    "pinned",
+                    "keep_alive_seconds",
+                )
+            },
+        ),
         (
             _("Facts"),
             {
@@ -235,3 +249,45 @@ class HardwareProfileAdmin(admin.ModelAdmin):
     @admin.display(description=_("may be spent"))
     def budgets(self, row: HardwareProfile) -> str:
         return ", ".join(f"{pool.name} {format_bytes(pool.budget_bytes)}" for pool in profile_pools(row.profile()))
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Facts that the host writes. They may be thrown away: the next load or dry run makes them anew."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Measurement)
+class MeasurementAdmin(ReadOnlyAdmin):
+    list_display = ("variant", "device", "estimated", "measured", "overhead", "load_seconds", "updated_at")
+    list_filter = ("device", "engine_version")
+    list_select_related = ("variant",)
+    search_fields = ("variant__name",)
+
+    @admin.display(description=_("estimated"), empty_value=_("the header does not tell"))
+    def estimated(self, measurement: Measurement) -> str | None:
+        total_bytes = measurement.estimated_total_bytes
+        return None if total_bytes is None else format_bytes(total_bytes)
+
+    @admin.display(description=_("measured"))
+    def measured(self, measurement: Measurement) -> str:
+        return format_bytes(measurement.measured_total_bytes)
+
+    @admin.display(description=_("overhead"), empty_value=_("not known"))
+    def overhead(self, measurement: Measurement) -> str | None:
+        return None if measurement.overhead_bytes is None else format_bytes(measurement.overhead_bytes)
+
+
+@admin.register(DryRunResult)
+class DryRunResultAdmin(ReadOnlyAdmin):
+    list_display = ("key", "buffers", "engine_version", "created_at")
+    list_filter = ("engine_version",)
+    search_fields = ("key",)
+
+    @admin.display(description=_("buffers"))
+    def buffers(self, result: DryRunResult) -> str:
+        return ", ".join(f"{device} {format_bytes(size)}" for device, size in result.compute_bytes.items())

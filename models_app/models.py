@@ -13,6 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
+from models_app.measurement import DryRunResult, Measurement
+
+__all__ = ["DryRunResult", "HardwareProfile", "Measurement", "Repository", "Shard", "Variant"]
 
 LONGEST_NAME = 200
 
@@ -83,13 +86,35 @@ class Variant(models.Model):
     n_ctx_seq = models.PositiveIntegerField(
         default=4096,
         validators=[MinValueValidator(64), MaxValueValidator(4_194_304)],
-        help_text=_("Context of one slot, in tokens."),
+        help_text=_("Context of one slot, in tokens, as preferred."),
+    )
+    least_n_ctx_seq = models.PositiveIntegerField(
+        _("least context"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(64), MaxValueValidator(4_194_304)],
+        help_text=_("The shortest context of one slot that will do where memory is short. Empty: the preferred one."),
     )
     n_seq_max = models.PositiveSmallIntegerField(
         default=4, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text=_("Slots: answers at once.")
     )
     n_gpu_layers = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MaxValueValidator(10_000)], help_text=_("Empty: all layers.")
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(10_000)],
+        help_text=_(
+            "Fixed by you; one more than the model has layers puts the output there too. Empty: hostui decides."
+        ),
+    )
+    may_quantize_kv = models.BooleanField(
+        _("may quantize the KV cache"),
+        default=True,
+        help_text=_("Where memory is short the cache may be kept in q8_0: half the bytes, slightly less precise."),
+    )
+    may_leave_gpu = models.BooleanField(
+        _("may leave the GPU"),
+        default=True,
+        help_text=_("Where memory is short some layers or experts may stay in RAM, which is slower."),
     )
     pinned = models.BooleanField(default=False, help_text=_("Never evicted nor unloaded for idleness."))
     keep_alive_seconds = models.PositiveIntegerField(
@@ -110,8 +135,12 @@ class Variant(models.Model):
         """Whether it may be offered: enabled, its files there and their header sound."""
         return self.enabled and self.missing_since is None and not self.problem
 
+    def clean(self) -> None:
+        if self.least_n_ctx_seq is not None and self.least_n_ctx_seq > self.n_ctx_seq:
+            raise ValidationError({"least_n_ctx_seq": _("More than the preferred context.")})
+
     def load_options(self) -> dict[str, Any]:
-        """The owner's wishes as a mapping for inference.core.options.LoadOptions.from_json."""
+        """What is wished for first, as a mapping for inference.core.options.LoadOptions.from_json."""
         return {"n_ctx_seq": self.n_ctx_seq, "n_seq_max": self.n_seq_max, "n_gpu_layers": self.n_gpu_layers}
 
 

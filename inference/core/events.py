@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inference.core.residency import Failure, VariantFacts
+from inference.core.ledger import BytesByDevice, Pool
+from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.turns import LeaseKind
 
 # events -------------------------------------------------------------------------------------------------------
@@ -23,11 +25,15 @@ class LeaseAsked:
 
 @dataclass(frozen=True, slots=True)
 class LoadAsked:
-    """A person wants the variant resident: earlier failures are forgotten."""
+    """A person wants the variant resident: earlier failures are forgotten.
+
+    `anyway`: before everybody who waits, and busy residents drain for it at once. Neither cuts an answer, nor takes a
+    pinned variant's place, nor exceeds a budget."""
 
     now: float
     ticket: int
     facts: VariantFacts
+    anyway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,8 @@ class WorkerReady:
     variant_id: int
     launch: int
     n_seq_max: int
-    measured_bytes: int
-    """Weights, KV cache and compute buffers, as the worker reports them."""
+    bytes_by_device: Mapping[str, int]
+    """Weights, KV cache, buffers and overhead, as the worker measured them. Empty: it could not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,14 @@ class WorkerEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolsChanged:
+    """The owner edited a budget, or what other programs use was sampled again. `pools` are all there are now."""
+
+    now: float
+    pools: tuple[Pool, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     now: float
     drain_seconds: float
@@ -123,24 +137,29 @@ Event = (
     | WorkerHealthy
     | WorkerEnding
     | WorkerEnded
+    | PoolsChanged
     | ShutdownAsked
     | Tick
 )
 
 # why somebody waits -------------------------------------------------------------------------------------------
 
-ReasonKind = Literal["slots", "room", "behind", "leaving", "loading"]
+ReasonKind = Literal["slots", "room", "behind", "leaving", "loading", "lingering", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """`slots`: every slot of the variant is leased. `room`: `variants` must finish `answers` running answers and leave.
     `behind`: `variants` are loaded first. `leaving`: the variant itself is on its way out and comes back.
-    `loading`: the variant is loading, and its slots go to earlier requests."""
+    `loading`: the variant is loading, and its slots go to earlier requests. `lingering`: whoever used `variants` last comes
+    back within moments as a rule, so they stay for a blink. `foreign`: other programs use so much of `device` that it
+    doesn't fit until they give some back."""
 
     kind: ReasonKind
     variants: tuple[int, ...] = ()
     answers: int = 0
+    device: str | None = None
+    """`Pool.name`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +187,16 @@ Wait = InQueue | ForEviction | ForLoading
 class StartWorker:
     launch: int
     facts: VariantFacts
-    reserved_bytes: int
+    way: LoadAlternative
+    """The way chosen; its bytes are reserved."""
+
+    @property
+    def bytes_by_device(self) -> BytesByDevice:
+        return self.way.bytes_by_device
+
+    @property
+    def reserved_bytes(self) -> int:
+        return sum(self.way.bytes_by_device.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +225,8 @@ RefusalCode = Literal["does_not_fit", "failed", "unloaded", "shutting_down"]
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """`facts` by code: does_not_fit needed_bytes, budget_bytes, pinned_bytes, pinned (variant ids);
-    failed reason, detail, failures_in_a_row, final."""
+    """`facts` by code: does_not_fit device (its name), needed_bytes, budget_bytes, pinned_bytes, pinned (variant ids),
+    foreign_bytes; failed reason, detail, failures_in_a_row, final."""
 
     ticket: int
     variant_id: int
@@ -213,4 +241,32 @@ class Complete:
     ticket: int
 
 
-Effect = StartWorker | StopWorker | Grant | Notify | Refuse | Complete
+DecisionKind = Literal[
+    "load", "evict", "drain", "stay", "unload", "idle", "pause", "resume", "restore", "refuse", "failure"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided and on what grounds, for the log. Nothing is to be done about it.
+
+    `facts` by kind:
+
+    - load: options (of the way), bytes_by_device, rank (0: the best of `ways`), ways (how many), worth, best_worth, why (a
+      choice.Why), waiting (people), load_seconds (expected)
+    - evict, drain: departure, for_variant (None where not for another), device and excess_bytes (where for a shortage),
+      bytes_by_device, idle_seconds (None: busy), answers, reload_seconds, likelihood, cost_seconds, spared: up to three
+      [variant id, cost_seconds] of those that would have cost more
+    - stay: departure (what it drained for)
+    - unload: departure; idle: idle_seconds
+    - pause, resume: device (its name), excess_bytes, cause
+    - restore: as load, and departure (what it had left for)
+    - refuse: code and Refuse.facts; failure: reason, detail, failures_in_a_row"""
+
+    now: float
+    kind: DecisionKind
+    variant_id: int | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+Effect = StartWorker | StopWorker | Grant | Notify | Refuse | Complete | Decided

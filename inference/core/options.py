@@ -20,7 +20,10 @@ _RANGES: dict[str, tuple[int, int]] = {
     "n_batch": (32, 16_384),
     "n_ubatch": (32, 16_384),
     "n_threads": (1, 1_024),
+    "n_cpu_moe": (0, 10_000),
 }
+_MOST_GPUS = 64
+_MOST_LAYERS_ON_A_GPU = 10_000
 
 
 class BadOptions(ValueError):
@@ -51,6 +54,10 @@ class LoadOptions:
     type_k: str = "f16"
     type_v: str = "f16"
     n_threads: int | None = None
+    n_cpu_moe: int = 0
+    """Of the first layers, how many leave their experts in RAM."""
+    tensor_split: tuple[int, ...] | None = None
+    """Layers by GPU, in the order of the hardware profile; the output goes where the last layer does. None: llama.cpp's choice."""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -62,6 +69,8 @@ class LoadOptions:
         for name in ("type_k", "type_v"):
             if getattr(self, name) not in KV_TYPES:
                 raise BadOptions(name, getattr(self, name), "one of " + ", ".join(KV_TYPES))
+        if self.tensor_split is not None:
+            object.__setattr__(self, "tensor_split", _layers_by_gpu(self.tensor_split))
 
     @property
     def n_ctx(self) -> int:
@@ -78,4 +87,15 @@ class LoadOptions:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON would read it back: lists, no tuples."""
+        return {**asdict(self), "tensor_split": None if self.tensor_split is None else list(self.tensor_split)}
+
+
+def _layers_by_gpu(value: object) -> tuple[int, ...]:
+    """Raises BadOptions."""
+    if not isinstance(value, list | tuple) or not len(value) <= _MOST_GPUS:
+        raise BadOptions("tensor_split", value, f"a list of at most {_MOST_GPUS} whole numbers")
+    for each in value:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= _MOST_LAYERS_ON_A_GPU:
+            raise BadOptions("tensor_split", value, f"whole numbers from 0 to {_MOST_LAYERS_ON_A_GPU}, one a GPU")
+    return tuple(value)

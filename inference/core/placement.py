@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from inference.core.roofline import Share, Speed, predict
+from inference.core.told import Told
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
-from models_app.memory import Allocation, Cells, Estimate, Work, compute_bytes, estimate
+from models_app.memory import Cells, Estimate, Work
 
 MIB = 1 << 20
 CUDA_CONTEXT_BYTES = 320 * MIB
@@ -34,6 +36,8 @@ class Wishes:
     n_seq_max: int = 1
     may_quantize_kv: bool = True
     may_leave_gpu: bool = True
+    n_gpu_layers: int | None = None
+    """Fixed by the owner. None: as many as fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,11 @@ class Shortfall:
     budget_bytes: int
     wish: str | None
     """The wish that stands in the way, by its name in Wishes; None: the machine is too small."""
+    devices: tuple[DeviceBytes, ...] = ()
+    """All of them, for that least: the RAM first, then the GPUs."""
+    n_gpu_layers: int = 0
+    n_ctx_seq: int = 0
+    kv_type: str = "f16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +113,11 @@ class CannotTell(Exception):
         self.what = what
 
 
-def place(header: Header, profile: Profile, wishes: Wishes) -> Placement:
+def place(header: Header, profile: Profile, wishes: Wishes, told: Told | None = None) -> Placement:
     """Alternatives within every budget, best first. Raises CannotTell."""
-    planner = _Planner(header, profile, wishes)
+    planner = _Planner(header, profile, wishes, told or Told(header))
     found = [option for way in planner.ways() for option in planner.options(way)]
-    ranked = sorted(found, key=lambda each: -_worth(each, wishes))
+    ranked = sorted(found, key=lambda each: -worth(each, wishes))
     full = planner.measure(planner.layout(wishes.n_ctx_seq, "f16", 512), planner.work(planner.n_layers + 1))
     return Placement(
         alternatives=tuple(_distinct(ranked))[:_MOST_ALTERNATIVES],
@@ -117,7 +126,8 @@ def place(header: Header, profile: Profile, wishes: Wishes) -> Placement:
     )
 
 
-def _worth(alternative: Alternative, wishes: Wishes) -> float:
+def worth(alternative: Alternative, wishes: Wishes) -> float:
+    """Tokens per second, less what its owner has to do without."""
     worth = alternative.speed.decode_tokens_per_second
     worth *= _PENALTIES["context"] if alternative.n_ctx_seq < wishes.n_ctx_seq else 1
     worth *= _PENALTIES["kv"] if alternative.type_k != "f16" else 1
@@ -168,6 +178,7 @@ class _Planner:
     header: Header
     profile: Profile
     wishes: Wishes
+    told: Told
 
     @cached_property
     def n_layers(self) -> int:
@@ -183,13 +194,21 @@ class _Planner:
         if least is not None and least < self.wishes.n_ctx_seq:
             contexts.append(least)
         for n_ctx_seq in contexts:
-            for kv_type in ("f16", "q8_0") if self.wishes.may_quantize_kv else ("f16",):
+            for kv_type in self.kv_types:
                 yield _Way(n_ctx_seq, kv_type, 512)
                 yield _Way(n_ctx_seq, kv_type, 128)
+
+    @property
+    def kv_types(self) -> tuple[str, ...]:
+        return ("f16", "q8_0") if self.wishes.may_quantize_kv and self.told.quantizes_kv else ("f16",)
 
     def options(self, way: _Way) -> Iterator[Alternative]:
         """What fits of this way: all on the GPUs, or experts in RAM, or fewer layers, or none."""
         cells = self.layout(way.n_ctx_seq, way.kv_type, way.n_ubatch)
+        if self.profile.gpus and self.wishes.n_gpu_layers is not None:
+            if way.n_ubatch == 512 or self.wishes.n_gpu_layers:
+                yield from self.if_fits(way, cells, self.work(min(self.wishes.n_gpu_layers, self.n_layers + 1)))
+            return
         if self.profile.gpus:
             yield from self.on_gpus(way, cells)
         if (self.wishes.may_leave_gpu or not self.profile.gpus) and way.n_ubatch == 512:
@@ -254,7 +273,7 @@ class _Planner:
         return Cells(n_ctx_seq * n_seq_max, n_seq_max + 1, n_ubatch, kv_type, kv_type)
 
     def estimate(self, cells: Cells) -> Estimate:
-        found = estimate(self.header, Allocation(cells, n_outputs_max=cells.n_seq_max))
+        found = self.told.estimate(cells)
         if found is None:
             raise CannotTell("how many layers it has")
         if found.gpu_cache_bytes is None:
@@ -295,7 +314,7 @@ class _Planner:
         return layer.weights_bytes - (layer.experts_bytes if number < n_cpu_moe else 0) + (layer.cache_bytes or 0)
 
     def compute(self, cells: Cells, work: Work) -> tuple[tuple[int, ...], bool]:
-        known = compute_bytes(self.header, cells, cells.n_seq_max, work)
+        known = self.told.compute_bytes(cells, work)
         if known is not None:
             return known, True
         # A full batch of the widest things there are, several times over: an allowance, and said to be one.
@@ -336,7 +355,7 @@ class _Planner:
         """In prefill llama.cpp lets the GPU multiply with weights that lie in RAM, one at a time."""
         sizes = [
             n_bytes
-            for number, (own, experts) in enumerate(self.largest)
+            for number, (own, experts) in enumerate(self.told.largest)
             for n_bytes in (
                 own if work.devices[number] == 0 else 0,
                 experts if work.devices[number] == 0 or number in work.experts_on_host else 0,
@@ -344,34 +363,44 @@ class _Planner:
         ]
         return max(sizes, default=0)
 
-    @cached_property
-    def largest(self) -> tuple[tuple[int, int], ...]:
-        """Per layer, its largest tensor and its largest tensor of experts."""
-        own, experts = [0] * self.n_layers, [0] * self.n_layers
-        for tensor in self.header.tensors:
-            if tensor.layer is not None and tensor.layer < self.n_layers:
-                sizes = experts if "_exps." in tensor.name else own
-                sizes[tensor.layer] = max(sizes[tensor.layer], tensor.n_bytes)
-        return tuple(zip(own, experts, strict=True))
-
     def shortfall(self) -> Shortfall:
         """Of the least that would do, and whether a wish is to blame."""
         least = self.wishes.least_n_ctx_seq or self.wishes.n_ctx_seq
-        cells = self.layout(min(least, self.wishes.n_ctx_seq), "q8_0" if self.wishes.may_quantize_kv else "f16", 512)
-        if self.profile.gpus and not self.wishes.may_leave_gpu:
-            allowed = place(self.header, self.profile, replace(self.wishes, may_leave_gpu=True))
-            short = next(
-                (each for each in self.measure(cells, self.work(self.n_layers + 1)).devices if not each.fits), None
-            )
+        n_ctx_seq, kv_type = min(least, self.wishes.n_ctx_seq), self.kv_types[-1]
+        cells = self.layout(n_ctx_seq, kv_type, 512)
+        fixed = self.wishes.n_gpu_layers
+        if self.profile.gpus and (fixed is not None or not self.wishes.may_leave_gpu):
+            n_gpu_layers = self.n_layers + 1 if fixed is None else min(fixed, self.n_layers + 1)
+            measured = self.measure(cells, self.work(n_gpu_layers)).devices
+            short = next((each for each in measured if not each.fits), None)
             if short is not None:
-                wish = "may_leave_gpu" if allowed.alternatives else None
-                return Shortfall(short.name, short.total_bytes, short.budget_bytes, wish)
-        ram = self.measure(cells, self.work(0)).devices[0]
+                wish = self._blocking_wish()
+                return Shortfall(
+                    short.name,
+                    short.total_bytes,
+                    short.budget_bytes,
+                    wish,
+                    measured,
+                    n_gpu_layers,
+                    n_ctx_seq,
+                    kv_type,
+                )
+        devices = self.measure(cells, self.work(0)).devices
+        ram = devices[0]
         fitting = None
         if least > 256:
-            small = replace(self.wishes, n_ctx_seq=256, least_n_ctx_seq=None)
-            fitting = place(self.header, self.profile, small).alternatives
-        return Shortfall(ram.name, ram.total_bytes, ram.budget_bytes, "n_ctx_seq" if fitting else None)
+            fitting = self.without(n_ctx_seq=256, least_n_ctx_seq=None)
+        wish = "n_ctx_seq" if fitting else None
+        return Shortfall(ram.name, ram.total_bytes, ram.budget_bytes, wish, devices, 0, n_ctx_seq, kv_type)
+
+    def _blocking_wish(self) -> str | None:
+        if self.wishes.n_gpu_layers is not None and self.without(n_gpu_layers=None):
+            return "n_gpu_layers"
+        return "may_leave_gpu" if self.without(n_gpu_layers=None, may_leave_gpu=True) else None
+
+    def without(self, **wishes: Any) -> tuple[Alternative, ...]:
+        """What there would be with other wishes."""
+        return place(self.header, self.profile, replace(self.wishes, **wishes), self.told).alternatives
 
     # how fast ---------------------------------------------------------------------------------------------------
 

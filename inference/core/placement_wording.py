@@ -109,6 +109,8 @@ def reason_of(shortfall: Shortfall) -> str:
     )
     if shortfall.wish == "may_leave_gpu":
         return sentence + " It would fit if some layers were allowed to stay in RAM."
+    if shortfall.wish == "n_gpu_layers":
+        return sentence + " It would fit with fewer layers on the GPU than its owner has fixed."
     if shortfall.wish == "n_ctx_seq":
         return sentence + " A shorter context would fit."
     return sentence + " Choose a smaller quantization or a smaller model, or allow more memory."

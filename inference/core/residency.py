@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from inference.core.ledger import RAM
+from inference.core.ledger import RAM, BytesByDevice
 from inference.core.options import LoadOptions
+from inference.core.use import Use
 
 State = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
 FailureReason = Literal[
@@ -15,8 +16,17 @@ FailureReason = Literal[
 ]
 """engine.protocol.FailureReason: the core imports nothing of the engine."""
 
-Departure = Literal["room", "asked", "idle", "changed", "shutdown"]
-"""Why a variant leaves: to make room, because a person asked, unused for too long, for new load options, or with the host."""
+Departure = Literal["room", "foreign", "budget", "asked", "idle", "changed", "shutdown"]
+"""Why a variant leaves: to make room for another, for programs that are not ours, for a budget that it exceeds, because a
+person asked, unused for too long, for new load options, or with the host."""
+
+REVOCABLE: frozenset[Departure] = frozenset({"room", "foreign", "budget"})
+"""Whoever drains for one of these stays where the need has passed before the last answer ended."""
+
+LOAD_BYTES_PER_SECOND = 1e9
+"""A reload that was never timed: a fast disk, or a page cache and a bus together."""
+LEAST_LOAD_SECONDS = 0.05
+"""A process must start, whatever the size."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     "absent": frozenset({"loading"}),
@@ -83,7 +93,10 @@ class VariantFacts:
         return self.alternatives or (LoadAlternative(self.options, {RAM: self.estimate_bytes}),)
 
     def loads_like(self, other: VariantFacts) -> bool:
-        """Whether a worker started for `other` would do for this: same file, same options."""
+        """Whether a worker started for `other` would do for this: same file, and the owner wants the same.
+
+        Which of the ways was taken doesn't matter: a variant that had to be content with less is not reloaded for that.
+        """
         return (self.path, self.fingerprint, self.options) == (other.path, other.fingerprint, other.options)
 
 
@@ -117,15 +130,22 @@ class Residency:
     """Number of the current worker, from 1: reports of an earlier one are void."""
     launched_facts: VariantFacts | None = None
     """What the current worker was started with."""
-    reserved_bytes: int = 0
+    way: LoadAlternative | None = None
+    """How it was loaded, with the bytes expected then; None in states without a worker."""
+    bytes_by_device: BytesByDevice = field(default_factory=dict)
+    """What the ledger holds for it: expected, and measured from the moment it is resident."""
     fraction: float | None = None
     n_seq_max: int = 0
     leases: set[int] = field(default_factory=set)
     batch_leases: set[int] = field(default_factory=set)
     """Those of `leases` that are of kind batch."""
+    started_at: float = 0.0
     ready_at: float | None = None
-    used_at: float = 0.0
-    """When a lease last began or ended, or when the worker became ready."""
+    use: Use = field(default_factory=Use)
+    load_seconds: float | None = None
+    """From the start of its last worker until that was ready."""
+    measured: dict[LoadOptions, BytesByDevice] = field(default_factory=dict)
+    """What workers of the present file took, by the options that they were given."""
     departure: Departure | None = None
     """Why it drains or unloads; None in any other state."""
     is_ending: bool = False
@@ -144,6 +164,38 @@ class Residency:
     def holds_bytes(self) -> bool:
         return self.state in HOLDING
 
+    @property
+    def reserved_bytes(self) -> int:
+        """On all devices together."""
+        return sum(self.bytes_by_device.values())
+
+    @property
+    def used_at(self) -> float:
+        return self.use.used_at
+
+    @property
+    def ways(self) -> list[LoadAlternative]:
+        """How it may be loaded, most worth first, with measured bytes where there are any."""
+        ways = self.facts.ways
+        if self.measured:
+            ways = tuple(
+                replace(each, bytes_by_device=self.measured[each.options]) if each.options in self.measured else each
+                for each in ways
+            )
+        return sorted(ways, key=lambda each: -each.worth)
+
+    @property
+    def reload_seconds(self) -> float:
+        """What loading it (again) takes: as measured last, else by its bytes."""
+        if self.load_seconds is not None:
+            return max(LEAST_LOAD_SECONDS, self.load_seconds)
+        n_bytes = self.reserved_bytes or sum(self.facts.ways[0].bytes_by_device.values())
+        return max(LEAST_LOAD_SECONDS, n_bytes / LOAD_BYTES_PER_SECOND)
+
+    def eviction_cost_seconds(self, now: float) -> float:
+        """The seconds of a reload × the likelihood that it is wanted again soon."""
+        return self.reload_seconds * self.use.likelihood(now)
+
     def become(self, state: State, departure: Departure | None = None) -> None:
         """Moves to `state`. Raises IllegalTransition."""
         if state not in TRANSITIONS[self.state]:
@@ -151,7 +203,8 @@ class Residency:
         self.state = state
         self.departure = departure
         if state in ("absent", "failed"):
-            self.reserved_bytes = 0
+            self.bytes_by_device = {}
+            self.way = None
             self.fraction = None
             self.ready_at = None
             self.is_ending = False

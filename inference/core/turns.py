@@ -24,6 +24,8 @@ class Request:
     arrived_at: float
     request_id: str = ""
     wants: Literal["lease", "load"] = "lease"
+    anyway: bool = False
+    """Of a load: before everybody else, and without courtesy to those who are busy."""
 
     def is_overdue(self, now: float, max_wait_seconds: float) -> bool:
         return now >= self.arrived_at + max_wait_seconds

@@ -29,7 +29,7 @@ def waits(
         if residency.state not in ("loading", "resident"):
             continue
         loading = ForLoading(residency.fraction or 0.0)
-        n_seq_max = residency.facts.options.n_seq_max
+        n_seq_max = (residency.way or residency.facts).options.n_seq_max
         leases = [each for each in requests if each.wants == "lease"]
         told.update((each.ticket, (1, loading)) for each in requests if each.wants == "load")
         for position, request in enumerate(turns.order(leases, now), 1):

@@ -8,16 +8,16 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import re
 import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from inference.core.options import LoadOptions
+from inference.engine.footprint import Buffers
 from inference.engine.llama_package import open_package
 
 open_package()
@@ -38,10 +38,8 @@ KV_TYPE_IDS: Mapping[str, int] = {
 _LOAD_MODE_NONE = 0
 """llama.h's LLAMA_LOAD_MODE_NONE: neither mapped nor read ahead."""
 _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 2, 4, 5
-_BUFFER_LINE = re.compile(r": +(\S+) .*?(model|KV|RS|state|compute|output) buffer size = +([0-9.]+) MiB")
-# "offloaded 31/31 layers to GPU" is printed on machines without any: only the assignments say where a layer went.
-_LAYER_LINE = re.compile(r"layer +(\d+) assigned to device (\S+?),")
-_MIB = 1024 * 1024
+LIBRARY = c._lib
+"""libllama, through which the symbols of the ggml libraries that it links are found as well."""
 
 
 class LoadFailed(Exception):
@@ -53,18 +51,8 @@ class LoadFailed(Exception):
         self.lines = tuple(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What llama.cpp says it allocated, all devices together."""
-
-    weights_bytes: int
-    kv_bytes: int
-    compute_bytes: int
-    n_gpu_layers: int
-
-
 class Log:
-    """Receives llama.cpp's log: forwards it to standard error, remembers buffer sizes and recent errors.
+    """Receives llama.cpp's log: forwards it to standard error, notes buffers and recent errors.
 
     llama.cpp keeps one log callback per process and calls it from any thread. Whoever creates a Log keeps it alive:
     the C side would call into freed memory otherwise.
@@ -72,30 +60,12 @@ class Log:
 
     def __init__(self, descriptor: int = 2) -> None:
         self.errors: list[str] = []
-        self._gpu_layers: set[int] = set()
-        self._weights_bytes: float = 0
-        self._kv_bytes: float = 0
-        self._compute_bytes: dict[tuple[str, str], float] = {}
+        self.buffers = Buffers()
         self._descriptor = descriptor
         self._shown = False
         self._lock = threading.Lock()
         self._callback = c.llama_log_callback(self._receive)
         c.llama_log_set(self._callback, None)
-
-    def footprint(self) -> Footprint:
-        return Footprint(
-            weights_bytes=round(self._weights_bytes),
-            kv_bytes=round(self._kv_bytes),
-            compute_bytes=round(sum(self._compute_bytes.values())),
-            n_gpu_layers=len(self._gpu_layers),
-        )
-
-    def compute_bytes_by_device(self) -> dict[str, int]:
-        """Compute and output buffers, by the name that llama.cpp gives each device's memory."""
-        totals: dict[str, float] = {}
-        for (device, _), size_bytes in self._compute_bytes.items():
-            totals[device] = totals.get(device, 0) + size_bytes
-        return {device: round(size_bytes) for device, size_bytes in totals.items()}
 
     def _receive(self, level: int, text: bytes, _context: object) -> None:
         # An exception cannot cross into C, where nobody would see it.
@@ -107,23 +77,21 @@ class Log:
             line = text.decode("utf-8", "replace").strip()
             if level == _LOG_ERROR and line:
                 self.errors = [*self.errors[-7:], line]
-            self._note_size(line)
+            self.buffers.note(line)
 
-    def _note_size(self, line: str) -> None:
-        found = _BUFFER_LINE.search(line)
-        if found is not None:
-            device, kind, size_bytes = found[1], found[2], float(found[3]) * _MIB
-            if kind == "model":
-                self._weights_bytes += size_bytes
-            elif kind in ("KV", "RS", "state"):
-                self._kv_bytes += size_bytes
-            else:
-                # Reserving graphs again prints the line again: the last one counts.
-                self._compute_bytes[device, kind] = size_bytes
-            return
-        found = _LAYER_LINE.search(line)
-        if found is not None and not found[2].startswith("CPU"):
-            self._gpu_layers.add(int(found[1]))
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where weights go, in llama.cpp's terms. Handles come from engine.devices."""
+
+    n_gpu_layers: int | None = None
+    """None: all."""
+    gpus: tuple[int, ...] | None = None
+    """Devices, in the order in which they take layers. None: llama.cpp's choice and order."""
+    tensor_split: tuple[float, ...] = ()
+    """Shares by GPU. Empty: by free memory."""
+    overrides: tuple[tuple[str, int], ...] = ()
+    """Regular expressions of tensor names, each with the buffer type that such tensors go to."""
 
 
 class Model:
@@ -150,7 +118,7 @@ class Model:
         path: Path,
         log: Log,
         *,
-        n_gpu_layers: int | None = None,
+        layout: Layout | None = None,
         vocab_only: bool = False,
         no_alloc: bool = False,
         on_progress: Callable[[float], None] | None = None,
@@ -161,7 +129,7 @@ class Model:
         """
         c.llama_backend_init()
         params = c.llama_model_default_params()
-        params.n_gpu_layers = -1 if n_gpu_layers is None else n_gpu_layers
+        kept = _lay_out(params, layout or Layout())
         params.vocab_only = vocab_only
         params.no_alloc = no_alloc
         # A mapped file is page cache: the kernel counts it as free, and takes it away without a word when memory runs short.
@@ -177,6 +145,7 @@ class Model:
         callback = c.llama_progress_callback(report)
         params.progress_callback = callback
         handle = c.llama_model_load_from_file(os.fsencode(path), params)
+        del kept
         if not handle:
             raise LoadFailed("the model could not be loaded", log.errors)
         return cls(handle)
@@ -224,6 +193,30 @@ class Model:
 
     def close(self) -> None:
         c.llama_model_free(self.handle)
+
+
+class _Override(ctypes.Structure):
+    """llama.h's llama_model_tensor_buft_override."""
+
+    _fields_: ClassVar = [("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p)]
+
+
+def _lay_out(params: Any, layout: Layout) -> tuple[object, ...]:
+    """Fills `params`. They point into what comes back: keep it until the load has returned."""
+    params.n_gpu_layers = -1 if layout.n_gpu_layers is None else layout.n_gpu_layers
+    overrides = (_Override * (len(layout.overrides) + 1))()
+    for entry, (pattern, buffer_type) in zip(overrides, layout.overrides, strict=False):
+        entry.pattern, entry.buffer_type = pattern.encode(), buffer_type
+    if layout.overrides:
+        params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
+    gpus = None
+    if layout.gpus is not None:
+        gpus = (ctypes.c_void_p * (len(layout.gpus) + 1))(*layout.gpus)
+        params.devices = ctypes.cast(gpus, ctypes.c_void_p)
+    shares = (ctypes.c_float * c.llama_max_devices())(*layout.tensor_split)
+    if layout.tensor_split:
+        params.tensor_split = shares
+    return overrides, gpus, shares
 
 
 class Context:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from inference.core.header import BadGguf, Header, read_files
 from inference.core.options import LoadOptions
-from inference.engine.llama import Context, LoadFailed, Log, Model
+from inference.core.site import Site
+from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of
+from inference.engine.footprint import DeviceName
+from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.protocol import FailureReason
 
 _OUT_OF_MEMORY = re.compile(
@@ -42,10 +45,24 @@ def check_file(path: Path) -> Header:
         raise CannotLoad("bad_file", f"{path.name} is damaged or not a GGUF: {bad}") from None
 
 
-def load(path: Path, options: LoadOptions, log: Log, on_progress: Callable[[float], None]) -> tuple[Model, Context]:
-    """Blocks until weights and KV cache are in memory. Raises CannotLoad."""
+def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName, ...]]:
+    """Where the weights go, and the names of the GPUs that may be used. Blocks while RPC servers answer. Raises CannotLoad."""
     try:
-        model = Model.load(path, log, n_gpu_layers=options.n_gpu_layers, on_progress=on_progress)
+        add_rpc_servers(site.rpc_servers)
+        chosen = chosen_gpus(site.gpus)
+        return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
+    except NoDevice as none:
+        # Another machine may be back in a moment.
+        raise CannotLoad("crashed", str(none)) from None
+
+
+def load(
+    path: Path, options: LoadOptions, site: Site, log: Log, on_progress: Callable[[float], None]
+) -> tuple[Model, Context, tuple[DeviceName, ...]]:
+    """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. Raises CannotLoad."""
+    try:
+        layout, gpus = prepare(options, site)
+        model = Model.load(path, log, layout=layout, on_progress=on_progress)
         if not model.has_vocabulary:
             raise CannotLoad("unsupported", f"{path.name} carries no vocabulary, so there is no text to give it")
         if model.has_encoder:
@@ -53,7 +70,7 @@ def load(path: Path, options: LoadOptions, log: Log, on_progress: Callable[[floa
         context = Context(model, options, options.n_threads or physical_cores(), log)
         if not context.remembers:
             raise CannotLoad("unsupported", f"{path.name} is an embedding model: it generates no text")
-        return model, context
+        return model, context, gpus
     except LoadFailed as failed:
         lines = "\n".join(failed.lines)
         told = failed.lines[-1] if failed.lines else "llama.cpp gave no reason"

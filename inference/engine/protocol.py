@@ -35,6 +35,9 @@ class Launch(TypedDict):
     """Where to listen. The worker creates it with mode 0600 before it says `ready`."""
     options: dict[str, Any]
     """inference.core.options.LoadOptions.to_json()"""
+    rpc_servers: NotRequired[list[str]]
+    """This and `gpus`: inference.core.site.Site.to_json()."""
+    gpus: NotRequired[dict[str, str]]
 
 
 # worker → host ------------------------------------------------------------------------------------------------
@@ -47,6 +50,22 @@ FailureReason = Literal[
 class Loading(TypedDict):
     type: Literal["loading"]
     fraction: float
+
+
+class DeviceReport(TypedDict):
+    """What a worker holds on one device: the buffers that llama.cpp made there."""
+
+    device: str
+    """`ram`, or `gpu0`, `gpu1` … as the launch line names them. Memory of the host that a GPU may read is `ram`."""
+    name: str
+    """For a person."""
+    weights_bytes: int
+    kv_bytes: int
+    """KV cache and recurrent state."""
+    compute_bytes: int
+    """Compute and output buffers."""
+    overhead_bytes: int
+    """Held beyond the buffers, such as a CUDA context. 0 from a worker: only the host can ask the driver."""
 
 
 class Ready(TypedDict):
@@ -64,8 +83,11 @@ class Ready(TypedDict):
     """`completion`: the GGUF carries no chat template, or one that does not compile."""
     mode_reason: str | None
     weights_bytes: int
+    """Of all devices together, like the two that follow."""
     kv_bytes: int
     compute_bytes: int
+    devices: list[DeviceReport]
+    """`ram` first, then every GPU that may be used, whether it holds anything or not."""
     load_seconds: float
 
 

@@ -12,20 +12,24 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from inference.core.header import Header
-from inference.core.options import BadOptions, LoadOptions
+from inference.core.options import LoadOptions
+from inference.core.site import Site
 from inference.engine import protocol
 from inference.engine.batching import Batcher
 from inference.engine.llama import Context, Log, Model
 from inference.engine.loading import CannotLoad, check_file, load
-from inference.engine.protocol import Failed, Loading, Ready, Stats, WorkerReport
+from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
 from inference.engine.rendering import Renderer, RenderFailed
 from inference.engine.requests import Intake, Mode
 from inference.engine.server import Server
+
+_T = TypeVar("_T")
 
 _STATS_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.1
@@ -122,23 +126,25 @@ def main() -> None:
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     reports = Reports()
     try:
-        path, socket, options = _launch(sys.stdin.buffer.readline())
+        path, socket, options, site = _launch(sys.stdin.buffer.readline())
         threading.Thread(target=_exit_with_host, name="host watch", daemon=True).start()
         header = check_file(path)
     except CannotLoad as failed:
         reports.fail(failed)
-    asyncio.run(_work(path, socket, options, header, reports, began))
+    asyncio.run(_work(path, socket, options, site, header, reports, began))
 
 
-async def _work(path: Path, socket: Path, options: LoadOptions, header: Header, reports: Reports, began: float) -> None:
+async def _work(
+    path: Path, socket: Path, options: LoadOptions, site: Site, header: Header, reports: Reports, began: float
+) -> None:
     reports.send(Loading(type="loading", fraction=0.0))
     log = Log()
-    loaded = _in_thread(load, path, options, log, reports.loading)
+    loaded = _in_thread(load, path, options, site, log, reports.loading)
     template = header.text("tokenizer.chat_template")
     renderer = Renderer(template)
     mode = await _mode(template, renderer)
     try:
-        model, context = await asyncio.wrap_future(loaded)
+        model, context, gpus = await asyncio.wrap_future(loaded)
         if options.n_ctx_seq > model.n_ctx_train:
             _say(f"n_ctx_seq {options.n_ctx_seq} exceeds the {model.n_ctx_train} tokens that the model was trained on")
         pulse: Pulse | None = None
@@ -161,11 +167,12 @@ async def _work(path: Path, socket: Path, options: LoadOptions, header: Header, 
         reports.fail(CannotLoad("unsupported", f"{path.name} loads, but does not decode: {error}"))
     except OSError as error:
         reports.fail(CannotLoad("bad_options", f"the socket {socket} cannot be created: {error}"))
-    reports.send(_ready(model, context, options, mode, log, time.monotonic() - began))
+    devices = log.buffers.devices(gpus, header)
+    reports.send(_ready(model, context, options, mode, log.buffers.n_gpu_layers, devices, time.monotonic() - began))
     await server.serve_forever()
 
 
-def _launch(line: bytes) -> tuple[Path, Path, LoadOptions]:
+def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, Site]:
     """Raises CannotLoad."""
     try:
         message = protocol.decode(line)
@@ -174,8 +181,8 @@ def _launch(line: bytes) -> tuple[Path, Path, LoadOptions]:
         path, socket, options = message["path"], message["socket"], message["options"]
         if not (isinstance(path, str) and isinstance(socket, str) and isinstance(options, dict)):
             raise protocol.BadMessage("launch: path and socket are strings, options is an object")
-        return Path(path), Path(socket), LoadOptions.from_json(options)
-    except (protocol.BadMessage, KeyError, BadOptions) as error:
+        return Path(path), Path(socket), LoadOptions.from_json(options), Site.from_json(message)
+    except (KeyError, ValueError) as error:
         raise CannotLoad("bad_options", f"the launch line cannot be used: {error}") from None
 
 
@@ -196,8 +203,15 @@ async def _mode(template: str | None, renderer: Renderer) -> Mode:
     return Mode("chat", None)
 
 
-def _ready(model: Model, context: Context, options: LoadOptions, mode: Mode, log: Log, load_seconds: float) -> Ready:
-    footprint = log.footprint()
+def _ready(
+    model: Model,
+    context: Context,
+    options: LoadOptions,
+    mode: Mode,
+    n_gpu_layers: int,
+    devices: list[DeviceReport],
+    load_seconds: float,
+) -> Ready:
     return Ready(
         type="ready",
         n_ctx=context.n_ctx,
@@ -205,19 +219,20 @@ def _ready(model: Model, context: Context, options: LoadOptions, mode: Mode, log
         n_seq_max=options.n_seq_max,
         n_ctx_train=model.n_ctx_train,
         n_layers=model.n_layers,
-        n_gpu_layers=footprint.n_gpu_layers,
+        n_gpu_layers=n_gpu_layers,
         mode=mode.name,
         mode_reason=mode.reason,
-        weights_bytes=footprint.weights_bytes,
-        kv_bytes=footprint.kv_bytes,
-        compute_bytes=footprint.compute_bytes,
+        weights_bytes=sum(device["weights_bytes"] for device in devices),
+        kv_bytes=sum(device["kv_bytes"] for device in devices),
+        compute_bytes=sum(device["compute_bytes"] for device in devices),
+        devices=devices,
         load_seconds=round(load_seconds, 3),
     )
 
 
-def _in_thread(function: Any, *arguments: Any) -> Future[tuple[Model, Context]]:
+def _in_thread(function: Callable[..., _T], *arguments: Any) -> Future[_T]:
     """Like an executor's submit, on a daemon thread: a load that is stuck must not keep the process from ending."""
-    future: Future[tuple[Model, Context]] = Future()
+    future: Future[_T] = Future()
 
     def run() -> None:
         try:

@@ -20,6 +20,7 @@ from inference.host.messages import (
     LeaseKind,
     LeaseLoading,
     LeaseReady,
+    LoadPreview,
     Queued,
 )
 
@@ -216,9 +217,15 @@ class HostClient:
         finally:
             await lease.give_back()
 
-    async def load(self, variant_id: int) -> None:
-        """Returns when the variant is resident. Raises HostRefusal, HostUnavailable."""
-        await self._ask({"type": "load", "variant_id": variant_id})
+    async def load(self, variant_id: int, anyway: bool = False) -> None:
+        """Returns when the variant is resident. Raises HostRefusal, HostUnavailable.
+
+        `anyway`: before everybody who waits, and busy variants drain for it at once; within the budget all the same."""
+        await self._ask({"type": "load", "variant_id": variant_id, "anyway": anyway})
+
+    async def preview(self, variant_id: int, anyway: bool = False) -> LoadPreview:
+        """What `load` would do now. Changes nothing. Raises HostRefusal, HostUnavailable."""
+        return cast(LoadPreview, await self._ask({"type": "preview", "variant_id": variant_id, "anyway": anyway}))
 
     async def unload(self, variant_id: int) -> None:
         """Returns when the variant's worker has ended; running answers finish first. Raises HostRefusal, HostUnavailable."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
@@ -13,20 +14,48 @@ from django.utils import timezone
 
 from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
+from inference.host.dry_runs import DryRuns
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.measured import LoadMeasured
+from inference.host.planning import Plan, Planning
+from models_app.hardware.stored import BadDevices
 from models_app.models import Variant
 
 _T = TypeVar("_T")
+MISSING = "missing"
+"""The fingerprint of a variant whose files are not all there."""
 
 
 class DjangoInventory:
     """An inventory.Inventory, read in a thread: no query ever holds up the event loop."""
 
-    def __init__(self, keep_alive_seconds: float | None) -> None:
+    def __init__(
+        self, keep_alive_seconds: float | None, planning: Planning | None = None, dry_runs: DryRuns | None = None
+    ) -> None:
+        """Without `planning` variants are known by their sizes alone and load into RAM, as their options say."""
         self._keep_alive_seconds = keep_alive_seconds
+        self._planning = planning
+        self._dry_runs = dry_runs
 
     async def facts(self, variant_id: int) -> VariantFacts:
-        return await _in_thread(lambda: self._read(variant_id))
+        """Waits for a dry run only where the header does not tell; where only buffers are unknown, one runs behind it."""
+        facts, plan = await _in_thread(lambda: self._read(variant_id))
+        if self._dry_runs is None or not plan.wants_dry_run:
+            return facts
+        task = self._dry_runs.start(Path(facts.path), plan.ways[0].options, plan.dry_run_keys[0], self._keep_dry_run)
+        if plan.unknown is None or task is None or not await task:
+            return facts
+        return (await _in_thread(lambda: self._read(variant_id)))[0]
+
+    async def record(self, load: LoadMeasured) -> None:
+        planning = self._planning
+        if planning is not None:
+            await _in_thread(lambda: planning.record(load))
+
+    async def _keep_dry_run(self, key: str, compute_bytes: Mapping[str, int]) -> None:
+        planning = self._planning
+        assert planning is not None
+        await _in_thread(lambda: planning.record_dry_run(key, compute_bytes))
 
     async def set_pinned(self, variant_id: int, pinned: bool) -> None:
         def write() -> None:
@@ -41,7 +70,7 @@ class DjangoInventory:
 
         await _in_thread(write)
 
-    def _read(self, variant_id: int) -> VariantFacts:
+    def _read(self, variant_id: int) -> tuple[VariantFacts, Plan]:
         variant = Variant.objects.filter(pk=variant_id).first()
         if variant is None:
             raise UnknownVariant(variant_id)
@@ -56,10 +85,16 @@ class DjangoInventory:
             size_bytes = sum(each.st_size for each in stats)
         except OSError:
             # The worker words what is wrong with the file.
-            fingerprint = "missing"
+            fingerprint = MISSING
             size_bytes = variant.size_bytes or sum(shard.size_bytes for shard in shards)
         keep_alive_seconds = variant.keep_alive_seconds
-        return VariantFacts(
+        plan = Plan()
+        if self._planning is not None and fingerprint != MISSING:
+            try:
+                plan = self._planning.plan(variant, shards, fingerprint, size_bytes)
+            except BadDevices as bad:
+                raise InventoryUnavailable(f"the hardware profile cannot be used: {bad}") from None
+        facts = VariantFacts(
             variant_id=variant.pk,
             name=variant.name,
             path=shards[0].path,
@@ -69,7 +104,9 @@ class DjangoInventory:
             pinned=variant.pinned,
             keep_alive_seconds=self._keep_alive_seconds if keep_alive_seconds is None else keep_alive_seconds,
             fingerprint=fingerprint,
+            alternatives=plan.alternatives,
         )
+        return facts, plan
 
 
 async def _in_thread(query: Callable[[], _T]) -> _T:

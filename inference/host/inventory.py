@@ -6,6 +6,7 @@ from typing import Protocol
 
 from inference.core.options import BadOptions
 from inference.core.residency import VariantFacts
+from inference.host.measured import LoadMeasured
 
 
 class UnknownVariant(Exception):
@@ -35,6 +36,9 @@ class Inventory(Protocol):
 
     async def used(self, variant_id: int) -> None:
         """Notes that the variant was used just now."""
+
+    async def record(self, load: LoadMeasured) -> None:
+        """Keeps what a load took, so that the next one is planned by it."""
 
 
 __all__ = ["BadOptions", "DisabledVariant", "Inventory", "InventoryUnavailable", "UnknownVariant"]

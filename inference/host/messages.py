@@ -29,6 +29,16 @@ class Lease(TypedDict):
 class Load(TypedDict):
     type: Literal["load"]
     variant_id: int
+    anyway: bool
+    """Before everybody who waits, and busy variants drain for it at once; within the budget all the same."""
+
+
+class PreviewQuery(TypedDict):
+    """Asks what `load` would do now. Answered with `LoadPreview`."""
+
+    type: Literal["preview"]
+    variant_id: int
+    anyway: bool
 
 
 class Unload(TypedDict):
@@ -54,7 +64,7 @@ class Watch(TypedDict):
     type: Literal["watch"]
 
 
-HostRequest = Lease | Load | Unload | Pin | StatusQuery | Watch
+HostRequest = Lease | Load | PreviewQuery | Unload | Pin | StatusQuery | Watch
 
 
 # host → caller ------------------------------------------------------------------------------------------------
@@ -102,13 +112,66 @@ class HostRefused(TypedDict):
     detail: str
     """What happened and what to do next."""
     facts: dict[str, Any]
-    """does_not_fit: needed_bytes, budget_bytes, pinned_bytes; failed: reason (a FailureReason), failures_in_a_row"""
+    """does_not_fit: device, needed_bytes, budget_bytes, pinned_bytes, pinned, foreign_bytes;
+    failed: reason (a FailureReason), failures_in_a_row"""
 
 
 class Completed(TypedDict):
     """`load`, `unload` and `pin` did what was asked."""
 
     type: Literal["completed"]
+
+
+class LeavingVariant(TypedDict):
+    """A resident that would have to go."""
+
+    variant_id: int
+    name: str
+    bytes_by_device: dict[str, int]
+    idle_seconds: float | None
+    """None: it is answering or loading."""
+    answers: int
+    reload_seconds: float
+    likelihood: float
+    """Of being wanted again within ten minutes, 0 to 1."""
+
+
+class LoadPreview(TypedDict):
+    """What loading the variant would do now."""
+
+    type: Literal["preview"]
+    variant_id: int
+    name: str
+    outcome: Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]
+    sentence: str
+    options: dict[str, Any] | None
+    """Of the way that would be taken; None where that can't be told yet."""
+    bytes_by_device: dict[str, int] | None
+    is_degraded: bool
+    """A way that is worth more exists."""
+    best_options: dict[str, Any]
+    evicts: list[LeavingVariant]
+    waits_for: list[LeavingVariant]
+    load_seconds: float | None
+    """About, from the moment that there is room."""
+    unfit: dict[str, Any] | None
+    """As in a refusal with code does_not_fit."""
+
+
+class Decision(TypedDict):
+    """One line of the host's log of decisions."""
+
+    number: int
+    """Counts from 1 since the host started."""
+    at: float
+    """Seconds since the epoch."""
+    kind: str
+    """core.events.DecisionKind"""
+    variant_id: int | None
+    variant: str | None
+    sentence: str
+    facts: dict[str, Any]
+    """By kind: core.events.Decided."""
 
 
 class ResidentVariant(TypedDict):

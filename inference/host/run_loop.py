@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inference.core import events
+from inference.core.ledger import Pool
 from inference.core.liveness import Limits
 from inference.core.residency import Failure, VariantFacts
 from inference.core.scheduler import Scheduler
@@ -19,6 +20,8 @@ from inference.core.turns import LeaseKind
 from inference.engine.protocol import WorkerReport
 from inference.host import wording
 from inference.host.connection import Connection
+from inference.host.decisions import DecisionLog
+from inference.host.held import bytes_by_device
 from inference.host.inventory import (
     BadOptions,
     DisabledVariant,
@@ -26,7 +29,7 @@ from inference.host.inventory import (
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.messages import HostStatus, LeaseReady
+from inference.host.messages import Decision, HostStatus, LeaseReady, LoadPreview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
 from inference.host.worker import WORKER_ARGV, Worker
@@ -40,7 +43,7 @@ USED_INTERVAL_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    budget_bytes: int
+    pools: tuple[Pool, ...]
     log_dir: Path
     max_wait_seconds: float = 30.0
     drain_seconds: float = 10.0
@@ -57,7 +60,9 @@ class Host:
         self._options = options
         self._inventory = inventory
         self._run_dir = run_dir
-        self._scheduler = Scheduler(options.budget_bytes, options.max_wait_seconds)
+        self._scheduler = Scheduler(options.pools, options.max_wait_seconds)
+        self._pools = options.pools
+        self._decisions = DecisionLog(self._name)
         self._started_at = self._now()
         self._facts: dict[int, VariantFacts] = {}
         self._read_at: dict[int, float] = {}
@@ -145,10 +150,27 @@ class Host:
         self._apply(events.LeaseAsked(self._now(), ticket, facts, user, kind, request_id))
         return ticket
 
-    def load(self, connection: Connection, facts: VariantFacts) -> int:
+    def load(self, connection: Connection, facts: VariantFacts, anyway: bool = False) -> int:
         ticket = self._ticket(connection, "")
-        self._apply(events.LoadAsked(self._now(), ticket, facts))
+        self._apply(events.LoadAsked(self._now(), ticket, facts, anyway))
         return ticket
+
+    async def preview(self, variant_id: int, anyway: bool = False) -> LoadPreview:
+        """What `load` would do now. Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable."""
+        facts = await self.read_facts(variant_id)
+        found = self._scheduler.preview(facts, self._now(), anyway)
+
+        def name(variant_id: int) -> str:
+            return facts.name if variant_id == facts.variant_id else self._name(variant_id)
+
+        return wording.load_preview(found, name, self._device_name)
+
+    def set_pools(self, pools: Iterable[Pool]) -> None:
+        """The owner edited a budget, or what other programs use was sampled again. `pools` are all there are now."""
+        pools = tuple(pools)
+        if pools != self._pools:
+            self._pools = pools
+            self._apply(events.PoolsChanged(self._now(), pools))
 
     def unload(self, connection: Connection, variant_id: int) -> int:
         ticket = self._ticket(connection, "")
@@ -170,6 +192,10 @@ class Host:
 
     def status(self) -> HostStatus:
         return host_status(self._scheduler, self._workers, self._name, self._started_at, self._now())
+
+    def decisions(self) -> list[Decision]:
+        """The last decisions with their reasons, newest last."""
+        return self._decisions.latest()
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Event]:
@@ -235,6 +261,8 @@ class Host:
                 self._connections[effect.ticket].send_last(refusal)
             case events.Complete(ticket=ticket):
                 self._connections[ticket].send_last({"type": "completed"})
+            case events.Decided():
+                self._decisions.add(effect, self._device_name)
 
     def _grant(self, grant: events.Grant) -> None:
         worker = self._workers[grant.launch]
@@ -283,11 +311,11 @@ class Host:
                 "event": "worker_start",
                 "variant": facts.name,
                 "reserved_bytes": start.reserved_bytes,
-                "kv_bytes": facts.kv_bytes,
+                "bytes_by_device": dict(start.bytes_by_device),
             },
         )
         worker = Worker(
-            facts,
+            replace(facts, options=start.way.options),
             start.launch,
             argv=self._options.worker_argv,
             socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
@@ -315,13 +343,13 @@ class Host:
         if report["type"] == "loading":
             self._apply(events.WorkerLoading(now, variant_id, launch, report["fraction"]))
         elif report["type"] == "ready":
-            measured = report["weights_bytes"] + report["kv_bytes"] + report["compute_bytes"]
+            measured = bytes_by_device(report)
             logger.info(
                 "resident",
                 extra={
                     "event": "worker_ready",
                     "variant": worker.facts.name,
-                    "measured_bytes": measured,
+                    "measured_bytes": sum(measured.values()),
                     "load_seconds": report["load_seconds"],
                 },
             )
@@ -362,6 +390,10 @@ class Host:
     def _name(self, variant_id: int) -> str:
         residency = self._scheduler.residencies.get(variant_id)
         return residency.facts.name if residency else f"model {variant_id}"
+
+    def _device_name(self, device: str) -> str:
+        pool = self._scheduler.ledger.pools.get(device)
+        return pool.name if pool else device
 
     @staticmethod
     def _now() -> float:

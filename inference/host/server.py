@@ -25,6 +25,7 @@ WATCH_INTERVAL_SECONDS = 0.1
 _SCHEMAS: dict[str, type] = {
     "lease": messages.Lease,
     "load": messages.Load,
+    "preview": messages.PreviewQuery,
     "unload": messages.Unload,
     "pin": messages.Pin,
     "status": messages.StatusQuery,
@@ -108,7 +109,9 @@ class Server:
                 await self._until_closed(ticket, reader)
             case "load":
                 facts = await host.read_facts(request["variant_id"])
-                await self._until_closed(host.load(connection, facts), reader)
+                await self._until_closed(host.load(connection, facts, request["anyway"]), reader)
+            case "preview":
+                connection.send(await host.preview(request["variant_id"], request["anyway"]))
             case "unload":
                 if not host.knows(request["variant_id"]):
                     await host.read_facts(request["variant_id"])

@@ -6,9 +6,10 @@ import functools
 import math
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 LONGEST_TEXT = 4_096
+MOST_ROWS = 128
 
 
 class BadShape(ValueError):
@@ -26,10 +27,20 @@ def check(message: Mapping[str, Any], schema: type) -> dict[str, Any]:
     for name, expected in _fields(schema).items():
         if name not in message:
             raise BadShape(f'"{name}" is missing')
-        if not _conforms(message[name], expected):
-            raise BadShape(f'"{name}" is not {_words(expected)}')
-        checked[name] = message[name]
+        checked[name] = _checked(name, message[name], expected)
     return checked
+
+
+def _checked(name: str, value: Any, expected: Any) -> Any:
+    if get_origin(expected) is list and is_typeddict(get_args(expected)[0]):
+        (schema,) = get_args(expected)
+        rows = value if isinstance(value, list) and len(value) <= MOST_ROWS else None
+        if rows is None or not all(isinstance(row, Mapping) for row in rows):
+            raise BadShape(f'"{name}" is not a list of at most {MOST_ROWS} objects')
+        return [check(row, schema) for row in rows]
+    if not _conforms(value, expected):
+        raise BadShape(f'"{name}" is not {_words(expected)}')
+    return value
 
 
 def _conforms(value: Any, expected: Any) -> bool:

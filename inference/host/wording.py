@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inference.core.events import ForLoading, InQueue, Reason, Refuse, Wait
-from inference.host.messages import HostRefused, RefusalReason
+from inference.core.events import Decided, ForEviction, ForLoading, InQueue, Reason, Refuse, Wait
+from inference.core.ledger import RAM, BytesByDevice
+from inference.core.options import LoadOptions
+from inference.core.preview import Leaver, Preview
+from inference.host.messages import HostRefused, LeavingVariant, LoadPreview, RefusalReason
 
 Name = Callable[[int], str]
 """Variant id → its name."""
+DeviceName = Callable[[str], str]
+"""`Pool.device` → `Pool.name`."""
 
 
 def size(count: int) -> str:
@@ -19,9 +24,32 @@ def size(count: int) -> str:
     return f"{count / 1024**2:.0f} MiB"
 
 
-def _names(variant_ids: tuple[int, ...], name: Name) -> str:
-    names = [name(each) for each in variant_ids]
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else "others"
+def duration(seconds: float) -> str:
+    """About: 0.4 s, 12 s, 3 min, 2 h."""
+    if seconds < 9.5:
+        return f"{seconds:.1f} s" if seconds < 0.95 else f"{seconds:.0f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+
+
+def _on(device_name: str) -> str:
+    return "in RAM" if device_name == "RAM" else f"on {device_name}"
+
+
+def _places(bytes_by_device: BytesByDevice, device_name: DeviceName) -> str:
+    """2.1 GiB on GeForce and 300 MiB in RAM"""
+    held = [(device, n_bytes) for device, n_bytes in bytes_by_device.items() if n_bytes]
+    held.sort(key=lambda each: (each[0] == RAM, each[0]))
+    return _and([f"{size(n_bytes)} {_on(device_name(device))}" for device, n_bytes in held]) or "no memory"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+
+
+def _names(variant_ids: Sequence[int], name: Name) -> str:
+    return _and([name(each) for each in variant_ids]) or "others"
 
 
 def _answers(count: int) -> str:
@@ -40,6 +68,10 @@ def reason(why: Reason, position: int, name: Name) -> str:
         return f"{names} is being unloaded and will be loaded again; {ahead}."
     if why.kind == "behind":
         return f"{names} is loaded first; {ahead}."
+    if why.kind == "lingering":
+        return f"{names} is likely to be used again within moments; {ahead}."
+    if why.kind == "foreign":
+        return f"Other programs use too much memory {_on(why.device or 'there')}; it loads when they give some back; {ahead}."
     if why.answers == 0:
         return f"Waiting for {names} to make room; {ahead}."
     return f"Waiting for {names} to finish {_answers(why.answers)} and make room; {ahead}."
@@ -53,7 +85,7 @@ def refusal(refuse: Refuse, name: Name) -> HostRefused:
     """What the scheduler refused, worded."""
     variant, facts = name(refuse.variant_id), refuse.facts
     if refuse.code == "does_not_fit":
-        return refused("does_not_fit", _does_not_fit(variant, facts, name), facts)
+        return refused("does_not_fit", does_not_fit(variant, facts, name), facts)
     if refuse.code == "failed":
         return refused("failed", _failed(variant, facts), facts)
     if refuse.code == "unloaded":
@@ -65,17 +97,19 @@ def shutting_down() -> HostRefused:
     return refused("shutting_down", "The host is shutting down. Try again when it is back.")
 
 
-def _does_not_fit(variant: str, facts: Mapping[str, Any], name: Name) -> str:
-    needed, budget = size(facts["needed_bytes"]), size(facts["budget_bytes"])
+def does_not_fit(variant: str, facts: Mapping[str, Any], name: Name) -> str:
+    """`facts` as in a refusal with code does_not_fit."""
+    needed, budget, device = size(facts["needed_bytes"]), size(facts["budget_bytes"]), facts["device"]
     if facts["needed_bytes"] <= facts["budget_bytes"]:
-        pinned = _names(tuple(facts["pinned"]), name)
+        pinned = _names(facts["pinned"], name)
         return (
-            f"{variant} needs {needed}, but of the budget of {budget} "
+            f"{variant} needs at least {needed} {_on(device)}, but of the budget of {budget} there "
             f"{pinned} keeps {size(facts['pinned_bytes'])} pinned. Unpin it, or give {variant} less context."
         )
+    remedy = "raise HOSTUI_BUDGET" if device == "RAM" else f"raise the budget of {device}"
     return (
-        f"{variant} needs {needed}, more than the whole budget of {budget}. "
-        "Give it less context or fewer slots, pick a smaller quantization, or raise HOSTUI_BUDGET."
+        f"{variant} needs at least {needed} {_on(device)}, more than the whole budget of {budget} there. "
+        f"Give it less context or fewer slots, pick a smaller quantization, or {remedy}."
     )
 
 
@@ -95,3 +129,181 @@ def wait(what: Wait, name: Name) -> str:
     if isinstance(what, ForLoading):
         return f"Loading, {what.fraction:.0%}."
     return f"Making room: {_names(what.variants, name)} must leave."
+
+
+# previews -----------------------------------------------------------------------------------------------------------
+
+
+def load_preview(found: Preview, name: Name, device_name: DeviceName) -> LoadPreview:
+    """What loading would do, in facts and in a sentence."""
+    unfit = None
+    if found.unfit is not None:
+        unfit = {
+            "device": device_name(found.unfit.device),
+            "needed_bytes": found.unfit.needed_bytes,
+            "budget_bytes": found.unfit.budget_bytes,
+            "pinned_bytes": found.unfit.pinned_bytes,
+            "pinned": list(found.unfit.pinned),
+            "foreign_bytes": found.unfit.foreign_bytes,
+        }
+    return {
+        "type": "preview",
+        "variant_id": found.variant_id,
+        "name": name(found.variant_id),
+        "outcome": found.outcome,
+        "sentence": _preview(found, unfit, name, device_name),
+        "options": found.way.options.to_json() if found.way else None,
+        "bytes_by_device": dict(found.way.bytes_by_device) if found.way else None,
+        "is_degraded": found.is_degraded,
+        "best_options": found.best.options.to_json(),
+        "evicts": [_leaving(each, name) for each in found.evicts],
+        "waits_for": [_leaving(each, name) for each in found.waits_for],
+        "load_seconds": found.load_seconds,
+        "unfit": unfit,
+    }
+
+
+def _leaving(leaver: Leaver, name: Name) -> LeavingVariant:
+    return {
+        "variant_id": leaver.variant_id,
+        "name": name(leaver.variant_id),
+        "bytes_by_device": dict(leaver.bytes_by_device),
+        "idle_seconds": leaver.idle_seconds,
+        "answers": leaver.answers,
+        "reload_seconds": leaver.reload_seconds,
+        "likelihood": leaver.likelihood,
+    }
+
+
+def _preview(found: Preview, unfit: Mapping[str, Any] | None, name: Name, device_name: DeviceName) -> str:
+    variant = name(found.variant_id)
+    if found.outcome in ("resident", "loading"):
+        return f"{variant} is {found.outcome} already."
+    if unfit is not None:
+        return does_not_fit(variant, unfit, name)
+    if found.way is None:
+        assert found.reason is not None
+        return f"{variant} would have to wait. {_blocked(found.reason, name)}"
+    loads = f"takes {_places(found.way.bytes_by_device, device_name)} and loads in about {duration(found.load_seconds or 0)}"
+    lesser = f" It gets {_lesser(found.best.options, found.way.options)}." if found.is_degraded else ""
+    if found.outcome == "fits":
+        return f"{variant} fits: it {loads}.{lesser}"
+    evicts = _and([_idle_leaver(each, name) for each in found.evicts])
+    if found.outcome == "evicts":
+        return f"{variant} {loads}, after {evicts} {_leave(found.evicts)}.{lesser}"
+    if not found.waits_for:
+        assert found.reason is not None
+        return f"{variant} {loads}, but not at once. {_blocked(found.reason, name)}{lesser}"
+    busy = _and([_busy_leaver(each, name) for each in found.waits_for])
+    also = f" and {evicts} {_leave(found.evicts)}" if found.evicts else ""
+    return f"{variant} waits for {busy} to finish{also}; then it {loads}.{lesser}"
+
+
+def _blocked(why: Reason | ForEviction, name: Name) -> str:
+    if isinstance(why, ForEviction):
+        return wait(why, name)
+    return reason(why, 1, name).replace("; you are next.", ".")
+
+
+def _leave(leavers: Sequence[Leaver]) -> str:
+    return "has left" if len(leavers) == 1 else "have left"
+
+
+def _idle_leaver(leaver: Leaver, name: Name) -> str:
+    idle = "loading" if leaver.idle_seconds is None else f"idle for {duration(leaver.idle_seconds)}"
+    return f"{name(leaver.variant_id)} ({idle}, reload about {duration(leaver.reload_seconds)})"
+
+
+def _busy_leaver(leaver: Leaver, name: Name) -> str:
+    if leaver.answers:
+        return f"{name(leaver.variant_id)} (busy with {_count(leaver.answers, 'answer')})"
+    return f"{name(leaver.variant_id)} ({'loading' if leaver.idle_seconds is None else 'about to be used again'})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _lesser(best: LoadOptions, taken: LoadOptions) -> str:
+    """What the way that is taken gives up."""
+    words = []
+    if taken.n_gpu_layers != best.n_gpu_layers:
+        most = "all" if best.n_gpu_layers is None else str(best.n_gpu_layers)
+        words.append(f"{taken.n_gpu_layers} layers on the GPU instead of {most}")
+    if taken.n_ctx_seq != best.n_ctx_seq:
+        words.append(f"a context of {taken.n_ctx_seq} tokens instead of {best.n_ctx_seq}")
+    if taken.n_seq_max != best.n_seq_max:
+        words.append(f"{_count(taken.n_seq_max, 'slot')} instead of {best.n_seq_max}")
+    if (taken.type_k, taken.type_v) != (best.type_k, best.type_v):
+        words.append(f"a {taken.type_k} cache instead of {best.type_k}")
+    return _and(words) or "less speed than it could have"
+
+
+# decisions ----------------------------------------------------------------------------------------------------------
+
+
+def decision(decided: Decided, name: Name, device_name: DeviceName) -> str:
+    """One line of the log: what, and on what grounds."""
+    facts = decided.facts
+    variant = "" if decided.variant_id is None else name(decided.variant_id)
+    match decided.kind:
+        case "load" | "restore":
+            return _load_decision(variant, decided.kind == "restore", facts, device_name)
+        case "evict" | "drain":
+            return _leave_decision(variant, facts, name, device_name)
+        case "stay":
+            return f"{variant} stays: its room is not needed any more."
+        case "idle":
+            return f"{variant} is unloaded: unused for {duration(facts['idle_seconds'] or 0)}."
+        case "unload":
+            whys = {"asked": "a person asked", "changed": "to be loaded as it is set up now"}
+            return f"{variant} is unloaded: {whys.get(facts['departure'], 'the host shuts down')}."
+        case "pause":
+            return f"Nothing more is loaded {_on(facts['device'])}: {_too_much(facts)}."
+        case "resume":
+            return f"Variants may be loaded {_on(facts['device'])} again."
+        case "failure":
+            times = "" if facts["failures_in_a_row"] == 1 else f" ({facts['failures_in_a_row']} times in a row)"
+            return f"{variant} failed{times}. {facts['detail']}"
+        case "refuse":
+            refuse = Refuse(0, decided.variant_id or 0, facts["code"], facts)
+            return f"Refused: {refusal(refuse, name)['detail']}"
+
+
+def _too_much(facts: Mapping[str, Any]) -> str:
+    excess = size(facts["excess_bytes"])
+    if facts["cause"] == "foreign":
+        return f"other programs use {excess} of what variants hold"
+    return f"variants hold {excess} more than the budget allows"
+
+
+def _load_decision(variant: str, is_restored: bool, facts: Mapping[str, Any], device_name: DeviceName) -> str:
+    what = "comes back" if is_restored else "is loaded"
+    line = f"{variant} {what} with {_places(facts['bytes_by_device'], device_name)}"
+    if facts["ways"] == 1:
+        return f"{line}."
+    way = f"way {facts['rank'] + 1} of {facts['ways']}"
+    share = f"{facts['worth'] / facts['best_worth']:.0%}" if facts["best_worth"] else "all"
+    if facts["why"] == "spares":
+        return f"{line}, {way}: worth {share} of the best one, for which others would have had to leave."
+    if facts["why"] == "lesser":
+        return f"{line}, {way}: worth {share} of the best one, for which there is no room."
+    return f"{line}, {way}."
+
+
+def _leave_decision(variant: str, facts: Mapping[str, Any], name: Name, device_name: DeviceName) -> str:
+    if facts["departure"] == "foreign":
+        need = f"other programs need {size(facts['excess_bytes'])} {_on(device_name(facts['device']))}"
+    elif facts["departure"] == "budget":
+        need = f"{size(facts['excess_bytes'])} too much is held {_on(device_name(facts['device']))}"
+    else:
+        need = f"{name(facts['for_variant'])} needs the room"
+    if facts["answers"]:
+        return f"{variant} finishes {_answers(facts['answers'])} and leaves: {need}."
+    idle = "nobody waits for it" if facts["idle_seconds"] is None else f"idle for {duration(facts['idle_seconds'])}"
+    spared = [name(variant_id) for variant_id, _ in facts["spared"]]
+    cheaper = f", cheaper to give up than {_and(spared)}" if spared else ""
+    return (
+        f"{variant} leaves: {need}. It was {idle}{cheaper}; a reload takes about {duration(facts['reload_seconds'])}, "
+        f"and that it is wanted within ten minutes is {facts['likelihood']:.0%} likely."
+    )

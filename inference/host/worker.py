@@ -13,6 +13,7 @@ from typing import cast
 
 from inference.core.liveness import Limits, Liveness
 from inference.core.residency import Failure, VariantFacts
+from inference.core.site import Site
 from inference.engine import protocol
 from inference.host.exits import failure_of, oom_kills
 from inference.host.pipes import LONGEST_REPORT_BYTES, Pipes
@@ -47,9 +48,11 @@ _SCHEMAS: dict[str, type] = {
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What a worker may know: how to find programs, libraries and devices. No secrets, no database."""
-    return {
+    passed_on = {
         name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
+    # CUDA would count its cards by speed; NVML, and so the hardware profile, counts them by their place on the bus.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **passed_on}
 
 
 class Worker:
@@ -64,6 +67,7 @@ class Worker:
         launch: int,
         *,
         argv: tuple[str, ...],
+        site: Site | None = None,
         socket_path: str,
         log_path: Path,
         limits: Limits,
@@ -78,6 +82,7 @@ class Worker:
         self.ready: protocol.Ready | None = None
         self.stats: protocol.Stats | None = None
         self._argv = argv
+        self._site = site or Site()
         self._log = WorkerLog(log_path)
         self._limits = limits
         self._on_report = on_report
@@ -192,7 +197,10 @@ class Worker:
             "path": self.facts.path,
             "socket": self.socket_path,
             "options": self.facts.options.to_json(),
+            "rpc_servers": list(self._site.rpc_servers),
         }
+        if self._site.gpus is not None:
+            launch["gpus"] = dict(self._site.gpus)
         stdin = transport.get_pipe_transport(0)
         assert isinstance(stdin, asyncio.WriteTransport)
         stdin.write(protocol.encode(launch))

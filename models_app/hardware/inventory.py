@@ -23,6 +23,7 @@ def this_machine(*, again: bool = False) -> HardwareProfile:
     found = detect()
     gpus = gpus_to_json(found.gpus)
     if row is not None:
+        gpus += [old for old in row.gpus if "engine_key" in old]
         _keep_amounts(row.gpus, gpus)
     with transaction.atomic():
         row, _ = HardwareProfile.objects.update_or_create(

@@ -8,7 +8,13 @@ from typing import Any
 from models_app.hardware.profile import BadAmount, Budget, Device
 
 _NEEDED = {"name": str, "memory_bytes": int}
-_OPTIONAL = {"bandwidth_bytes_per_second": int, "pcie_bytes_per_second": int, "budget": str, "reserve": str}
+_OPTIONAL = {
+    "bandwidth_bytes_per_second": int,
+    "pcie_bytes_per_second": int,
+    "budget": str,
+    "reserve": str,
+    "engine_key": str,  # of a device that only the inference engine knows: engine_gpus
+}
 MOST_GPUS = 64
 _LARGEST = 1 << 50
 

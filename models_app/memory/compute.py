@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models_app.gguf import Header
@@ -52,10 +52,22 @@ def split_work(n_layers: int, n_gpu_layers: int | None) -> Work:
     return Work(tuple(int(number >= first) for number in range(n_layers)), int(wanted > 0), 2)
 
 
+LayerShapes = Sequence[Mapping[str, tuple[int, ...]]]
+"""Per layer, the shapes of its tensors by their names within the layer."""
+
+
 def compute_bytes(
-    header: Header, cells: Cells, n_outputs_max: int | None, work: Work, *, every_layer: bool = False
+    header: Header,
+    cells: Cells,
+    n_outputs_max: int | None,
+    work: Work,
+    *,
+    every_layer: bool = False,
+    shapes: LayerShapes | None = None,
 ) -> tuple[int, ...] | None:
     """Bytes of each device's compute buffer, host first. `every_layer`: slower, and the same.
+
+    `shapes`: `shapes_by_layer(header)`, for whoever asks more than once.
 
     None where the architecture's graph is not followed here or its header lacks what it takes.
     """
@@ -68,7 +80,8 @@ def compute_bytes(
     n_tokens = -(-n_tokens // cells.n_seq_max) * cells.n_seq_max
     n_outputs = max(min(n_tokens, n_outputs_max or n_tokens), 1)
     try:
-        graph = _Builder(header, cells, n_tokens, n_outputs, caches, every_layer).build(n_embd, n_vocab, work)
+        shapes = shapes_by_layer(header) if shapes is None else shapes
+        graph = _Builder(header, cells, n_tokens, n_outputs, caches, shapes, every_layer).build(n_embd, n_vocab, work)
     except Unknown:
         return None
     slack = _SCATTERED_SLACK if work.experts_on_host else _SLACK
@@ -84,6 +97,7 @@ class _Builder:
     n_tokens: int
     n_outputs: int
     caches: tuple[LayerCache, ...]
+    shapes: LayerShapes
     every_layer: bool
 
     def build(self, n_embd: int, n_vocab: int, work: Work) -> Graph:
@@ -96,7 +110,7 @@ class _Builder:
         masks = self.masks(graph)
         recurs = any(cache.state_bytes for cache in self.caches)
         states = graph.input(self.cells.n_seq_max * NUMBER_BYTES, _HOST) if recurs else None
-        shapes = _shapes_by_layer(self.header)
+        shapes = self.shapes
         late = self.header.architecture in ("qwen3next", "gpt-oss")
         for number in range(len(shapes)) if self.every_layer else _telling(shapes, self.caches, work):
             graph.device = work.devices[number]
@@ -136,15 +150,16 @@ class _Builder:
         return masks
 
 
-def _shapes_by_layer(header: Header) -> list[dict[str, tuple[int, ...]]]:
+def shapes_by_layer(header: Header) -> LayerShapes:
     shapes: list[dict[str, tuple[int, ...]]] = [{} for _ in range(header.n_layers or 0)]
     for tensor in header.tensors:
-        if tensor.layer is not None and tensor.layer < len(shapes):
-            shapes[tensor.layer][tensor.name.split(".", 2)[2]] = tensor.shape
+        layer = tensor.layer
+        if layer is not None and layer < len(shapes):
+            shapes[layer][tensor.name.split(".", 2)[2]] = tensor.shape
     return shapes
 
 
-def _telling(shapes: Sequence[dict[str, tuple[int, ...]]], caches: Sequence[LayerCache], work: Work) -> list[int]:
+def _telling(shapes: LayerShapes, caches: Sequence[LayerCache], work: Work) -> list[int]:
     """The layers without those that repeat what came before them. First and last always count."""
     telling: list[int] = []
     n_alike = 0

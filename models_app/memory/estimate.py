@@ -90,9 +90,10 @@ def estimate(header: Header, allocation: Allocation) -> Estimate | None:
     input_bytes = output_bytes = embedding_bytes = 0
     has_head = False
     for tensor in header.tensors:
-        if tensor.layer is not None and tensor.layer < n_layers:
-            weights[tensor.layer] += tensor.n_bytes
-            experts[tensor.layer] += tensor.n_bytes if _is_expert(tensor) else 0
+        layer = tensor.layer
+        if layer is not None and layer < n_layers:
+            weights[layer] += tensor.n_bytes
+            experts[layer] += tensor.n_bytes if _is_expert(tensor) else 0
         elif tensor.name.startswith(_INPUT_TENSORS):
             input_bytes += tensor.n_bytes
             embedding_bytes += tensor.n_bytes if tensor.name == "token_embd.weight" else 0

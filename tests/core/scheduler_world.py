@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from inference.core import events
+from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
-from inference.core.residency import Failure, VariantFacts
+from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.turns import LeaseKind
 
@@ -24,11 +26,26 @@ def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: 
     )
 
 
+def way(worth: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadAlternative:
+    """One way of a ladder; `n_gpu_layers` tells the ways of one variant apart."""
+    options = LoadOptions(n_ctx_seq=64, n_seq_max=1, n_gpu_layers=n_gpu_layers)
+    return LoadAlternative(options, bytes_by_device, worth=worth)
+
+
+def ram(budget_bytes: int = 100, foreign_bytes: int = 0, capacity_bytes: int = 1000) -> Pool:
+    return Pool(RAM, "RAM", capacity_bytes, budget_bytes, foreign_bytes=foreign_bytes)
+
+
+def gpu(number: int, budget_bytes: int = 100, foreign_bytes: int = 0, capacity_bytes: int = 110) -> Pool:
+    return Pool(f"gpu{number}", f"card {number}", capacity_bytes, budget_bytes, 10, foreign_bytes)
+
+
 class World:
     """Workers start and end only when a test says so; time passes only by `wait`."""
 
-    def __init__(self, budget_bytes: int = 100, max_wait_seconds: float = 30.0) -> None:
-        self.scheduler = Scheduler(budget_bytes, max_wait_seconds)
+    def __init__(self, *pools: Pool, budget_bytes: int = 100, max_wait_seconds: float = 30.0) -> None:
+        """With no pools, RAM with `budget_bytes`."""
+        self.scheduler = Scheduler(pools or (ram(budget_bytes),), max_wait_seconds)
         self.now = 0.0
         self.facts: dict[int, VariantFacts] = {}
         self.alive: dict[int, int] = {}
@@ -42,8 +59,8 @@ class World:
         self.waits: dict[int, events.Wait] = {}
         self.refused: dict[int, events.Refuse] = {}
         self.completed: list[int] = []
+        self.decided: list[events.Decided] = []
         self.closing = False
-        self.may_measure_more = False
         self._tickets = 0
 
     # acting -------------------------------------------------------------------------------------------------------
@@ -66,10 +83,13 @@ class World:
         self.feed(events.LeaseAsked(self.now, self._tickets, self.facts[variant_id], user, kind))
         return self._tickets
 
-    def load(self, variant_id: int) -> int:
+    def load(self, variant_id: int, anyway: bool = False) -> int:
         self._tickets += 1
-        self.feed(events.LoadAsked(self.now, self._tickets, self.facts[variant_id]))
+        self.feed(events.LoadAsked(self.now, self._tickets, self.facts[variant_id], anyway))
         return self._tickets
+
+    def pools(self, *pools: Pool) -> None:
+        self.feed(events.PoolsChanged(self.now, pools))
 
     def unload(self, variant_id: int) -> int:
         self._tickets += 1
@@ -88,9 +108,10 @@ class World:
     def progress(self, variant_id: int, fraction: float) -> None:
         self.feed(events.WorkerLoading(self.now, variant_id, self.alive[variant_id], fraction))
 
-    def ready(self, variant_id: int, measured_bytes: int = 0) -> None:
+    def ready(self, variant_id: int, measured: Mapping[str, int] | None = None) -> None:
+        """`measured` by device; None: the worker cannot tell."""
         n_seq_max = self.facts[variant_id].options.n_seq_max
-        self.feed(events.WorkerReady(self.now, variant_id, self.alive[variant_id], n_seq_max, measured_bytes))
+        self.feed(events.WorkerReady(self.now, variant_id, self.alive[variant_id], n_seq_max, measured or {}))
 
     def healthy(self, variant_id: int) -> None:
         self.feed(events.WorkerHealthy(self.now, variant_id, self.alive[variant_id]))
@@ -125,6 +146,16 @@ class World:
         assert isinstance(wait, events.InQueue)
         return wait.reason.kind
 
+    def way_of(self, variant_id: int) -> int | None:
+        """Of a loaded variant, the `n_gpu_layers` of its way."""
+        taken = self.scheduler.residencies[variant_id].way
+        assert taken is not None
+        return taken.options.n_gpu_layers
+
+    def kinds(self) -> list[tuple[str, int | None]]:
+        """(kind, variant id) of all that was decided."""
+        return [(each.kind, each.variant_id) for each in self.decided]
+
     def position(self, ticket: int) -> int:
         wait = self.waits[ticket]
         assert isinstance(wait, events.InQueue)
@@ -143,6 +174,7 @@ class World:
         match effect:
             case events.StartWorker(launch=launch, facts=facts):
                 assert facts.variant_id not in self.alive, "a second worker for one variant"
+                self._check_start(effect)
                 self.alive[facts.variant_id] = launch
                 self.starts.append(facts.variant_id)
             case events.StopWorker(variant_id=variant_id, launch=launch):
@@ -166,15 +198,23 @@ class World:
             case events.Complete(ticket=ticket):
                 assert ticket not in self.completed, "completed twice"
                 self.completed.append(ticket)
+            case events.Decided():
+                self.decided.append(effect)
+
+    def _check_start(self, start: events.StartWorker) -> None:
+        ledger = self.scheduler.ledger
+        for device, n_bytes in start.bytes_by_device.items():
+            assert n_bytes == 0 or ledger.free(device) >= 0, "a load exceeds what the device may hold"
 
     def _check(self) -> None:
         scheduler = self.scheduler
-        if not self.may_measure_more:
-            assert scheduler.reserved_bytes <= scheduler.budget_bytes
+        held = [each.bytes_by_device for each in scheduler.residencies.values()]
+        for device in scheduler.ledger.pools:
+            assert scheduler.ledger.reserved(device) == sum(each.get(device, 0) for each in held)
         for residency in scheduler.residencies.values():
             assert len(residency.leases) <= max(residency.n_seq_max, 0)
             assert residency.holds_bytes == (residency.variant_id in self.alive)
-            assert (residency.reserved_bytes > 0) == residency.holds_bytes
+            assert residency.holds_bytes or residency.reserved_bytes == 0
         waiting = {request.ticket: position for request, position, _ in scheduler.waiting()}
         assert {ticket for ticket in waiting if ticket in self.leases} == set()
         assert all(position >= 1 for position in waiting.values())

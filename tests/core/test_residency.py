@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inference.core.ledger import RAM
 from inference.core.options import LoadOptions
 from inference.core.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
 
@@ -43,7 +44,9 @@ def test_no_state_is_skipped(state: str) -> None:
 
 def test_bytes_come_back_with_the_end_of_the_worker() -> None:
     for last in ("absent", "failed"):
-        residency = Residency(facts(2), state="unloading" if last == "absent" else "loading", reserved_bytes=1600)
+        residency = Residency(
+            facts(2), state="unloading" if last == "absent" else "loading", bytes_by_device={RAM: 1600}
+        )
         residency.leases.add(1)
         residency.become(last)  # type: ignore[arg-type]
         assert residency.reserved_bytes == 0

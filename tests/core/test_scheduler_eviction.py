@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference.core.events import ForEviction, ForLoading
+from inference.core.ledger import RAM
 from tests.core.scheduler_world import World, variant
 
 
@@ -153,12 +154,12 @@ def test_whoever_drained_stays_when_the_one_in_need_leaves_the_queue() -> None:
 
 def test_more_bytes_than_estimated_push_out_idle_others_and_are_remembered() -> None:
     world = World()
-    world.may_measure_more = True
     one, two = shelf(world, 40, 40)
     world.resident(one)
     world.ask(two)
-    world.ready(two, measured_bytes=70)
+    world.ready(two, {RAM: 70})
     assert world.stopping == {one}
+    assert world.leases == {2: two}
     world.gone(one)
     assert world.scheduler.reserved_bytes == 70
     world.leave(2)
@@ -168,14 +169,25 @@ def test_more_bytes_than_estimated_push_out_idle_others_and_are_remembered() -> 
     assert world.scheduler.reserved_bytes == 70
 
 
-def test_a_variant_that_measured_more_than_the_budget_still_loads_again() -> None:
+def test_fewer_bytes_than_estimated_leave_room_for_others() -> None:
+    world = World()
+    one, two = shelf(world, 60, 60)
+    world.load(one)
+    world.ready(one, {RAM: 35})
+    world.ask(two)
+    assert world.starts == [one, two]
+    assert world.stopping == set()
+
+
+def test_a_variant_that_measures_more_than_the_budget_leaves_before_anybody_is_sent_to_it() -> None:
     world = World()
     (one,) = shelf(world, 90)
-    world.load(one)
-    world.ready(one, measured_bytes=120)
-    assert world.scheduler.reserved_bytes == 100
-    world.unload(one)
-    world.gone(one)
     ticket = world.ask(one)
-    world.ready(one)
-    assert ticket in world.leases
+    world.ready(one, {RAM: 120})
+    assert world.grants == []
+    assert world.stopping == {one}
+    world.gone(one)
+    refusal = world.refused[ticket]
+    assert refusal.code == "does_not_fit"
+    assert (refusal.facts["needed_bytes"], refusal.facts["budget_bytes"]) == (120, 100)
+    assert world.starts == [one]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from inference.core import events
+from inference.core.ledger import RAM
 from tests.core.scheduler_world import World, variant
 
 VARIANTS = st.integers(1, 5)
@@ -27,7 +28,6 @@ class History(RuleBasedStateMachine):
     )
     def shelve(self, sizes: list[int], seats: list[int], keep_alive: list[int | None]) -> None:
         self.world = World(budget_bytes=100)
-        self.world.may_measure_more = self.measures_more
         for number, (size, n_seq_max, seconds) in enumerate(zip(sizes, seats, keep_alive, strict=True), 1):
             self.world.shelve(variant(number, size, n_seq_max, keep_alive_seconds=seconds))
 
@@ -68,7 +68,7 @@ class History(RuleBasedStateMachine):
     def worker_moves_on(self, data: st.DataObject, measured_bytes: int) -> None:
         variant_id = data.draw(st.sampled_from(sorted(self.world.alive)))
         if self.world.state(variant_id) == "loading":
-            self.world.ready(variant_id, measured_bytes if self.measures_more else 0)
+            self.world.ready(variant_id, {RAM: measured_bytes} if self.measures_more else None)
         elif variant_id in self.world.stopping:
             self.world.gone(variant_id)
         else:
@@ -114,7 +114,7 @@ class History(RuleBasedStateMachine):
 
 
 class HistoryWithSurprises(History):
-    """The same where workers measure more than was estimated: only the bound on reserved bytes may be passed, for a while."""
+    """The same where workers measure less or more than was estimated, or more than there is."""
 
     measures_more = True
 

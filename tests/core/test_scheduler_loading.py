@@ -86,7 +86,7 @@ def test_reports_of_an_earlier_worker_are_void() -> None:
     first_launch = world.alive[one]
     world.gone(one)
     assert world.starts == [one, one]
-    world.feed(events.WorkerReady(world.now, one, first_launch, 1, 0))
+    world.feed(events.WorkerReady(world.now, one, first_launch, 1, {}))
     assert world.state(one) == "loading"
 
 

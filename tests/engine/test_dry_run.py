@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from inference.core.options import LoadOptions
-from inference.engine.dry_run import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
+from inference.core.site import Site
+from inference.engine.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
 from models_app.gguf import read_files
 from models_app.memory import Allocation, Cells, estimate
 from tests.gguf_builder import SHAPES, TINY, Shape, build
@@ -39,8 +40,7 @@ def worker_params(options: LoadOptions) -> dict[str, Any]:
 
 
 def asked(path: Path, options: LoadOptions, endpoint: str) -> DryRun:
-    argv = (sys.executable, "-m", "tests.engine.dry_run_over_rpc", endpoint)
-    return asyncio.run(dry_run(path, options, ENVIRONMENT, argv=argv))
+    return asyncio.run(dry_run(path, options, ENVIRONMENT, site=Site((endpoint,))))
 
 
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
@@ -58,11 +58,11 @@ def test_with_the_header_it_tells_what_is_really_allocated(
     assert header.host_cache_bytes is not None
     real = load_in_llama(path, rpc=rpc_device, n_gpu_layers=options.n_gpu_layers, contexts=[worker_params(options)])
     (context,) = real["contexts"]
-    for device, own_bytes in (
-        ("RPC", header.gpu_weights_bytes + header.gpu_cache_bytes),
-        ("CPU", header.host_weights_bytes + header.host_cache_bytes),
+    for device, own_bytes, buffers_bytes in (
+        ("RPC", header.gpu_weights_bytes + header.gpu_cache_bytes, told.compute_bytes["gpu0"]),
+        ("CPU", header.host_weights_bytes + header.host_cache_bytes, told.compute_bytes["ram"]),
     ):
-        predicted = own_bytes + sum(size for name, size in told.compute_bytes.items() if name.startswith(device))
+        predicted = own_bytes + buffers_bytes
         buffers = [context[kind] for kind in ("kv_mib", "recurrent_mib", "compute_mib", "output_mib")]
         weights = {"weights": real["weights_mib"]} if device == "RPC" else {}
         allocated = MIB * sum(
@@ -77,7 +77,7 @@ def test_a_large_model_is_asked_about_without_being_loaded(tmp_path: Path, rpc_d
     path = build(tmp_path / "large.gguf", SHAPES["llama-70b"])
     told = asked(path, LoadOptions(n_gpu_layers=None), rpc_device)
     assert told.n_gpu_layers == 81
-    assert any(name.startswith("RPC") and size > 100 * MIB for name, size in told.compute_bytes.items())
+    assert told.compute_bytes["gpu0"] > 100 * MIB
 
 
 def test_a_bad_file_gets_a_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,7 +59,15 @@ class Call:
 class WorkerProcess:
     """Started with a scrubbed environment, as the host starts it."""
 
-    def __init__(self, model: Path, folder: Path, **options: Any) -> None:
+    def __init__(
+        self,
+        model: Path,
+        folder: Path,
+        *,
+        rpc_servers: Sequence[str] = (),
+        gpus: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.path = folder / "worker.sock"
         self.log = folder / "worker.log"
         with self.log.open("wb") as log:
@@ -73,7 +81,8 @@ class WorkerProcess:
             )
         self.reports: queue.Queue[Message | None] = queue.Queue()
         threading.Thread(target=self._collect, daemon=True).start()
-        self.tell({"type": "launch", "path": str(model), "socket": str(self.path), "options": options})
+        launch = {"type": "launch", "path": str(model), "socket": str(self.path), "options": options}
+        self.tell({**launch, "rpc_servers": list(rpc_servers), **({} if gpus is None else {"gpus": dict(gpus)})})
 
     def tell(self, message: Mapping[str, Any]) -> None:
         assert self.process.stdin is not None

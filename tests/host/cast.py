@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from inference.core.generation import GenerationOptions
+from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.host.client import HostClient, Lease
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.measured import LoadMeasured
 from inference.host.messages import HostStatus, ResidentVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
@@ -33,6 +35,7 @@ class MemoryInventory:
     disabled: set[int] = field(default_factory=set)
     is_down: bool = False
     uses: list[int] = field(default_factory=list)
+    loads: list[LoadMeasured] = field(default_factory=list)
     reads: int = 0
 
     async def facts(self, variant_id: int) -> VariantFacts:
@@ -52,6 +55,9 @@ class MemoryInventory:
 
     async def used(self, variant_id: int) -> None:
         self.uses.append(variant_id)
+
+    async def record(self, load: LoadMeasured) -> None:
+        self.loads.append(load)
 
 
 class Box:
@@ -75,7 +81,8 @@ class Box:
     ) -> int:
         variant_id = len(self.inventory.rows) + 1
         path = self.folder / f"{name}.gguf"
-        path.write_text(json.dumps(script))
+        # Measured as estimated, unless the script says otherwise.
+        path.write_text(json.dumps({"weights_bytes": size_bytes - 2, **script}))
         self.inventory.rows[variant_id] = VariantFacts(
             variant_id,
             name,
@@ -109,13 +116,17 @@ class Box:
         return await asyncio.wait_for(look(), DEADLINE_SECONDS)
 
 
+def ram(budget_bytes: int = 1000, foreign_bytes: int = 0) -> Pool:
+    return Pool(RAM, "RAM", 2000, budget_bytes, foreign_bytes=foreign_bytes)
+
+
 async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 1000, **options: Any) -> Box:
     run_dir = RunDir(str(folder / "host.sock"), folder / "host.lock")
     run_dir.lock()
     stack.callback(run_dir.close)
     inventory = MemoryInventory()
     host = Host(
-        HostOptions(budget_bytes, folder / "logs", **{"worker_argv": FAKE_WORKER, **options}),
+        HostOptions((ram(budget_bytes),), folder / "logs", **{"worker_argv": FAKE_WORKER, **options}),
         inventory,
         run_dir,
     )

@@ -107,6 +107,16 @@ class FakeWorker:
                 "weights_bytes": self.script.get("weights_bytes", 1),
                 "kv_bytes": 1,
                 "compute_bytes": 1,
+                "devices": [
+                    {
+                        "device": "ram",
+                        "name": "RAM",
+                        "weights_bytes": self.script.get("weights_bytes", 1),
+                        "kv_bytes": 1,
+                        "compute_bytes": 1,
+                        "overhead_bytes": 0,
+                    }
+                ],
                 "load_seconds": 0.01,
             }
         )

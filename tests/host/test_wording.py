@@ -25,6 +25,12 @@ NAMES = {1: "one", 2: "two", 3: "three"}
         (Reason("room", (1,), 0), 1, "Waiting for one to make room; you are next."),
         (Reason("behind", (2,)), 2, "two is loaded first; 1 goes first."),
         (Reason("leaving", (1,)), 1, "one is being unloaded and will be loaded again; you are next."),
+        (Reason("lingering", (1,)), 1, "one is likely to be used again within moments; you are next."),
+        (
+            Reason("foreign", device="GeForce"),
+            2,
+            "Other programs use too much memory on GeForce; it loads when they give some back; 1 goes first.",
+        ),
         (Reason("loading", (1,)), 1, "one is loading and its slots go to earlier requests; you are next."),
     ],
 )
@@ -39,9 +45,17 @@ def test_stages_have_sentences_too() -> None:
 
 
 def test_a_refusal_for_pinned_ones_names_them() -> None:
-    facts = {"needed_bytes": 3 * 1024**3, "budget_bytes": 4 * 1024**3, "pinned_bytes": 2 * 1024**3, "pinned": [1]}
+    facts = {
+        "device": "RAM",
+        "needed_bytes": 3 * 1024**3,
+        "budget_bytes": 4 * 1024**3,
+        "pinned_bytes": 2 * 1024**3,
+        "pinned": [1],
+        "foreign_bytes": 0,
+    }
     refusal = wording.refusal(Refuse(7, 2, "does_not_fit", facts), NAMES.__getitem__)
     assert refusal["detail"] == (
-        "two needs 3.0 GiB, but of the budget of 4.0 GiB one keeps 2.0 GiB pinned. Unpin it, or give two less context."
+        "two needs at least 3.0 GiB in RAM, but of the budget of 4.0 GiB there one keeps 2.0 GiB pinned. "
+        "Unpin it, or give two less context."
     )
     assert refusal["facts"] == facts

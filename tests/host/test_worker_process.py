@@ -29,6 +29,7 @@ def test_a_worker_gets_libraries_and_devices_but_no_secrets() -> None:
         "LD_PRELOAD": "/tmp/evil.so",
     }
     assert set(worker_environment(environment)) == {
+        "CUDA_DEVICE_ORDER",
         "PATH",
         "LANG",
         "LD_LIBRARY_PATH",

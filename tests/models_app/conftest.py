@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ def vocabularies(llama_sdist: Path) -> list[Path]:
     return sorted((llama_sdist / "vendor/llama.cpp/models").glob("ggml-vocab-*.gguf"))
 
 
-@pytest.fixture(scope="session")
-def rpc_device() -> Iterator[str]:
-    """The endpoint of a GPU-type device, served by a CPU process."""
+@contextmanager
+def serving_device() -> Iterator[str]:
+    """The endpoint of a GPU-type device, served by a CPU process for as long as the block lasts."""
     command = [sys.executable, "-m", "tests.models_app.rpc_device"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdin is not None
@@ -84,3 +85,15 @@ def rpc_device() -> Iterator[str]:
         yield f"127.0.0.1:{server.stdout.readline().strip()}"
         server.stdin.close()
         assert server.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="session")
+def rpc_device() -> Iterator[str]:
+    with serving_device() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def two_rpc_devices(rpc_device: str) -> Iterator[tuple[str, str]]:
+    with serving_device() as endpoint:
+        yield rpc_device, endpoint

@@ -14,7 +14,14 @@ from tests.gguf_builder import SHAPES, build
 
 pytestmark = pytest.mark.django_db
 
-WISHES = {"n_ctx_seq": "2048", "n_seq_max": "2", "n_gpu_layers": "", "keep_alive_seconds": "60", "pinned": "on"}
+WISHES = {
+    "n_ctx_seq": "2048",
+    "n_seq_max": "2",
+    "n_gpu_layers": "",
+    "least_n_ctx_seq": "",
+    "keep_alive_seconds": "60",
+    "pinned": "on",
+}
 NO_SHARD_CHANGES = {
     "shards-TOTAL_FORMS": "0",
     "shards-INITIAL_FORMS": "0",
@@ -108,6 +115,8 @@ def test_wishes_can_be_edited(admin_client: Client, variant: Variant) -> None:
         ("n_seq_max", "0"),
         ("n_seq_max", "65"),
         ("n_gpu_layers", "-1"),
+        ("least_n_ctx_seq", "63"),
+        ("least_n_ctx_seq", "4096"),
         ("n_gpu_layers", "10001"),
         ("keep_alive_seconds", "-1"),
         ("name", "with space"),

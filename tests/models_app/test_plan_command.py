@@ -66,6 +66,25 @@ def test_a_variant_brings_its_own_wishes_and_this_machine_is_the_default(tmp_pat
     assert HardwareProfile.objects.get().is_this_machine
 
 
+def test_every_wish_of_a_variant_counts(tmp_path: Path) -> None:
+    variant = add_model(build(tmp_path / "x.gguf", SHAPES["llama-8b"], quantization="Q4_K_M")).variant
+    variant.n_ctx_seq, variant.least_n_ctx_seq, variant.may_quantize_kv = 32768, 2048, False
+    variant.save()
+    found = planned(variant.name, *MACHINE)["alternatives"]
+    assert {each["n_ctx_seq"] for each in found} == {2048, 32768}
+    assert {each["type_k"] for each in found} == {"f16"}
+    asked = planned(variant.name, *MACHINE, "--ctx", 8192, "--slots", 1)["alternatives"]
+    assert {(each["n_ctx_seq"], each["n_seq_max"]) for each in asked} == {(8192, 1)}
+    variant.n_gpu_layers = 7
+    variant.save()
+    assert {each["n_gpu_layers"] for each in planned(variant.name, *MACHINE)["alternatives"]} == {7}
+    variant.n_gpu_layers, variant.may_leave_gpu = None, False
+    variant.save()
+    answer = planned(variant.name, "--vram", "2GiB", "--ram", "64GiB", "--ram-bandwidth", "60GB/s")
+    assert answer["alternatives"] == []
+    assert "stay in RAM" in answer["reason"]
+
+
 def test_profiles_and_cards_go_by_name(tmp_path: Path) -> None:
     path = build(tmp_path / "x.gguf", SHAPES["llama-8b"], quantization="Q4_K_M")
     HardwareProfile.objects.create(

@@ -21,7 +21,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("variant", help="name or id")
-        parser.add_argument("--json", action="store_true", help="print the resident variant as JSON")
+        parser.add_argument("--preview", action="store_true", help="only say what loading would do now")
+        parser.add_argument(
+            "--anyway",
+            action="store_true",
+            help="before everybody who waits; busy variants finish their answers and leave (never beyond the budget)",
+        )
+        parser.add_argument("--json", action="store_true", help="print the resident variant, or the preview, as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -29,8 +35,13 @@ class Command(BaseCommand):
         except NoSuchVariant as error:
             raise CommandError(no_such_variant(error)) from None
         say = (lambda line: None) if options["json"] else self.stdout.write
+        client = HostClient(settings.HOST_SOCKET)
         try:
-            resident = asyncio.run(_load(HostClient(settings.HOST_SOCKET), variant.pk, say))
+            if options["preview"]:
+                preview = asyncio.run(client.preview(variant.pk, options["anyway"]))
+                self.stdout.write(json.dumps(preview) if options["json"] else preview["sentence"])
+                return
+            resident = asyncio.run(_load(client, variant.pk, options["anyway"], say))
         except (HostRefusal, HostUnavailable) as error:
             raise CommandError(str(error)) from None
         if options["json"]:
@@ -49,10 +60,10 @@ def _of(status: HostStatus, variant_id: int) -> ResidentVariant | None:
     return next((each for each in status["residents"] if each["variant_id"] == variant_id), None)
 
 
-async def _load(client: HostClient, variant_id: int, say: Any) -> ResidentVariant | None:
+async def _load(client: HostClient, variant_id: int, anyway: bool, say: Any) -> ResidentVariant | None:
     following = asyncio.ensure_future(_follow(client, variant_id, say))
     try:
-        await client.load(variant_id)
+        await client.load(variant_id, anyway)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

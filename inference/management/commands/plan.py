@@ -73,7 +73,14 @@ def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
         if shard is None:
             raise CommandError(f"{row.name} has no files.")
         path = Path(shard.path)
-        wishes = replace(wishes, n_ctx_seq=row.n_ctx_seq, n_seq_max=row.n_seq_max)
+        wishes = Wishes(
+            n_ctx_seq=row.n_ctx_seq,
+            least_n_ctx_seq=row.least_n_ctx_seq,
+            n_seq_max=row.n_seq_max,
+            may_quantize_kv=row.may_quantize_kv,
+            may_leave_gpu=row.may_leave_gpu,
+            n_gpu_layers=row.n_gpu_layers,
+        )
     elif not path.exists():
         raise CommandError(f"{options['variant']} is neither a variant nor a file.")
     try:
@@ -81,7 +88,9 @@ def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
     except (BadGguf, NotAModel, OSError) as error:
         raise CommandError(f"{path.name} cannot be planned: {explain(error)}.") from None
     if options["ctx"] is not None:
-        wishes = replace(wishes, n_ctx_seq=_within("--ctx", options["ctx"], 64, 4_194_304))
+        # Asked for by hand, it is meant: nothing shorter.
+        n_ctx_seq = _within("--ctx", options["ctx"], 64, 4_194_304)
+        wishes = replace(wishes, n_ctx_seq=n_ctx_seq, least_n_ctx_seq=None)
     if options["slots"] is not None:
         wishes = replace(wishes, n_seq_max=_within("--slots", options["slots"], 1, 64))
     return header, wishes

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from inference.core.ledger import RAM, Pool
 from inference.core.liveness import Limits
 from inference.host.database import DjangoInventory
 from inference.host.machine import default_budget_bytes
@@ -43,10 +44,19 @@ class Command(BaseCommand):
             run_dir.close()
 
 
+def pools() -> tuple[Pool, ...]:
+    """The devices that hold variants, with what the owner allows on each."""
+    import psutil  # needed once
+
+    budget_bytes = default_budget_bytes() if settings.BUDGET_BYTES is None else settings.BUDGET_BYTES
+    # An owner who allows more than there is means it: there may be swap.
+    capacity_bytes = max(psutil.virtual_memory().total, budget_bytes)
+    return (Pool(RAM, "RAM", capacity_bytes, budget_bytes),)
+
+
 def host_options() -> HostOptions:
-    budget_bytes = settings.BUDGET_BYTES
     return HostOptions(
-        budget_bytes=default_budget_bytes() if budget_bytes is None else budget_bytes,
+        pools=pools(),
         log_dir=Path(settings.LOG_DIR),
         max_wait_seconds=settings.MAX_WAIT_SECONDS,
         drain_seconds=settings.DRAIN_SECONDS,
@@ -64,7 +74,8 @@ async def _run(run_dir: RunDir) -> None:
         await _end_with_supervisor(host)
     server = Server(host)
     await server.start(run_dir.socket_path)
-    logger.info("host ready", extra={"event": "host_ready", "pid": os.getpid(), "budget_bytes": options.budget_bytes})
+    budgets = {each.device: each.budget_bytes for each in options.pools}
+    logger.info("host ready", extra={"event": "host_ready", "pid": os.getpid(), "budgets": budgets})
     try:
         await host.run()
     finally:

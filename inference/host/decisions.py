@@ -1,0 +1,48 @@
+"""The log of decisions: what the host did with memory, and why."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+
+from inference.core.events import Decided
+from inference.host import wording
+from inference.host.messages import Decision
+
+logger = logging.getLogger(__name__)
+
+MOST_KEPT = 500
+
+
+class DecisionLog:
+    """Keeps the last MOST_KEPT, worded when they were made: names may change later. Each is written to the log too."""
+
+    def __init__(self, name: wording.Name) -> None:
+        self._name = name
+        self._kept: deque[Decision] = deque(maxlen=MOST_KEPT)
+        self._number = 0
+
+    def add(self, decided: Decided, device_name: wording.DeviceName) -> None:
+        self._number += 1
+        sentence = wording.decision(decided, self._name, device_name)
+        variant = None if decided.variant_id is None else self._name(decided.variant_id)
+        self._kept.append(
+            {
+                "number": self._number,
+                "at": time.time(),
+                "kind": decided.kind,
+                "variant_id": decided.variant_id,
+                "variant": variant,
+                "sentence": sentence,
+                "facts": decided.facts,
+            }
+        )
+        logger.info(
+            "decided",
+            extra={"event": "decided", "kind": decided.kind, "variant": variant, "sentence": sentence},
+        )
+
+    def latest(self) -> list[Decision]:
+        """Newest last."""
+        return list(self._kept)

@@ -1,0 +1,279 @@
+"""The ways to load a variant on this machine: header, hardware profile, measurements and dry runs brought together.
+
+Blocks on the disk and the database; core.ladder decides. One Planning belongs to a host and may be asked from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from inference.core.ladder import Known, Measured, Way, corrected, digest, ladder, unknown_way
+from inference.core.options import LoadOptions
+from inference.core.placement import CannotTell, DeviceBytes, Wishes
+from inference.core.residency import LoadAlternative
+from inference.core.site import Site
+from inference.core.told import Told
+from inference.engine.children import FileIdentity, cache_key, engine_version
+from inference.host.measured import LoadMeasured
+from models_app.facts import NotAModel, read_variant
+from models_app.gguf import BadGguf
+from models_app.hardware import Budget, Profile
+from models_app.hardware.inventory import this_machine
+from models_app.hardware.stored import BadDevices
+from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
+
+_MOST_HEADERS = 16
+_MOST_LADDERS = 256
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ways, best first; none where the files cannot be read, which the worker words."""
+
+    ways: tuple[Way, ...] = ()
+    alternatives: tuple[LoadAlternative, ...] = ()
+    """`ways` with what was measured."""
+    unknown: str | None = None
+    """What the header does not tell: the only way is then an allowance."""
+    dry_run_keys: tuple[str, ...] = ()
+    """Of `ways`: under which key the result of a dry run is kept."""
+    dry_runs: frozenset[str] = frozenset()
+    """Those keys of which there is a result."""
+
+    @property
+    def wants_dry_run(self) -> bool:
+        """Whether buffers of the best way are allowed for, and not known."""
+        return bool(self.ways) and not self.ways[0].buffers_known and self.dry_run_keys[0] not in self.dry_runs
+
+
+def wishes_of(variant: Variant) -> Wishes:
+    return Wishes(
+        n_ctx_seq=variant.n_ctx_seq,
+        least_n_ctx_seq=variant.least_n_ctx_seq,
+        n_seq_max=variant.n_seq_max,
+        may_quantize_kv=variant.may_quantize_kv,
+        may_leave_gpu=variant.may_leave_gpu,
+        n_gpu_layers=variant.n_gpu_layers,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Everything that a ladder follows from."""
+
+    variant_id: int
+    path: str
+    fingerprint: str
+    size_bytes: int
+    wishes: Wishes
+    base: LoadOptions
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class _Ladder:
+    told: Told | None = None
+    """None: the files cannot be read."""
+    ways: tuple[Way, ...] = ()
+    unknown: str | None = None
+
+
+class Planning:
+    def __init__(self, site: Site, ram_budget_bytes: int | None = None) -> None:
+        """`site` as `survey` found it. `ram_budget_bytes` goes before the profile's."""
+        self._gpus = site.gpus or ()
+        self._ram_budget_bytes = ram_budget_bytes
+        self._headers: _Recent[tuple[str, str], Told | None] = _Recent(_MOST_HEADERS)
+        self._ladders: _Recent[Hashable, _Ladder] = _Recent(_MOST_LADDERS)
+        self._plans: _Recent[Hashable, Plan] = _Recent(_MOST_LADDERS)
+        self._last: dict[int, tuple[Way, ...]] = {}
+        self._profile: tuple[Hashable, Profile] | None = None
+        self._n_records = 0
+        """What was planned before the last one is void."""
+        self._lock = threading.Lock()
+        self._engine_version = engine_version()
+
+    def plan(self, variant: Variant, shards: Sequence[Shard], fingerprint: str, size_bytes: int) -> Plan:
+        """Blocks for the first plan of a file, up to a second; a repeated one is remembered until something is recorded.
+
+        Raises BadOptions, and BadDevices for a profile that is not fit for use.
+        """
+        base, wishes, profile = LoadOptions.from_json(variant.load_options()), wishes_of(variant), self.profile()
+        subject = _Subject(variant.pk, shards[0].path, fingerprint, size_bytes, wishes, base, profile)
+        known = self._plans.get(subject)
+        if known is None:
+            n_records = self._n_records
+            known = self._make(subject, shards)
+            if n_records == self._n_records:
+                self._plans.put(subject, known)
+        return known
+
+    def _make(self, subject: _Subject, shards: Sequence[Shard]) -> Plan:
+        found = self._ladders.get(subject) or self._climb(subject)
+        ways = found.ways
+        self._last[subject.variant_id] = ways
+        if not ways:
+            return Plan()
+        keys = self._dry_run_keys(shards, ways, subject.fingerprint)
+        results = _results(keys)
+        if found.unknown is not None and keys[0] in results:
+            ways = (self._allowance(subject, found.told, results[keys[0]]),)
+        exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
+        known = replace(_read_known(subject.variant_id, subject.fingerprint, self._engine_version), dry_runs=exact)
+        return Plan(ways, tuple(corrected(way, known) for way in ways), found.unknown, keys, frozenset(results))
+
+    def profile(self) -> Profile:
+        """This machine's, with the GPUs that the engine can use and the RAM budget of this host. Raises BadDevices."""
+        row = HardwareProfile.objects.filter(is_this_machine=True).first() or this_machine()
+        version = (row.pk, row.updated_at)
+        if self._profile is None or self._profile[0] != version:
+            profile = row.profile()
+            usable = tuple(
+                profile.gpus[int(device[3:])] for device, _ in self._gpus if int(device[3:]) < len(profile.gpus)
+            )
+            if len(usable) < len(self._gpus):
+                raise BadDevices("the profile of this machine has lost a GPU that the engine uses")
+            ram = profile.ram
+            if self._ram_budget_bytes is not None:
+                ram = replace(ram, budget=Budget(n_bytes=self._ram_budget_bytes))
+            self._profile = version, replace(profile, ram=ram, gpus=usable)
+        return self._profile[1]
+
+    def record(self, load: LoadMeasured) -> None:
+        """Stores what a load took, for the next plan."""
+        estimated = self._estimated(load)
+        for device, held in load.devices.items():
+            told = estimated.get(device)
+            Measurement.objects.update_or_create(
+                variant_id=load.variant_id,
+                options_digest=digest(load.options),
+                device=device,
+                engine_version=self._engine_version,
+                defaults={
+                    "options": load.options.to_json(),
+                    "fingerprint": load.fingerprint[:200],
+                    "estimated_bytes": told,
+                    "measured_bytes": _split(held),
+                    "overhead_bytes": held.overhead_bytes,
+                    "decode_tokens_per_second": held.decode_tokens_per_second,
+                    "load_seconds": load.load_seconds,
+                },
+            )
+        # An overhead that one variant shows counts for those that show none.
+        self._forget_plans()
+
+    def record_dry_run(self, key: str, compute_bytes: Mapping[str, int]) -> None:
+        DryRunResult.objects.update_or_create(
+            key=key, defaults={"compute_bytes": dict(compute_bytes), "engine_version": self._engine_version}
+        )
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self._n_records += 1
+        self._plans.clear()
+
+    @property
+    def _gpu_ids(self) -> tuple[str, ...]:
+        return tuple(device for device, _ in self._gpus)
+
+    def _climb(self, subject: _Subject) -> _Ladder:
+        with self._lock:
+            told = self._told(subject.path, subject.fingerprint)
+            if told is None:
+                return _Ladder()
+            try:
+                ways = ladder(told, subject.profile, self._gpu_ids, subject.wishes, subject.base)
+                found = _Ladder(told, ways)
+            except CannotTell as cannot:
+                found = _Ladder(told, (self._allowance(subject, told),), cannot.what)
+            self._ladders.put(subject, found)
+            return found
+
+    def _allowance(self, subject: _Subject, told: Told | None, exact: Mapping[str, int] | None = None) -> Way:
+        assert told is not None
+        return unknown_way(
+            told, subject.size_bytes, subject.profile, self._gpu_ids, subject.wishes, subject.base, exact
+        )
+
+    def _told(self, path: str, fingerprint: str) -> Told | None:
+        told = self._headers.get((path, fingerprint))
+        if told is None:
+            try:
+                told = Told(read_variant(Path(path)).header)
+            except (BadGguf, NotAModel, OSError):
+                return None
+            self._headers.put((path, fingerprint), told)
+        return told
+
+    def _dry_run_keys(self, shards: Sequence[Shard], ways: Sequence[Way], fingerprint: str) -> tuple[str, ...]:
+        files = [
+            FileIdentity(f"{shard.path}\0{fingerprint}", shard.size_bytes, shard.mtime_ns or 0, shard.sha256)
+            for shard in shards
+        ]
+        names = [key for _, key in self._gpus]
+        return tuple(cache_key(files, way.options, self._engine_version, names) for way in ways)
+
+    def _estimated(self, load: LoadMeasured) -> dict[str, dict[str, int]]:
+        """What was planned for the way that was loaded, by device; nothing for ways and devices never planned."""
+        ways = self._last.get(load.variant_id, ())
+        planned = next((way for way in ways if digest(way.options) == digest(load.options)), None)
+        return {} if planned is None else {device: _split(each) for device, each in planned.devices.items()}
+
+
+def _split(held: Measured | DeviceBytes) -> dict[str, int]:
+    return {"weights": held.weights_bytes, "kv": held.kv_bytes, "compute": held.compute_bytes}
+
+
+def _results(keys: Sequence[str]) -> dict[str, dict[str, int]]:
+    return dict(DryRunResult.objects.filter(key__in=keys).values_list("key", "compute_bytes"))
+
+
+def _read_known(variant_id: int, fingerprint: str, version: str) -> Known:
+    measured: dict[str, dict[str, Measured]] = {}
+    overheads: dict[str, int] = {}
+    own_overheads: dict[str, int] = {}
+    for row in Measurement.objects.filter(engine_version=version).order_by("updated_at"):
+        if row.overhead_bytes is not None:
+            overheads[row.device] = row.overhead_bytes
+        if row.variant_id != variant_id or row.fingerprint != fingerprint[:200]:
+            continue
+        if row.overhead_bytes is not None:
+            own_overheads[row.device] = row.overhead_bytes
+        sizes = row.measured_bytes
+        measured.setdefault(row.options_digest, {})[row.device] = Measured(
+            sizes["weights"], sizes["kv"], sizes["compute"], row.overhead_bytes, row.decode_tokens_per_second
+        )
+    return Known(measured, {**overheads, **own_overheads})
+
+
+class _Recent(Generic[_Key, _Value]):
+    """The values used last. Safe to use from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[_Key, _Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: _Key) -> _Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: _Key, value: _Value) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()

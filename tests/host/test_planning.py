@@ -1,0 +1,152 @@
+"""The ladder of a variant as the host reads it, and how loads and dry runs change it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from inference.core.ladder import Measured
+from inference.core.ledger import RAM
+from inference.core.options import LoadOptions
+from inference.core.site import Site
+from inference.host.database import DjangoInventory
+from inference.host.dry_runs import DryRuns
+from inference.host.measured import LoadMeasured, measured_load, overhead_bytes
+from inference.host.planning import Planning
+from inference.host.survey import survey
+from models_app.hardware.profile import GIB
+from models_app.inventory import add_model
+from models_app.models import DryRunResult, HardwareProfile, Measurement, Variant
+from tests.gguf_builder import SHAPES, build
+from tests.models_app.conftest import rpc_device
+
+__all__ = ["rpc_device"]
+pytestmark = pytest.mark.django_db(transaction=True)
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+def machine() -> HardwareProfile:
+    return HardwareProfile.objects.create(
+        name="here",
+        is_this_machine=True,
+        gpus=[{"name": "Card", "memory_bytes": 12 * GIB, "bandwidth_bytes_per_second": 360 * 10**9}],
+        ram_bytes=64 * GIB,
+        ram_bandwidth_bytes_per_second=60 * 10**9,
+        n_cores=8,
+    )
+
+
+def inventory(*gpus: tuple[str, str], ram_budget_bytes: int | None = None) -> DjangoInventory:
+    return DjangoInventory(900.0, Planning(Site((), gpus), ram_budget_bytes))
+
+
+@pytest.fixture
+def variant(tmp_path: Path, machine: HardwareProfile) -> Variant:
+    return add_model(build(tmp_path / "model.gguf", SHAPES["llama-8b"], quantization="Q4_K_M")).variant
+
+
+async def test_a_variant_comes_with_its_ways_best_first(variant: Variant) -> None:
+    facts = await inventory(("gpu0", "CUDA0")).facts(variant.pk)
+    assert facts.alternatives[0].options.n_gpu_layers == 33
+    assert facts.alternatives[0].bytes_by_device["gpu0"] > 4 * GIB
+    assert any(set(way.bytes_by_device) == {RAM} for way in facts.alternatives)
+
+
+async def test_a_card_that_the_engine_cannot_use_gets_nothing(variant: Variant) -> None:
+    facts = await inventory().facts(variant.pk)
+    assert facts.alternatives[0].options == facts.options
+    assert all(set(way.bytes_by_device) == {RAM} for way in facts.alternatives)
+
+
+async def test_the_hosts_own_budget_goes_before_the_profiles(variant: Variant) -> None:
+    (way,) = (await inventory(ram_budget_bytes=GIB).facts(variant.pk)).alternatives
+    assert way.bytes_by_device[RAM] > GIB
+
+
+async def test_a_wish_or_a_budget_that_changes_makes_another_ladder(variant: Variant, machine: HardwareProfile) -> None:
+    box = inventory(("gpu0", "CUDA0"))
+    await Variant.objects.filter(pk=variant.pk).aupdate(may_quantize_kv=False)
+    assert {way.options.type_k for way in (await box.facts(variant.pk)).alternatives} == {"f16"}
+    machine.gpus = [{**machine.gpus[0], "budget": "2GiB"}]
+    await machine.asave()
+    ways = (await box.facts(variant.pk)).alternatives
+    assert max(way.bytes_by_device.get("gpu0", 0) for way in ways) <= 2 * GIB
+
+
+async def test_what_a_load_took_is_what_the_next_one_is_planned_with(variant: Variant) -> None:
+    box = inventory(("gpu0", "CUDA0"))
+    facts = await box.facts(variant.pk)
+    first, second, *_ = facts.alternatives
+    held = {RAM: Measured(1, 2, 3), "gpu0": Measured(5 * GIB, 6, 7, overhead_bytes=300)}
+    await box.record(LoadMeasured(variant.pk, first.options, facts.fingerprint, held, 1.5))
+    again = (await box.facts(variant.pk)).alternatives
+    assert again[0].bytes_by_device == {RAM: 6, "gpu0": 5 * GIB + 313}
+    assert again[1].options == second.options
+    assert again[1].bytes_by_device["gpu0"] < second.bytes_by_device["gpu0"], "a context costs 300 bytes, not 320 MiB"
+    row = await Measurement.objects.aget(device="gpu0")
+    assert row.measured_bytes == {"weights": 5 * GIB, "kv": 6, "compute": 7}
+    assert row.estimated_total_bytes is not None
+    assert (row.overhead_bytes, row.load_seconds) == (300, 1.5)
+    await box.record(LoadMeasured(variant.pk, first.options, facts.fingerprint, held, 2.5))
+    assert await Measurement.objects.acount() == 2
+
+
+async def test_a_repeated_plan_is_remembered(variant: Variant) -> None:
+    planning = Planning(Site((), (("gpu0", "CUDA0"),)))
+
+    def timed() -> tuple[float, float]:
+        row = Variant.objects.get(pk=variant.pk)
+        shards = list(row.shards.all())
+        seconds = []
+        for _ in range(20):
+            started = time.process_time()
+            planning.plan(row, shards, "same", 10)
+            seconds.append(time.process_time() - started)
+        return seconds[0], min(seconds[1:])
+
+    first, repeated = await sync_to_async(timed)()
+    assert first < 1
+    assert repeated < 0.002
+
+
+@pytest.mark.live
+async def test_a_header_that_does_not_tell_is_asked_about_by_a_dry_run(
+    tmp_path: Path, machine: HardwareProfile
+) -> None:
+    path = build(tmp_path / "jamba.gguf", SHAPES["tiny-jamba"], body="random")
+    row = (await sync_to_async(add_model)(path)).variant
+    site = Site((), ())
+    planning, dry_runs = Planning(site), DryRuns(site, ENVIRONMENT)
+    box = DjangoInventory(900.0, planning, dry_runs)
+    allowed = await box.facts(row.pk)
+    while not await DryRunResult.objects.aexists():
+        (run,) = dry_runs.running
+        assert await run
+    exact = await box.facts(row.pk)
+    assert exact.alternatives[0].bytes_by_device[RAM] < allowed.alternatives[0].bytes_by_device[RAM]
+
+
+@pytest.mark.live
+async def test_devices_of_other_machines_join_the_profile(machine: HardwareProfile, rpc_device: str) -> None:
+    site = await survey([rpc_device, "127.0.0.1:1"], ENVIRONMENT)
+    assert site == Site((rpc_device,), (("gpu1", f"RPC0[{rpc_device}]"),))
+    await machine.arefresh_from_db()
+    assert [gpu["name"] for gpu in machine.gpus] == ["Card", f"RPC0[{rpc_device}]"]
+    assert await survey([rpc_device], ENVIRONMENT) == site
+    assert await survey([], ENVIRONMENT) == Site((), ())
+    await machine.arefresh_from_db()
+    assert [gpu["name"] for gpu in machine.gpus] == ["Card"]
+
+
+def test_what_the_driver_tells_of_a_process_is_more_than_its_buffers() -> None:
+    report = {"device": "gpu0", "name": "x", "weights_bytes": 5, "kv_bytes": 3, "compute_bytes": 2, "overhead_bytes": 0}
+    load = measured_load(1, LoadOptions(), "f", [report], 1.0, {"gpu0": 4})
+    assert load.devices["gpu0"].overhead_bytes == 4
+    assert overhead_bytes(14, load.devices["gpu0"]) == 4
+    assert overhead_bytes(9, load.devices["gpu0"]) == 0
+    assert overhead_bytes(None, load.devices["gpu0"]) is None
