@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from inference.core import events
+from inference.core.ledger import RAM, Pool
 from inference.core.liveness import Limits
-from inference.core.residency import Failure, VariantFacts
+from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.turns import LeaseKind
 from inference.engine.protocol import WorkerReport
@@ -29,6 +30,7 @@ from inference.host.inventory import (
 from inference.host.messages import HostStatus, LeaseReady
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
+from inference.host.telemetry_messages import Decision
 from inference.host.worker import WORKER_ARGV, Worker
 
 logger = logging.getLogger(__name__)
@@ -170,6 +172,19 @@ class Host:
 
     def status(self) -> HostStatus:
         return host_status(self._scheduler, self._workers, self._name, self._started_at, self._now())
+
+    def pools(self) -> Sequence[Pool]:
+        import psutil
+
+        budget_bytes = self._scheduler.budget_bytes
+        return (Pool(RAM, "RAM", max(budget_bytes, psutil.virtual_memory().total), budget_bytes),)
+
+    def decisions(self) -> Sequence[Decision]:
+        return ()
+
+    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+        residency = self._scheduler.residencies.get(variant_id)
+        return residency.facts.alternatives if residency else ()
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Event]:

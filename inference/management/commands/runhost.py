@@ -19,6 +19,8 @@ from inference.host.machine import default_budget_bytes
 from inference.host.run_dir import HostIsRunning, RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
+from inference.host.telemetry.readings import Machine
+from inference.host.telemetry.sampler import Telemetry
 
 logger = logging.getLogger("inference.host")
 
@@ -62,12 +64,15 @@ async def _run(run_dir: RunDir) -> None:
         loop.add_signal_handler(number, host.shutdown)
     if os.environ.get("HOSTUI_LIFELINE") == "stdin":
         await _end_with_supervisor(host)
-    server = Server(host)
+    telemetry = Telemetry(host, Machine())
+    server = Server(host, telemetry)
     await server.start(run_dir.socket_path)
     logger.info("host ready", extra={"event": "host_ready", "pid": os.getpid(), "budget_bytes": options.budget_bytes})
+    sampling = asyncio.ensure_future(telemetry.run())
     try:
         await host.run()
     finally:
+        sampling.cancel()
         await server.close()
         logger.info("host ended", extra={"event": "host_ended"})
 
