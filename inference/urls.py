@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, views
+from inference import api, hardware_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("chat/", views.chat, name="chat"),
     path("chat/<uuid:conversation>/", views.chat, name="conversation"),
+    path("hardware/", hardware_views.hardware, name="hardware"),
+    path("hardware/plan.json", hardware_views.plan, name="hardware-plan"),
+    path("hardware/measure/", hardware_views.measure, name="hardware-measure"),
+    path("hardware/machines/add/", hardware_views.add, name="hardware-add"),
+    path("hardware/machines/<int:pk>/delete/", hardware_views.delete, name="hardware-delete"),
+    path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
     path("v1/models", api.models, name="v1-models"),
     path("v1/models/<path:name>", api.model, name="v1-model"),
     path("v1/chat/completions", api.chat_completions, name="v1-chat-completions"),

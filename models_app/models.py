@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -10,6 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from models_app.hardware import Device, Profile
+from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
 from models_app.measurement import DryRunResult, Measurement
 
@@ -200,6 +202,12 @@ class HardwareProfile(models.Model):
         validators=[validate_budget],
         help_text=_('"48GiB" or "75%". Empty: everything but the reserve.'),
     )
+    ram_reserve = models.CharField(
+        max_length=40,
+        blank=True,
+        validators=[validate_budget],
+        help_text=_('Kept free: "4GiB" or "10%". Empty: a tenth, at least 2 GiB.'),
+    )
     n_cores = models.PositiveSmallIntegerField(default=4, validators=[MinValueValidator(1)])
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -214,6 +222,22 @@ class HardwareProfile(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Budgets and reserves larger than the device they are of."""
+        for field, problem in self._too_much():
+            raise ValidationError({field: problem})
+
+    def _too_much(self) -> Iterator[tuple[str, str]]:
+        try:
+            profile = self.profile()
+        except (BadDevices, TypeError):
+            return  # said by the fields' own validators
+        for device in (profile.ram, *profile.gpus):
+            for name, amount in (("budget", device.budget), ("reserve", device.reserve)):
+                if amount is not None and amount.exceeds(device.memory_bytes):
+                    field = f"ram_{name}" if device.kind == "ram" else "gpus"
+                    yield field, f"The {name} of {device.name} is {too_much(device)}."
+
     def profile(self) -> Profile:
         """Raises BadDevices if the row was not validated."""
         ram = Device(
@@ -222,5 +246,6 @@ class HardwareProfile(models.Model):
             self.ram_bytes,
             self.ram_bandwidth_bytes_per_second,
             budget=budget_from(self.ram_budget),
+            reserve=budget_from(self.ram_reserve),
         )
         return Profile(self.name, ram, gpus_from_json(self.gpus or []), self.n_cores)

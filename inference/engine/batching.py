@@ -15,6 +15,7 @@ import traceback
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -62,7 +63,7 @@ class Pulse:
 
 
 class Batcher(threading.Thread):
-    """Start it, then hand it work from any thread with `submit`, `cancel` and `ping`.
+    """Start it, then hand it work from any thread with `warm_up`, `submit`, `cancel` and `ping`.
 
     `on_busy` is called on this thread with True when work begins and False when the last of it is done; `on_broken` when
     decoding has failed for good, and must not return.
@@ -89,6 +90,7 @@ class Batcher(threading.Thread):
         self._on_busy = on_busy
         self._on_broken = on_broken
         self._threads = ThreadCount(context.n_threads)
+        self._n_switches = 0
         self._seconds_per_prompt_token: float | None = None
         self._n_fatal = 0
         self._tokens_total = 0
@@ -97,6 +99,23 @@ class Batcher(threading.Thread):
         self._greedy.greedy()
 
     # from any thread --------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> Future[None]:
+        """Decodes a first token; the future holds the RuntimeError where that fails.
+
+        On the decode thread, as all decoding: a thread that has decoded once keeps an OpenMP team for good, and with two teams
+        libgomp counts more threads than cores and hardly spins between a model's layers (82 instead of 140 tokens/s).
+        """
+        future: Future[None] = Future()
+
+        def decode() -> None:
+            try:
+                future.set_result(self._warm_up())
+            except RuntimeError as error:
+                future.set_exception(error)
+
+        self._work.put(decode)
+        return future
 
     def submit(self, generation: Generation) -> None:
         self._work.put(lambda: self._waiting.append(generation))
@@ -123,7 +142,10 @@ class Batcher(threading.Thread):
         try:
             while True:
                 self._work.get()()
+                if not self._waiting and not self._pings:
+                    continue
                 self._step_ended_at = time.monotonic()
+                self._n_switches = _involuntary_switches()
                 self._on_busy(True)
                 while self._advance():
                     pass
@@ -132,8 +154,7 @@ class Batcher(threading.Thread):
             traceback.print_exc(file=sys.stderr)
             self._on_broken("the decode thread failed; its traceback is in the log")
 
-    def warm_up(self) -> None:
-        """Decodes one token, before the thread is started. Raises RuntimeError."""
+    def _warm_up(self) -> None:
         self._batch.clear()
         self._add_ping()
         code = self._context.decode(self._batch)
@@ -251,7 +272,6 @@ class Batcher(threading.Thread):
         pings, self._pings = self._pings, []
         if self._threads.current != self._context.n_threads:
             self._context.set_threads(self._threads.current)
-        n_switches = _involuntary_switches()
         began = time.monotonic()
         with_ping = bool(pings)
         while True:
@@ -276,12 +296,13 @@ class Batcher(threading.Thread):
             self._context.clear(self._context.spare_sequence)
         ended = time.monotonic()
         self._step_ended_at = ended
+        n_before, self._n_switches = self._n_switches, _involuntary_switches()
         if code == 0:
             n_prompt = sum(portion.count for portion in portions if portion.count > 1)
             if n_prompt >= sequence.SMALLEST_CHUNK:
                 self._seconds_per_prompt_token = (ended - began) / n_prompt
             elif n_prompt == 0:
-                self._threads.note(self._batch.size, ended - began, _involuntary_switches() - n_switches, ended)
+                self._threads.note(self._batch.size, ended - began, self._n_switches - n_before, ended)
             for on_pong in pings:
                 on_pong((ended - began) * 1000)
 

@@ -158,7 +158,8 @@ async def _work(
 
         batcher = Batcher(model, context, options.n_seq_max, on_busy=on_busy, on_broken=on_broken)
         pulse = Pulse(reports, batcher)
-        batcher.warm_up()
+        batcher.start()
+        await asyncio.wrap_future(batcher.warm_up())
         server = await Server(Intake(model, options.n_ctx_seq, mode, renderer), batcher).listen(socket)
     except CannotLoad as failed:
         reports.fail(failed)
@@ -166,7 +167,6 @@ async def _work(
         reports.fail(CannotLoad("unsupported", f"{path.name} loads, but does not decode: {error}"))
     except OSError as error:
         reports.fail(CannotLoad("bad_options", f"the socket {socket} cannot be created: {error}"))
-    batcher.start()
     devices = log.buffers.devices(gpus, header)
     reports.send(_ready(model, context, options, mode, log.buffers.n_gpu_layers, devices, time.monotonic() - began))
     await server.serve_forever()

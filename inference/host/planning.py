@@ -20,10 +20,12 @@ from inference.core.site import Site
 from inference.core.told import Told
 from inference.engine.children import FileIdentity, cache_key, engine_version
 from inference.host.load_record import LoadMeasured
+from inference.wishes import wishes_of
 from models_app.facts import NotAModel, read_variant
 from models_app.gguf import BadGguf
-from models_app.hardware import Budget, Profile
+from models_app.hardware import Profile
 from models_app.hardware.inventory import this_machine
+from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
 
@@ -51,17 +53,6 @@ class Plan:
     def wants_dry_run(self) -> bool:
         """Whether buffers of the best way are allowed for, and not known."""
         return bool(self.ways) and not self.ways[0].buffers_known and self.dry_run_keys[0] not in self.dry_runs
-
-
-def wishes_of(variant: Variant) -> Wishes:
-    return Wishes(
-        n_ctx_seq=variant.n_ctx_seq,
-        least_n_ctx_seq=variant.least_n_ctx_seq,
-        n_seq_max=variant.n_seq_max,
-        may_quantize_kv=variant.may_quantize_kv,
-        may_leave_gpu=variant.may_leave_gpu,
-        n_gpu_layers=variant.n_gpu_layers,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +131,8 @@ class Planning:
             )
             if len(usable) < len(self._gpus):
                 raise BadDevices("the profile of this machine has lost a GPU that the engine uses")
-            ram = profile.ram
-            if self._ram_budget_bytes is not None:
-                ram = replace(ram, budget=Budget(n_bytes=self._ram_budget_bytes))
-            self._profile = version, replace(profile, ram=ram, gpus=usable)
+            profile = with_ram_budget(replace(profile, gpus=usable), self._ram_budget_bytes)
+            self._profile = version, profile
         return self._profile[1]
 
     def record(self, load: LoadMeasured) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from django.db import transaction
 
+from models_app.hardware import Profile
+from models_app.hardware.budgets import NAMES
+from models_app.hardware.cards import card
 from models_app.hardware.stored import gpus_to_json
 from models_app.hardware.this_machine import NAME, detect
 from models_app.models import HardwareProfile
-
-_OWNERS = ("budget", "reserve")
 
 
 def this_machine(*, again: bool = False) -> HardwareProfile:
@@ -20,9 +24,7 @@ def this_machine(*, again: bool = False) -> HardwareProfile:
     gpus = gpus_to_json(found.gpus)
     if row is not None:
         gpus += [old for old in row.gpus if "engine_key" in old]
-        for old, new in zip(row.gpus, gpus, strict=False):
-            if old.get("name") == new["name"]:
-                new.update({key: old[key] for key in _OWNERS if key in old})
+        _keep_amounts(row.gpus, gpus)
     with transaction.atomic():
         row, _ = HardwareProfile.objects.update_or_create(
             is_this_machine=True,
@@ -42,3 +44,28 @@ def this_machine(*, again: bool = False) -> HardwareProfile:
             },
         )
     return row
+
+
+def _keep_amounts(known: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+    """A card that was plugged in or out moves the others along: each keeps what was set for one of its name."""
+    unclaimed = list(known)
+    for gpu in found:
+        same = next((each for each in unclaimed if each.get("name") == gpu["name"]), None)
+        if same is not None:
+            unclaimed.remove(same)
+            gpu.update({name: same[name] for name in NAMES if name in same})
+
+
+class UnknownProfile(LookupError):
+    """Neither a stored profile nor a known card has this name."""
+
+
+def profile_named(name: str) -> Profile:
+    """A stored profile's, or this machine with the card so named instead of its own. Raises UnknownProfile, BadDevices."""
+    row = HardwareProfile.objects.filter(name=name).first()
+    if row is not None:
+        return row.profile()
+    found = card(name)
+    if found is None:
+        raise UnknownProfile(name)
+    return replace(this_machine().profile(), name=found.name, gpus=(found,))

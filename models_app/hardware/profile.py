@@ -53,6 +53,9 @@ class Budget:
             raise BadAmount(f"{text!r} is more than the whole")
         return cls(percent=float(found[1]))
 
+    def exceeds(self, memory_bytes: int) -> bool:
+        return self.n_bytes is not None and self.n_bytes > memory_bytes
+
     def of(self, memory_bytes: int) -> int:
         if self.n_bytes is not None:
             return min(self.n_bytes, memory_bytes)
@@ -72,22 +75,28 @@ class Device:
     budget: Budget | None = None
     """None: everything but the reserve."""
     reserve: Budget | None = None
-    """None: enough for a desktop."""
+    """None: enough for a desktop, as far as a budget that is set leaves that."""
 
     @property
     def reserve_bytes(self) -> int:
+        """Kept free. What the owner set goes before our default; of two that are set the reserve goes first."""
         if self.reserve is not None:
             return self.reserve.of(self.memory_bytes)
-        if self.kind == "gpu":
-            return min(self.memory_bytes // 4, max(384 * MIB, self.memory_bytes // 20))
-        return min(self.memory_bytes // 4, max(2 * GIB, self.memory_bytes // 10))
+        if self.budget is not None:
+            return min(self._desktop_bytes, self.memory_bytes - self.budget.of(self.memory_bytes))
+        return self._desktop_bytes
 
     @property
     def budget_bytes(self) -> int:
-        """Spendable: what the owner allows. A budget that is set counts alone, without it all but the reserve."""
-        if self.budget is not None:
-            return self.budget.of(self.memory_bytes)
-        return self.memory_bytes - self.reserve_bytes
+        """Spendable: what the owner allows, and never what is kept free."""
+        spendable = self.memory_bytes - self.reserve_bytes
+        return spendable if self.budget is None else min(self.budget.of(self.memory_bytes), spendable)
+
+    @property
+    def _desktop_bytes(self) -> int:
+        if self.kind == "gpu":
+            return min(self.memory_bytes // 4, max(384 * MIB, self.memory_bytes // 20))
+        return min(self.memory_bytes // 4, max(2 * GIB, self.memory_bytes // 10))
 
 
 @dataclass(frozen=True, slots=True)

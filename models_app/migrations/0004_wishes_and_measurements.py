@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("models_app", "0002_hardware_profile"),
+        ("models_app", "0003_hardware_reserve"),
     ]
 
     operations = [

@@ -172,7 +172,8 @@ class Client:
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise BadAnswer(reply["error"])
-        return [Answer(**each) for each in reply["answers"]], reply["cpu_seconds"]
+        answers = [Answer(**{**each, "counts": tuple(map(tuple, each["counts"]))}) for each in reply["answers"]]
+        return answers, reply["cpu_seconds"]
 
 
 def _text(payload: bytes) -> str:

@@ -7,8 +7,10 @@ reading an answer costs the same whichever side gave it. Pure.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 Framing = Literal["lines", "server_sent_events", "websocket"]
@@ -30,13 +32,8 @@ class BadAnswer(Exception):
 class Answer:
     """One streamed answer. Times are seconds since the request was sent."""
 
-    first_token_seconds: float
-    last_token_seconds: float
-    n_first: int
-    """Tokens that the first piece of text stood for."""
-    n_tokens: int
-    n_pieces: int
-    """Pieces of text that arrived: fewer than tokens where pieces were joined."""
+    counts: tuple[tuple[float, int], ...]
+    """(Seconds, tokens so far) for each piece of text; fewer pieces than tokens where some were joined."""
     n_prompt: int
     """Prompt tokens evaluated for this answer."""
     n_cached: int
@@ -44,9 +41,26 @@ class Answer:
     text: str
 
     @property
-    def n_timed(self) -> int:
-        """Tokens that arrived after the first piece, whose own arrival starts the clock."""
-        return self.n_tokens - self.n_first
+    def first_token_seconds(self) -> float:
+        return self.counts[0][0]
+
+    @property
+    def last_token_seconds(self) -> float:
+        return self.counts[-1][0]
+
+    @property
+    def n_tokens(self) -> int:
+        return self.counts[-1][1]
+
+    def tokens_by(self, seconds: float) -> float:
+        """Tokens that had arrived by then, in proportion between one piece and the next."""
+        after = bisect_right(self.counts, seconds, key=itemgetter(0))
+        if after == 0:
+            return 0.0
+        if after == len(self.counts):
+            return float(self.n_tokens)
+        (since, n_before), (until, n_after) = self.counts[after - 1 : after + 1]
+        return n_before + (n_after - n_before) * (seconds - since) / (until - since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +154,12 @@ def read_answer(framing: Framing, recorded: bytes, arrivals: Sequence[Arrival]) 
 def _answer(pieces: Sequence[tuple[float, int, str]], ending: _Ending, ended_seconds: float) -> Answer:
     if not pieces:
         raise BadAnswer("no token arrived")
-    newest_seconds, newest_n, _ = pieces[-1]
-    return Answer(
-        first_token_seconds=pieces[0][0],
+    counts = [(seconds, n) for seconds, n, _ in pieces]
+    if ending.n_tokens > counts[-1][1]:
         # Tokens may come with the last message itself: the chat page's last words do.
-        last_token_seconds=ended_seconds if ending.n_tokens > newest_n else newest_seconds,
-        n_first=pieces[0][1],
-        n_tokens=ending.n_tokens,
-        n_pieces=len(pieces),
+        counts.append((ended_seconds, ending.n_tokens))
+    return Answer(
+        counts=tuple(counts),
         n_prompt=ending.n_prompt,
         n_cached=ending.n_cached,
         text="".join(text for _, _, text in pieces) if ending.text is None else ending.text,

@@ -62,11 +62,7 @@ def recorded(parts: list[bytes]) -> tuple[bytes, list[tuple[float, int]]]:
 @pytest.mark.parametrize("framing", list(STREAMS))
 def test_every_framing_gives_times_counts_and_text(framing: Framing) -> None:
     assert read_answer(framing, *recorded(STREAMS[framing])) == Answer(
-        first_token_seconds=2.0,
-        last_token_seconds=3.0,
-        n_first=1,
-        n_tokens=3,
-        n_pieces=2,
+        counts=((2.0, 1), (3.0, 3)),
         n_prompt=7,
         n_cached=2,
         text=ANSWER,
@@ -109,9 +105,14 @@ def test_a_long_websocket_frame_is_read_whole() -> None:
     long = b'{"type":"patch","n":1,"content":"' + b"a" * 70_000 + b'","reasoning":""}'
     large = bytes([0x81, 127]) + len(long).to_bytes(8, "big") + long
     answer = read_answer("websocket", *recorded([large, STREAMS["websocket"][-1]]))
-    assert (answer.first_token_seconds, answer.n_first) == (1.0, 1)
+    assert answer.counts[0] == (1.0, 1)
 
 
 def test_words_that_come_with_the_last_message_count_from_then() -> None:
     answer = read_answer("websocket", *recorded([patch(1, "Once"), STREAMS["websocket"][-1]]))
     assert (answer.last_token_seconds, answer.n_tokens, answer.text) == (2.0, 3, ANSWER)
+
+
+def test_tokens_between_two_pieces_count_in_proportion() -> None:
+    answer = Answer(counts=((1.0, 1), (2.0, 5)), n_prompt=1, n_cached=0, text="")
+    assert [answer.tokens_by(seconds) for seconds in (0.5, 1.0, 1.25, 2.0, 9.0)] == [0, 1, 2, 5, 5]

@@ -1,8 +1,8 @@
 """Aggregate generation at 1, 2, 4 and 8 concurrent requests: our engine's worker against llama-server.
 
 Both are resident the whole time with the same context, threads and batch sizes; rounds alternate who goes first. Each request brings a
-prompt that neither has seen, samples greedily and makes exactly the same number of tokens. The rate counts the tokens after each
-answer's first piece, from the earliest first piece to the last token of all.
+prompt that neither has seen, samples greedily and makes exactly the same number of tokens. The rate counts the tokens that came
+while all answers were being generated; the whole requests, prompts and all, are compared in the details.
 """
 
 from __future__ import annotations
@@ -37,10 +37,16 @@ class NotComparable(Exception):
 
 
 def generation_rate(answers: Sequence[Answer]) -> float:
-    """Tokens per second of all answers together, counted from the earliest first piece to the last token."""
-    since = min(answer.first_token_seconds for answer in answers)
-    until = max(answer.last_token_seconds for answer in answers)
-    return sum(answer.n_timed for answer in answers) / (until - since)
+    """Tokens per second of all answers together, while all of them were being generated.
+
+    From the latest first piece to the earliest last one: whether a prompt arrives a millisecond before the others, and is
+    evaluated alone, must not decide the figure.
+    """
+    since = max(answer.first_token_seconds for answer in answers)
+    until = min(answer.last_token_seconds for answer in answers)
+    if until <= since:
+        raise NotComparable("one answer ended before another began")
+    return sum(answer.tokens_by(until) - answer.tokens_by(since) for answer in answers) / (until - since)
 
 
 def whole_rate(answers: Sequence[Answer]) -> float:

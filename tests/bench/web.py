@@ -158,7 +158,7 @@ def _details(long: Sequence[Pair], short: Sequence[Pair]) -> dict[str, object]:
             for side in (WEB, ENGINE)
         },
         "frames_per_token": {
-            side: round(median(sum(each.n_pieces for each in pair[side].answers) / n_tokens for pair in long), 3)
+            side: round(median(sum(len(each.counts) for each in pair[side].answers) / n_tokens for pair in long), 3)
             for side in (WEB, ENGINE)
         },
         "prompt_tokens_evaluated": {

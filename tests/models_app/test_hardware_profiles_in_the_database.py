@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
+from models_app.hardware import Device, Profile, inventory
 from models_app.hardware.inventory import this_machine
 from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile
@@ -30,12 +31,41 @@ def test_this_machine_is_detected_once_and_what_its_owner_set_stays() -> None:
     assert HardwareProfile.objects.count() == 1
 
 
+def test_a_card_keeps_its_budget_when_another_is_plugged_in_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ram = Device("RAM", "ram", 64 * GIB)
+    old, new = Device("Old", "gpu", 12 * GIB), Device("New", "gpu", 24 * GIB)
+    monkeypatch.setattr(inventory, "detect", lambda: Profile("this machine", ram, (old, old), 4))
+    row = this_machine()
+    row.gpus[1]["budget"] = "11GiB"
+    row.save()
+    monkeypatch.setattr(inventory, "detect", lambda: Profile("this machine", ram, (new, old, old), 4))
+    again = this_machine(again=True)
+    assert [gpu.get("budget") for gpu in again.gpus] == [None, None, "11GiB"]
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("ram_budget", {"ram_budget": "65GiB"}),
+        ("ram_reserve", {"ram_reserve": "65GiB"}),
+        ("gpus", {"gpus": [{**CARD, "budget": "12.1GiB"}]}),
+        ("gpus", {"gpus": [{**CARD, "reserve": "13GiB"}]}),
+    ],
+)
+def test_amounts_larger_than_the_device_are_refused_at_their_field(field: str, values: dict[str, Any]) -> None:
+    row = HardwareProfile(**{"name": "x", "ram_bytes": 64 * GIB, "n_cores": 6, **values})
+    with pytest.raises(ValidationError) as refused:
+        row.full_clean()
+    assert list(refused.value.message_dict) == [field]
+    assert "more than the" in str(refused.value)
+
+
 def test_a_row_becomes_a_profile_with_its_budgets() -> None:
-    row = HardwareProfile(name="x", gpus=[CARD], ram_bytes=64 * GIB, ram_budget="75%", n_cores=6)
+    row = HardwareProfile(name="x", gpus=[CARD], ram_bytes=64 * GIB, ram_budget="75%", ram_reserve="1GiB", n_cores=6)
     row.full_clean()
     profile = row.profile()
     assert profile.gpus[0].budget_bytes == 11 * GIB
-    assert profile.ram.budget_bytes == 48 * GIB
+    assert (profile.ram.budget_bytes, profile.ram.reserve_bytes) == (48 * GIB, GIB)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +97,34 @@ def test_the_admin_adds_a_machine_and_refuses_a_wrong_one(admin_client: Client) 
     fields["gpus"] = f'[{{"name": "Card", "memory_bytes": {GIB}}}]'
     assert admin_client.post(url, fields).status_code == 302
     assert "Card" in admin_client.get(reverse("admin:models_app_hardwareprofile_changelist")).content.decode()
+
+
+def test_the_admin_lists_what_a_machine_has_and_may_spend(admin_client: Client) -> None:
+    HardwareProfile.objects.create(name="lab", gpus=[CARD, CARD], ram_bytes=64 * GIB, ram_budget="50%", n_cores=4)
+    page = admin_client.get(reverse("admin:models_app_hardwareprofile_changelist")).content.decode()
+    for told in ("Card, Card", "24.0 GiB", "64.0 GiB", "RAM 32.0 GiB, Card 11.0 GiB, Card 11.0 GiB"):
+        assert told in page
+
+
+def test_the_admin_refuses_amounts_at_their_field(admin_client: Client) -> None:
+    url = reverse("admin:models_app_hardwareprofile_add")
+    assert admin_client.get(url).status_code == 200
+    fields = {"name": "lab", "gpus": "[]", "ram_bytes": str(GIB), "n_cores": "4"}
+    for field, text in (("ram_budget", "lots"), ("ram_budget", "2GiB"), ("ram_reserve", "101%")):
+        response = admin_client.post(url, {**fields, "ram_budget": "", "ram_reserve": "", field: text})
+        assert list(response.context["adminform"].form.errors) == [field]
+    gpus = f'[{{"name": "Card", "memory_bytes": {GIB}, "budget": "2GiB"}}]'
+    response = admin_client.post(url, {**fields, "gpus": gpus})
+    assert response.context["adminform"].form.errors["gpus"] == ["The budget of Card is more than the card has, 1 GiB."]
+
+
+def test_the_admin_deletes_other_machines_but_not_this_one(admin_client: Client) -> None:
+    here = HardwareProfile.objects.create(name="here", is_this_machine=True, ram_bytes=GIB)
+    lab = HardwareProfile.objects.create(name="lab", ram_bytes=GIB)
+    for row, status in ((here, 403), (lab, 302)):
+        url = reverse("admin:models_app_hardwareprofile_delete", args=[row.pk])
+        assert admin_client.post(url, {"post": "yes"}).status_code == status
+    url = reverse("admin:models_app_hardwareprofile_changelist")
+    admin_client.post(url, {"action": "delete_selected", "_selected_action": [here.pk], "post": "yes"})
+    assert list(HardwareProfile.objects.all()) == [here]
+    assert admin_client.get(reverse("admin:models_app_hardwareprofile_change", args=[here.pk])).status_code == 200

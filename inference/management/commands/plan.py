@@ -10,7 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
-from inference.core.placement_wording import Caution, cautions, reason_of, unknown_reason
+from inference.core.placement_wording import cautions, reason_of, unknown_reason
+from inference.plan_presentation import plan_as_json
+from inference.wishes import wishes_of
 from models_app.facts import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
@@ -50,8 +52,8 @@ class Command(BaseCommand):
         found = [] if placement is None else list(placement.alternatives)
         told = [] if placement is None else [cautions(each, placement, header, profile, wishes) for each in found]
         if options["json"]:
-            rows = [_as_json(each, said) for each, said in zip(found, told, strict=True)]
-            self.stdout.write(json.dumps({"profile": profile.name, "alternatives": rows, "reason": reason}))
+            pairs = list(zip(found, told, strict=True))
+            self.stdout.write(json.dumps(plan_as_json(profile.name, pairs, reason)))
             return
         if reason is not None:
             self.stdout.write(reason)
@@ -72,14 +74,7 @@ def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
         if shard is None:
             raise CommandError(f"{row.name} has no files.")
         path = Path(shard.path)
-        wishes = Wishes(
-            n_ctx_seq=row.n_ctx_seq,
-            least_n_ctx_seq=row.least_n_ctx_seq,
-            n_seq_max=row.n_seq_max,
-            may_quantize_kv=row.may_quantize_kv,
-            may_leave_gpu=row.may_leave_gpu,
-            n_gpu_layers=row.n_gpu_layers,
-        )
+        wishes = wishes_of(row)
     elif not path.exists():
         raise CommandError(f"{options['variant']} is neither a variant nor a file.")
     try:
@@ -149,37 +144,6 @@ def _gpus(sizes: str, bandwidths: str | None) -> tuple[Device, ...]:
         Device(f"GPU {number}", "gpu", size, speed)
         for number, (size, speed) in enumerate(zip(memory, speeds, strict=True))
     )
-
-
-def _as_json(alternative: Alternative, said: tuple[Caution, ...]) -> dict[str, Any]:
-    return {
-        "n_gpu_layers": alternative.n_gpu_layers,
-        "n_layers": alternative.n_layers,
-        "n_cpu_moe": alternative.n_cpu_moe,
-        "tensor_split": list(alternative.tensor_split),
-        "n_ctx_seq": alternative.n_ctx_seq,
-        "n_seq_max": alternative.n_seq_max,
-        "n_ubatch": alternative.n_ubatch,
-        "type_k": alternative.type_k,
-        "type_v": alternative.type_v,
-        "devices": [
-            {
-                "name": device.name,
-                "weights_bytes": device.weights_bytes,
-                "kv_bytes": device.kv_bytes,
-                "compute_bytes": device.compute_bytes,
-                "overhead_bytes": device.overhead_bytes,
-                "total_bytes": device.total_bytes,
-                "budget_bytes": device.budget_bytes,
-            }
-            for device in alternative.devices
-        ],
-        "decode_tokens_per_second": round(alternative.speed.decode_tokens_per_second, 3),
-        "prefill_tokens_per_second": round(alternative.speed.prefill_tokens_per_second, 1),
-        "limited_by": alternative.speed.limited_by,
-        "evicts": [],
-        "warnings": [{"code": each.code, "sentence": each.sentence} for each in said],
-    }
 
 
 def _table(alternatives: list[Alternative]) -> list[str]:
