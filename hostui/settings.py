@@ -205,6 +205,7 @@ STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"] + [
         ("dompurify", "dompurify/dist"),
         ("katex", "katex/dist"),
         ("highlight", "@highlightjs/cdn-assets/es"),
+        ("uplot", "uplot/dist"),
     )
     if (BASE_DIR / "node_modules" / folder).is_dir()
 ]

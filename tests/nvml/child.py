@@ -1,0 +1,30 @@
+"""Asks models_app.hardware.nvidia what it is told on standard input; time goes by only when it is told so."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+from models_app.hardware.nvidia import Nvml, nvidia_gpus
+
+
+def main() -> None:
+    now = 0.0
+    nvml = Nvml(lambda: now)
+    for line in sys.stdin:
+        question, *arguments = line.split()
+        if question == "pass":
+            now += float(arguments[0])
+        answers = {
+            "read": lambda: [asdict(each) for each in nvml.read()],
+            "gpus": lambda: [asdict(each) for each in nvidia_gpus()],
+            "imported": lambda: "pynvml" in sys.modules,
+            "pass": lambda: now,
+        }
+        print(json.dumps(answers[question]()), flush=True)
+    nvml.close()
+
+
+if __name__ == "__main__":
+    main()
