@@ -1,0 +1,192 @@
+"""From readings of the machine and the host's status to what is shown and what the ledger is told. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.core.ledger import RAM, Pool
+from inference.host.messages import HostStatus, ResidentVariant
+from inference.host.telemetry_messages import DeviceTelemetry, Segment, SegmentKind, VariantTelemetry
+from models_app.hardware.nvidia import GpuReading
+
+SETTLED_SAMPLES = 3
+"""Foreign memory must stand for so many samples before it counts: a worker's own, seen a moment before its report, looks foreign."""
+
+_PARTS: tuple[SegmentKind, ...] = ("weights", "kv", "compute", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class RamReading:
+    """The host's memory and processors at one moment, within this process's control group. None: not known."""
+
+    available_bytes: int | None = None
+    cpu_percent: float | None = None
+    """Of all cores together, since the last reading."""
+    swap_in_bytes_per_second: float | None = None
+    swap_out_bytes_per_second: float | None = None
+    private_bytes: Mapping[int, int] = field(default_factory=dict)
+    """By worker's process id: what it holds and could not be had by others; mapped weights, which could, are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    ram: RamReading
+    gpus: tuple[GpuReading, ...] = ()
+    """In the order of the hardware profile: the first is `gpu0`."""
+
+
+def shares(resident: ResidentVariant) -> dict[str, dict[SegmentKind, int]]:
+    """What the variant holds: bytes by kind, by device. Measured, and what is reserved beyond that as `reserved`."""
+    measured: dict[str, dict[SegmentKind, int]] = {}
+    told: Mapping[str, Any] = resident
+    for each in told.get("devices") or _only_ram(resident):
+        measured[each["device"]] = {part: each[f"{part}_bytes"] for part in _PARTS}
+    reserved: Mapping[str, int] = told.get("bytes_by_device") or {RAM: resident["reserved_bytes"]}
+    for device, reserved_bytes in reserved.items():
+        kinds = measured.setdefault(device, {})
+        kinds["reserved"] = max(0, reserved_bytes - sum(kinds.values()))
+    return {device: {kind: n for kind, n in kinds.items() if n} for device, kinds in measured.items()}
+
+
+def _only_ram(resident: ResidentVariant) -> Iterable[dict[str, Any]]:
+    """A worker that reports one sum and no devices has everything in RAM."""
+    if resident["weights_bytes"] is None:
+        return ()
+    parts = {f"{part}_bytes": resident.get(f"{part}_bytes") or 0 for part in _PARTS}
+    return ({"device": RAM, **parts},)
+
+
+def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence[ResidentVariant]) -> int | None:
+    """What programs that are not ours use of the device, this moment. None: not known.
+
+    RAM: capacity - available - what our workers hold privately; mapped weights count as available and so do not enter.
+    GPU: used - ours, where ours is what the driver tells of each worker's process, else what the worker reported, else
+    (it is still loading) what is reserved for it.
+    """
+    if device == RAM:
+        available_bytes = reading.ram.available_bytes
+        if available_bytes is None:
+            return None
+        return max(0, pool.capacity_bytes - available_bytes - sum(reading.ram.private_bytes.values()))
+    gpu = _gpu(device, reading)
+    if gpu is None or gpu.used_bytes is None:
+        return None
+    ours = 0
+    for resident in residents:
+        told = (gpu.process_bytes or {}).get(resident["pid"] or -1)
+        ours += sum(shares(resident).get(device, {}).values()) if told is None else told
+    return max(0, gpu.used_bytes - ours)
+
+
+def _gpu(device: str, reading: Reading) -> GpuReading | None:
+    number = int(device.removeprefix("gpu"))
+    return reading.gpus[number] if number < len(reading.gpus) else None
+
+
+def segments(pool: Pool, held: Mapping[int, Mapping[SegmentKind, int]], foreign: int | None) -> list[Segment]:
+    """The device's bar. `held`: by variant, bytes by kind on this device."""
+    parts = [
+        Segment(kind=kind, variant_id=variant_id, bytes=n)
+        for variant_id, kinds in held.items()
+        for kind, n in kinds.items()
+    ]
+    if foreign:
+        parts.append(Segment(kind="foreign", variant_id=None, bytes=foreign))
+    left = max(0, pool.capacity_bytes - sum(part["bytes"] for part in parts))
+    reserve = min(left, pool.reserve_bytes)
+    rest: tuple[tuple[SegmentKind, int], ...] = (("reserve", reserve), ("free", left - reserve))
+    return parts + [Segment(kind=kind, variant_id=None, bytes=n) for kind, n in rest if n]
+
+
+def device_telemetry(pool: Pool, reading: Reading, residents: Sequence[ResidentVariant]) -> DeviceTelemetry:
+    held = {each["variant_id"]: kinds for each in residents if (kinds := shares(each).get(pool.device))}
+    foreign = foreign_bytes(pool.device, pool, reading, residents)
+    shown: DeviceTelemetry = {
+        "device": pool.device,
+        "name": pool.name,
+        "capacity_bytes": pool.capacity_bytes,
+        "budget_bytes": pool.budget_bytes,
+        "reserve_bytes": pool.reserve_bytes,
+        "used_bytes": None,
+        "foreign_bytes": foreign,
+        "utilisation_percent": None,
+        "bandwidth_percent": None,
+        "temperature_celsius": None,
+        "power_watts": None,
+        "swap_in_bytes_per_second": None,
+        "swap_out_bytes_per_second": None,
+        "segments": segments(pool, held, foreign),
+    }
+    if pool.device == RAM:
+        ram = reading.ram
+        if ram.available_bytes is not None:
+            shown["used_bytes"] = max(0, pool.capacity_bytes - ram.available_bytes)
+        shown["utilisation_percent"] = ram.cpu_percent
+        shown["swap_in_bytes_per_second"] = ram.swap_in_bytes_per_second
+        shown["swap_out_bytes_per_second"] = ram.swap_out_bytes_per_second
+    elif (gpu := _gpu(pool.device, reading)) is not None:
+        shown["used_bytes"] = gpu.used_bytes
+        shown["utilisation_percent"] = gpu.utilisation_percent
+        shown["bandwidth_percent"] = gpu.bandwidth_percent
+        shown["temperature_celsius"] = gpu.temperature_celsius
+        shown["power_watts"] = gpu.power_watts
+    return shown
+
+
+def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTelemetry:
+    told: Mapping[str, Any] = resident
+    return {
+        "variant_id": resident["variant_id"],
+        "name": resident["name"],
+        "state": resident["state"],
+        "pinned": resident["pinned"],
+        "fraction": resident["fraction"],
+        "reserved_bytes": resident["reserved_bytes"],
+        "slots_busy": resident["slots_busy"],
+        "n_seq_max": resident["n_seq_max"],
+        "queued": resident["queued"],
+        "tokens_per_second": resident["tokens_per_second"],
+        "tokens_total": resident["tokens_total"],
+        "idle_seconds": resident["idle_seconds"],
+        "keep_alive_seconds": resident["keep_alive_seconds"],
+        "n_ctx_seq": resident["n_ctx_seq"],
+        "n_layers": told.get("n_layers"),
+        "n_gpu_layers": told.get("n_gpu_layers"),
+        "wanted_gpu_layers": told.get("wanted_gpu_layers"),
+        "type_k": told.get("type_k"),
+        "type_v": told.get("type_v"),
+        "mode": resident["mode"],
+        "failure_detail": resident["failure_detail"],
+        "load_seconds": resident["load_seconds"],
+        "alarm": alarm,
+    }
+
+
+def figures(devices: Sequence[DeviceTelemetry], status: HostStatus) -> dict[str, float | None]:
+    """This moment's row of the history."""
+    row: dict[str, float | None] = {}
+    for each in devices:
+        row[f"{each['device']}.used_bytes"] = each["used_bytes"]
+        row[f"{each['device']}.utilisation_percent"] = each["utilisation_percent"]
+    for resident in status["residents"]:
+        if resident["state"] in ("resident", "draining"):
+            row[f"variant.{resident['variant_id']}.tokens_per_second"] = resident["tokens_per_second"]
+    return row
+
+
+class Settled:
+    """Foreign memory as the ledger should believe it: it rises when it has stood for SETTLED_SAMPLES, and falls at once."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, deque[int]] = {}
+
+    def settle(self, seen: Mapping[str, int | None]) -> dict[str, int]:
+        """By device. A device whose foreign memory is not known at the moment keeps what it had, and is left out where nothing
+        was ever known."""
+        for device, n in seen.items():
+            if n is not None:
+                self._last.setdefault(device, deque(maxlen=SETTLED_SAMPLES)).append(n)
+        return {device: min(last) for device, last in self._last.items() if device in seen}
