@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from inference.core.residency import Residency
 from inference.core.scheduler import Scheduler
@@ -54,6 +55,7 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
     pid = worker.pid if worker else None
     is_idle = residency.state == "resident" and not residency.leases
     return {
+        **_loaded_how(worker),
         "variant_id": residency.variant_id,
         "name": facts.name,
         "state": residency.state,
@@ -79,4 +81,18 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
         "failure_detail": residency.failure.detail if residency.failure else None,
         "failures_in_a_row": residency.failures_in_a_row,
         "load_seconds": ready["load_seconds"] if ready else None,
+    }
+
+
+def _loaded_how(worker: Worker | None) -> Any:
+    """Where the worker's bytes and layers are, and what it was told. All None until it is ready."""
+    ready: Mapping[str, Any] = (worker.ready if worker else None) or {}
+    options = worker.facts.options if worker and ready else None
+    return {
+        "devices": ready.get("devices"),
+        "n_layers": ready.get("n_layers"),
+        "n_gpu_layers": ready.get("n_gpu_layers"),
+        "wanted_gpu_layers": options.n_gpu_layers if options else None,
+        "type_k": options.type_k if options else None,
+        "type_v": options.type_v if options else None,
     }
