@@ -6,7 +6,7 @@ Views, consumers, tasks and commands use this module and nothing else of the hos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from inference.host.messages import (
     LoadPreview,
     Queued,
 )
+from inference.host.telemetry_messages import TelemetryFrame, TelemetryQuery
 
 
 class HostUnavailable(Exception):
@@ -174,7 +175,7 @@ class HostClient:
     def __init__(self, socket_path: str) -> None:
         self._path = socket_path
 
-    async def _open(self, request: HostRequest) -> Streams:
+    async def _open(self, request: HostRequest | TelemetryQuery) -> Streams:
         try:
             reader, writer = await _connect(self._path)
         except OSError as error:
@@ -183,14 +184,14 @@ class HostClient:
         return reader, writer
 
     @asynccontextmanager
-    async def _request(self, request: HostRequest) -> AsyncIterator[asyncio.StreamReader]:
+    async def _request(self, request: HostRequest | TelemetryQuery) -> AsyncIterator[asyncio.StreamReader]:
         reader, writer = await self._open(request)
         try:
             yield reader
         finally:
             await _close(writer)
 
-    async def _ask(self, request: HostRequest) -> dict[str, Any]:
+    async def _ask(self, request: HostRequest | TelemetryQuery) -> dict[str, Any]:
         async with self._request(request) as reader:
             answer = await protocol.read(reader)
         if answer is None:
@@ -244,3 +245,11 @@ class HostClient:
         async with self._request({"type": "watch"}) as reader:
             while (status := await protocol.read(reader)) is not None:
                 yield cast(HostStatus, status)
+
+    async def telemetry(self) -> AsyncGenerator[TelemetryFrame, None]:
+        """A Backlog, then a Delta a second. Ends when the host ends. Raises HostUnavailable, HostRefusal."""
+        async with self._request({"type": "telemetry"}) as reader:
+            while (frame := await protocol.read(reader)) is not None:
+                if frame["type"] == "refused":
+                    raise HostRefusal(frame["code"], frame["detail"], frame.get("facts", {}))
+                yield cast(TelemetryFrame, frame)

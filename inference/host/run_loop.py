@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from inference.core import events
 from inference.core.ledger import Pool
 from inference.core.liveness import Limits
-from inference.core.residency import Failure, VariantFacts
+from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.turns import LeaseKind
 from inference.engine.protocol import WorkerReport
@@ -196,6 +196,15 @@ class Host:
     def decisions(self) -> list[Decision]:
         """The last decisions with their reasons, newest last."""
         return self._decisions.latest()
+
+    def pools(self) -> Sequence[Pool]:
+        """Every device, RAM first, with what other programs use of it."""
+        return self._pools
+
+    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+        """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
+        residency = self._scheduler.residencies.get(variant_id)
+        return residency.ways if residency else ()
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Event]:

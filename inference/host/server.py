@@ -14,6 +14,9 @@ from inference.host.connection import Connection
 from inference.host.inventory import BadOptions, DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
+from inference.host.telemetry.sampler import Telemetry
+from inference.host.telemetry.serve import serve
+from inference.host.telemetry_messages import TelemetryQuery
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +33,16 @@ _SCHEMAS: dict[str, type] = {
     "pin": messages.Pin,
     "status": messages.StatusQuery,
     "watch": messages.Watch,
+    "telemetry": TelemetryQuery,
 }
 
 
 class Server:
     """Accepts connections for `host`. `start` returns once the socket listens; `close` once every connection has ended."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, telemetry: Telemetry) -> None:
         self._host = host
+        self._telemetry = telemetry
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -123,6 +128,8 @@ class Server:
                 connection.send(host.status())
             case "watch":
                 await self._follow(reader, connection)
+            case "telemetry":
+                await serve(self._telemetry, reader, connection)
 
     async def _until_closed(self, ticket: int, reader: asyncio.StreamReader) -> None:
         """The open connection is the ticket."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from inference.host.messages import HostStatus, ResidentVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
+from inference.host.telemetry.sample import RamReading, Reading
+from inference.host.telemetry.sampler import Telemetry
 
 FAKE_WORKER = (sys.executable, "-m", "tests.host.fake_worker")
 DEADLINE_SECONDS = 30.0
@@ -120,6 +122,15 @@ def ram(budget_bytes: int = 1000, foreign_bytes: int = 0) -> Pool:
     return Pool(RAM, "RAM", 2000, budget_bytes, foreign_bytes=foreign_bytes)
 
 
+class QuietMachine:
+    """A machine of which nothing is known."""
+
+    def read(self, pids: Iterable[int]) -> Reading:
+        return Reading(RamReading())
+
+    def close(self) -> None: ...
+
+
 async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 1000, **options: Any) -> Box:
     run_dir = RunDir(str(folder / "host.sock"), folder / "host.lock")
     run_dir.lock()
@@ -130,7 +141,7 @@ async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 100
         inventory,
         run_dir,
     )
-    server = Server(host)
+    server = Server(host, Telemetry(host, QuietMachine()))
     await server.start(run_dir.socket_path)
     running = asyncio.ensure_future(host.run())
 

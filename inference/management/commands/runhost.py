@@ -20,6 +20,8 @@ from inference.host.machine import default_budget_bytes
 from inference.host.run_dir import HostIsRunning, RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
+from inference.host.telemetry.readings import Machine
+from inference.host.telemetry.sampler import Telemetry
 
 logger = logging.getLogger("inference.host")
 
@@ -72,13 +74,16 @@ async def _run(run_dir: RunDir) -> None:
         loop.add_signal_handler(number, host.shutdown)
     if os.environ.get("HOSTUI_LIFELINE") == "stdin":
         await _end_with_supervisor(host)
-    server = Server(host)
+    telemetry = Telemetry(host, Machine())
+    server = Server(host, telemetry)
     await server.start(run_dir.socket_path)
     budgets = {each.device: each.budget_bytes for each in options.pools}
     logger.info("host ready", extra={"event": "host_ready", "pid": os.getpid(), "budgets": budgets})
+    sampling = asyncio.ensure_future(telemetry.run())
     try:
         await host.run()
     finally:
+        sampling.cancel()
         await server.close()
         logger.info("host ended", extra={"event": "host_ended"})
 
