@@ -5,5 +5,9 @@ from __future__ import annotations
 from django.urls import path
 
 from inference.consumers import ChatConsumer
+from inference.host_consumer import HostConsumer
 
-websocket_urlpatterns = [path("ws/chat/", ChatConsumer.as_asgi())]
+websocket_urlpatterns = [
+    path("ws/chat/", ChatConsumer.as_asgi()),
+    path("ws/host/", HostConsumer.as_asgi()),
+]

@@ -7,7 +7,7 @@ holds up no read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -316,6 +316,16 @@ def pickable_variants() -> list[tuple[int, str, int]]:
 @_reading
 def signed_in(session_key: str | None, user_id: int) -> bool:
     """Whether this session still is that user's, and the user may still log in."""
+    return _is_signed_in(session_key, user_id)
+
+
+@_reading
+def still_signed_in(sessions: Collection[tuple[str | None, int]]) -> set[tuple[str | None, int]]:
+    """Those of `sessions` (key, user id) for which `signed_in` holds."""
+    return {each for each in sessions if _is_signed_in(*each)}
+
+
+def _is_signed_in(session_key: str | None, user_id: int) -> bool:
     sessions = import_module(settings.SESSION_ENGINE)
     request = SimpleNamespace(session=sessions.SessionStore(session_key))
     user = get_user(cast(Any, request))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, views
+from inference import api, hardware_views, metrics, residency_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
+    path("metrics", metrics.metrics, name="metrics"),
+    path("residency/<int:variant_id>/", residency_views.act, name="residency"),
     path("chat/", views.chat, name="chat"),
     path("chat/<uuid:conversation>/", views.chat, name="conversation"),
     path("hardware/", hardware_views.hardware, name="hardware"),

@@ -1,4 +1,7 @@
-"""Programs on /v1/ are known by their key alone; a browser's session means nothing there, so no page can act through it."""
+"""Programs on /v1/ are known by their key alone; a browser's session means nothing there, so no page can act through it.
+
+/metrics is only read, so it takes either: a key where one is sent, else the session.
+"""
 
 from __future__ import annotations
 
@@ -37,19 +40,25 @@ def _admit(request: HttpRequest) -> JsonResponse | None:
     return None
 
 
+def _goes_by_key(request: HttpRequest) -> bool:
+    if request.path_info == "/metrics":
+        return "Authorization" in request.headers
+    return request.path_info.startswith("/v1/")
+
+
 @sync_and_async_middleware
 def api_key(get_response: Middleware) -> Middleware:
     if iscoroutinefunction(get_response):
         admit = sync_to_async(_admit)
 
         async def middleware(request: HttpRequest) -> HttpResponseBase:
-            refusal = await admit(request) if request.path_info.startswith("/v1/") else None
+            refusal = await admit(request) if _goes_by_key(request) else None
             return refusal or await get_response(request)
 
         return middleware
 
     def middleware_sync(request: HttpRequest) -> HttpResponseBase:
-        refusal = _admit(request) if request.path_info.startswith("/v1/") else None
+        refusal = _admit(request) if _goes_by_key(request) else None
         return refusal or get_response(request)  # type: ignore[return-value]
 
     return middleware_sync

@@ -6,7 +6,7 @@ Each test says what happens on them, step by step, so nothing depends on time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,10 @@ class FakeHost(Listener):
         self.worker = Listener(worker)
         self.residents: list[dict[str, Any]] = []
         self._watching: list[Line] = []
+        self.backlog: dict[str, Any] = telemetry("backlog")
+        self._following: list[Line] = []
+        self.n_followed = 0
+        """How often telemetry was asked for."""
 
     async def start(self) -> None:
         await super().start()
@@ -121,6 +125,7 @@ class FakeHost(Listener):
         await super().stop()
         await self.worker.stop()
         self._watching.clear()
+        self._following.clear()
 
     def status(self) -> dict[str, Any]:
         return {
@@ -134,6 +139,11 @@ class FakeHost(Listener):
         }
 
     async def answered(self, line: Line) -> bool:
+        if line.request["type"] == "telemetry":
+            self.n_followed += 1
+            self._following.append(line)
+            await line.say(self.backlog)
+            return True
         if line.request["type"] == "watch":
             self._watching.append(line)
         elif line.request["type"] != "status":
@@ -146,6 +156,11 @@ class FakeHost(Listener):
         self.residents = residents
         for line in self._watching:
             await line.say(self.status())
+
+    async def tell_telemetry(self, frame: dict[str, Any]) -> None:
+        """To everyone who follows now."""
+        for line in self._following:
+            await line.say(frame)
 
     def ready(self, mode: str = "chat") -> dict[str, Any]:
         return {
@@ -192,6 +207,95 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
         "failures_in_a_row": 0,
         "load_seconds": 1.0,
         **facts,
+    }
+
+
+GIB = 1 << 30
+
+
+def segment(kind: str, n_bytes: int, variant_id: int | None = None) -> dict[str, Any]:
+    return {"kind": kind, "variant_id": variant_id, "bytes": n_bytes}
+
+
+def device(
+    device: str = "ram", name: str = "RAM", segments: Sequence[dict[str, Any]] = (), **facts: Any
+) -> dict[str, Any]:
+    """A DeviceTelemetry of 16 GiB; what `segments` leave is free."""
+    left = 16 * GIB - sum(each["bytes"] for each in segments)
+    return {
+        "device": device,
+        "name": name,
+        "capacity_bytes": 16 * GIB,
+        "budget_bytes": 12 * GIB,
+        "reserve_bytes": 0,
+        "used_bytes": 16 * GIB - left,
+        "foreign_bytes": 0,
+        "utilisation_percent": 12.5,
+        "bandwidth_percent": None,
+        "temperature_celsius": None,
+        "power_watts": None,
+        "swap_in_bytes_per_second": 0.0,
+        "swap_out_bytes_per_second": 0.0,
+        "segments": [*segments, segment("free", left)],
+        **facts,
+    }
+
+
+def variant_telemetry(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
+    """A VariantTelemetry of a resident variant at rest."""
+    return {
+        "variant_id": variant_id,
+        "name": name,
+        "state": "resident",
+        "pinned": False,
+        "fraction": None,
+        "reserved_bytes": GIB,
+        "slots_busy": 0,
+        "n_seq_max": 4,
+        "queued": 0,
+        "tokens_per_second": 0.0,
+        "tokens_total": 0,
+        "idle_seconds": 5.0,
+        "keep_alive_seconds": 900.0,
+        "n_ctx_seq": 4096,
+        "n_layers": 30,
+        "n_gpu_layers": 0,
+        "wanted_gpu_layers": 0,
+        "type_k": "f16",
+        "type_v": "f16",
+        "mode": "chat",
+        "failure_detail": None,
+        "load_seconds": 1.5,
+        "alarm": None,
+        **facts,
+    }
+
+
+def telemetry(kind: str, number: int = 1, **facts: Any) -> dict[str, Any]:
+    """A Backlog or a Delta of a box with 16 GiB of RAM and nothing in it."""
+    at = 1_800_000_000.0 + number
+    grown: dict[str, Any] = {"at": at, "figures": {}} if kind == "delta" else {"at": [], "series": {}, "decided": []}
+    return {
+        "type": kind,
+        "number": number,
+        "pid": 4711,
+        "uptime_seconds": 60.0 + number,
+        "devices": [device()],
+        "variants": [],
+        "queue": [],
+        "decisions": [],
+        **grown,
+        **facts,
+    }
+
+
+def decision(number: int, sentence: str, variant: str | None = None, kind: str = "load") -> dict[str, Any]:
+    return {
+        "number": number,
+        "at": f"2026-11-21T12:00:{number % 60:02}+00:00",
+        "kind": kind,
+        "variant": variant,
+        "sentence": sentence,
     }
 
 

@@ -29,9 +29,9 @@ async def session_cookie(user: User) -> bytes:
 class Tab:
     """Frames that a test does not ask for by type stay readable in `seen`."""
 
-    def __init__(self, cookie: bytes | None) -> None:
+    def __init__(self, cookie: bytes | None, path: str = "/ws/chat/") -> None:
         headers = [(b"cookie", cookie)] if cookie else []
-        self._socket = WebsocketCommunicator(application, "/ws/chat/", headers)
+        self._socket = WebsocketCommunicator(application, path, headers)
         self.seen: list[dict[str, Any]] = []
 
     async def connect(self) -> Tab:

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 SAMPLE_SECONDS = 1.0
 SLOW_READING_SECONDS = 0.8
 """A driver that hangs holds up its own thread: the sample is then taken without knowing the devices."""
+NOISE_SHARE = 1 / 1024
+"""Of a device: smaller changes of foreign memory are not worth an event, and a box at rest should stay at rest."""
 UNKNOWN = Reading(RamReading())
 
 
@@ -59,7 +61,7 @@ class Machine(Protocol):
 
 
 class Telemetry:
-    """Belongs to one event loop. `on_foreign` hears, by device, the bytes of programs that are not ours when they changed."""
+    """Belongs to one event loop. `on_foreign` hears, by device, the bytes of programs that are not ours, when they changed by more than noise."""
 
     def __init__(
         self,
@@ -148,7 +150,10 @@ class Telemetry:
 
     def _tell_foreign(self, devices: Sequence[DeviceTelemetry]) -> None:
         foreign = self._settled.settle({each["device"]: each["foreign_bytes"] for each in devices})
-        if foreign != self._told_foreign:
+        noise = {each["device"]: each["capacity_bytes"] * NOISE_SHARE for each in devices}
+        if foreign.keys() != self._told_foreign.keys() or any(
+            abs(n - self._told_foreign[device]) > noise[device] for device, n in foreign.items()
+        ):
             self._told_foreign = foreign
             self._on_foreign(foreign)
 

@@ -1,0 +1,112 @@
+"""Whose bytes are on a device: ours by kind, foreign, reserve, free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.core.ledger import RAM, Pool
+from inference.host.telemetry.sample import RamReading, Reading, Settled, device_telemetry, foreign_bytes, shares
+from models_app.hardware.nvidia import GpuReading
+from tests.web.fake_host import resident
+
+GB = 10**9
+RAM_POOL = Pool(RAM, "RAM", 16 * GB, 12 * GB, 2 * GB)
+GPU_POOL = Pool("gpu0", "NVIDIA GeForce RTX 3060", 12 * GB, 11 * GB, GB)
+
+
+def gpu(used_bytes: int | None, process_bytes: dict[int, int] | None = None) -> GpuReading:
+    return GpuReading("NVIDIA GeForce RTX 3060", 12 * GB, used_bytes, 50, 30, 60, 120.0, process_bytes)
+
+
+def on_gpu(pid: int | None = 7, **facts: Any) -> Any:
+    share = {
+        "device": "gpu0",
+        "name": "x",
+        "weights_bytes": 4 * GB,
+        "kv_bytes": GB,
+        "compute_bytes": GB,
+        "overhead_bytes": 0,
+    }
+    return resident(1, "m", **{"pid": pid, "devices": [share], "bytes_by_device": {"gpu0": 6 * GB}, **facts})
+
+
+def test_a_workers_bytes_are_told_by_device_and_kind() -> None:
+    assert shares(on_gpu()) == {"gpu0": {"weights": 4 * GB, "kv": GB, "compute": GB}}
+
+
+def test_what_is_reserved_beyond_the_measured_is_told_as_reserved() -> None:
+    assert shares(on_gpu(bytes_by_device={"gpu0": 7 * GB, RAM: GB})) == {
+        "gpu0": {"weights": 4 * GB, "kv": GB, "compute": GB, "reserved": GB},
+        RAM: {"reserved": GB},
+    }
+
+
+def test_a_loading_variant_shows_its_reservation() -> None:
+    loading = resident(1, "m", state="loading", weights_bytes=None, reserved_bytes=3 * GB)
+    assert shares(loading) == {RAM: {"reserved": 3 * GB}}
+
+
+def test_foreign_gpu_memory_is_what_the_driver_does_not_give_to_our_processes() -> None:
+    reading = Reading(RamReading(), (gpu(9 * GB, {7: 6 * GB, 99: 2 * GB}),))
+    assert foreign_bytes("gpu0", GPU_POOL, reading, [on_gpu()]) == 3 * GB
+
+
+def test_where_the_driver_hides_processes_the_workers_own_word_counts() -> None:
+    for process_bytes in (None, {}):
+        reading = Reading(RamReading(), (gpu(9 * GB, process_bytes),))
+        assert foreign_bytes("gpu0", GPU_POOL, reading, [on_gpu()]) == 3 * GB
+
+
+def test_foreign_memory_is_never_negative_and_unknown_where_the_card_is_silent() -> None:
+    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), (gpu(GB),)), [on_gpu()]) == 0
+    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), (gpu(None),)), [on_gpu()]) is None
+    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), ()), [on_gpu()]) is None
+    assert foreign_bytes(RAM, RAM_POOL, Reading(RamReading()), []) is None
+
+
+def test_foreign_ram_leaves_out_what_our_workers_hold_for_themselves() -> None:
+    reading = Reading(RamReading(available_bytes=10 * GB, private_bytes={7: 2 * GB, 8: GB}))
+    assert foreign_bytes(RAM, RAM_POOL, reading, []) == 3 * GB
+
+
+@given(
+    weights=st.integers(0, 20 * GB),
+    kv=st.integers(0, GB),
+    used=st.none() | st.integers(0, 12 * GB),
+    others=st.integers(0, 3),
+)
+def test_the_bar_adds_up_to_the_device(weights: int, kv: int, used: int | None, others: int) -> None:
+    share = {
+        "device": "gpu0",
+        "name": "x",
+        "weights_bytes": weights,
+        "kv_bytes": kv,
+        "compute_bytes": 0,
+        "overhead_bytes": 0,
+    }
+    residents = [
+        resident(n, pid=n, devices=[share], bytes_by_device={"gpu0": weights + kv}) for n in range(1, others + 2)
+    ]
+    shown = device_telemetry(GPU_POOL, Reading(RamReading(), (gpu(used),)), residents)  # type: ignore[arg-type]
+    total = sum(segment["bytes"] for segment in shown["segments"])
+    ours = len(residents) * (weights + kv)
+    assert total == max(GPU_POOL.capacity_bytes, ours + (shown["foreign_bytes"] or 0))
+    assert all(segment["bytes"] > 0 for segment in shown["segments"])
+    free = sum(segment["bytes"] for segment in shown["segments"] if segment["kind"] == "free")
+    assert free == max(0, GPU_POOL.capacity_bytes - ours - (shown["foreign_bytes"] or 0) - GPU_POOL.reserve_bytes)
+
+
+def test_foreign_memory_counts_when_it_has_stood_and_goes_at_once() -> None:
+    settled = Settled()
+    heard = [settled.settle({"gpu0": n})["gpu0"] for n in (1, 1, 1, 9, 9, 9, 2, 2)]
+    assert heard == [1, 1, 1, 1, 1, 9, 2, 2]
+
+
+def test_an_unknown_moment_changes_nothing() -> None:
+    settled = Settled()
+    settled.settle({"gpu0": 5, "ram": None})
+    assert settled.settle({"gpu0": None, "ram": None}) == {"gpu0": 5}
+    assert settled.settle({"ram": None}) == {}
