@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -12,28 +11,27 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from inference import store
-from inference.host.client import HostRefusal, HostUnavailable
-from inference.host.messages import HostStatus
+from inference.dashboard import model_row, page
+from inference.host_feed import host_watch
 from inference.turns import turns
-
-HOST_ANSWERS_WITHIN_SECONDS = 1.0
-
-
-async def _host_status() -> HostStatus | None:
-    """None where the host does not answer."""
-    try:
-        return await asyncio.wait_for(turns().client.status(), HOST_ANSWERS_WITHIN_SECONDS)
-    except (HostUnavailable, HostRefusal, asyncio.TimeoutError):
-        return None
 
 
 @login_required
 @require_safe
 async def dashboard(request: HttpRequest) -> HttpResponse:
-    """What is in memory. Context: `status` (host.messages.HostStatus, or None), `variants` (chat_protocol.Variants)."""
-    feed = turns().feed
+    """What the box is doing. Context: `state` (telemetry_messages.Backlog, or None), `page` (dashboard.Page, or None), `models`
+    (dashboard.ModelRow) and `names` (of variants, by id, for the page's script)."""
+    feed, user = turns().feed, await request.auser()
     await feed.start()
-    context = {"status": await _host_status(), "variants": feed.variants}
+    state = await host_watch().state()
+    rows = feed.variants["rows"]
+    names = {row["id"]: row["name"] for row in rows}
+    context = {
+        "state": state,
+        "page": None if state is None else page(state, names, user.pk),
+        "models": [model_row(row["id"], row["name"], row["size_bytes"], state) for row in rows],
+        "names": names,
+    }
     return await sync_to_async(render)(request, "dashboard.html", context)
 
 

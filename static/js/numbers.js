@@ -7,6 +7,24 @@ export function bytes(count) {
   return `${(count / 1024 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
 }
 
+const BINARY = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+
+/** As models_app.units.format_bytes writes it: memory, where it is compared with a budget. */
+export function binary(count) {
+  let [amount, unit] = [count, 0];
+  while (amount >= 1023.5 && unit < BINARY.length - 1) [amount, unit] = [amount / 1024, unit + 1];
+  const digits = unit === 0 || amount >= 99.95 ? 0 : amount >= 9.995 ? 1 : 2;
+  return `${amount.toFixed(digits).replace(/\.00$/, "")} ${BINARY[unit]}`;
+}
+
+/** 5 s, 3 min, 2 h, 4 d; as inference.dashboard.duration writes it. */
+export function duration(seconds) {
+  for (const [limit, length, unit] of [[90, 1, "s"], [5400, 60, "min"], [129_600, 3600, "h"]]) {
+    if (seconds < limit) return `${Math.round(seconds / length)} ${unit}`;
+  }
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
 export function tokens(count) {
   return count === 1 ? "1 token" : `${count} tokens`;
 }
