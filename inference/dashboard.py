@@ -41,6 +41,8 @@ STATE_WORDS = {
 
 
 class Rect(TypedDict):
+    key: str
+    """By which the page's script finds it again."""
     kind: SegmentKind
     colour: int | None
     """1 to N_COLOURS: whose it is; None for nobody's."""
@@ -50,6 +52,8 @@ class Rect(TypedDict):
 
 
 class LegendRow(TypedDict):
+    key: str
+    """The variant's id, or the kind."""
     kind: SegmentKind
     """Of a variant's row: weights, the full shade of its colour."""
     colour: int | None
@@ -97,6 +101,7 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantTelemetry]) -> Bar:
         colour = None if owner is None else colour_of.get(owner, 1)
         rects.append(
             {
+                "key": f"{'' if owner is None else owner} {segment['kind']}",
                 "kind": segment["kind"],
                 "colour": colour,
                 "x": round(x, 2),
@@ -108,11 +113,22 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantTelemetry]) -> Bar:
         if owner is None:
             size = format_bytes(segment["bytes"])
             name = KIND_WORDS[segment["kind"]]
-            legend.append({"kind": segment["kind"], "colour": None, "name": name, "size": size, "parts": ""})
+            legend.append(
+                {
+                    "key": segment["kind"],
+                    "kind": segment["kind"],
+                    "colour": None,
+                    "name": name,
+                    "size": size,
+                    "parts": "",
+                }
+            )
         elif owner not in sizes:
             sizes[owner] = segment["bytes"]
             name = names.get(owner, "a model")
-            legend.append({"kind": "weights", "colour": colour, "name": name, "size": "", "parts": words})
+            legend.append(
+                {"key": str(owner), "kind": "weights", "colour": colour, "name": name, "size": "", "parts": words}
+            )
         else:
             sizes[owner] += segment["bytes"]
             legend[-1]["parts"] += f" · {words}"

@@ -66,10 +66,10 @@ export class Bars {
 
   #parts(svg, device, whole, names) {
     const budget = svg.querySelector(".budget");
-    const old = new Map([...svg.querySelectorAll("rect")].map((rect) => [rect.dataset.key ?? rect.dataset.words, rect]));
+    const old = new Map([...svg.querySelectorAll("rect")].map((rect) => [rect.dataset.key, rect]));
     let x = 0;
     for (const segment of device.segments) {
-      const key = `${segment.variant_id} ${segment.kind}`;
+      const key = `${segment.variant_id ?? ""} ${segment.kind}`;
       const rect = old.get(key) ?? document.createElementNS(SVG, "rect");
       old.delete(key);
       const width = (WIDTH * segment.bytes) / whole;

@@ -7,6 +7,7 @@ const GIB = 1024 ** 3;
 const DEVICE_COLOURS = 6;
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 const figure = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 /** Which series a chart shows, and how. */
@@ -110,9 +111,9 @@ export class Charts {
       legend: { live: true },
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { time: true }, y: { range } },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: 40, space: 36 }],
+      axes: [{ ...axis, space: 70, values: (_plot, moments) => moments.map((at) => clock(at).slice(0, 5)) }, { ...axis, size: 40, space: 36 }],
       series: [
-        { value: (_plot, at) => (at === null || at === undefined ? "–" : new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false })) },
+        { value: (_plot, at) => (at === null || at === undefined ? "–" : clock(at)) },
         ...names.map((name) => ({ ...this.#line(name), width: 2, points: { show: false }, value: (_plot, value) => figure(value, digits) })),
       ],
     };

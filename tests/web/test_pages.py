@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import uuid
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
 from inference.models import Conversation
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost, resident
+from tests.web.fake_host import GIB, FakeHost, decision, device, segment, telemetry, variant_telemetry
 from tests.web.tab import OpenTab
 
 
@@ -61,19 +63,62 @@ async def test_another_persons_conversation_is_not_there(
     assert (await client.get(f"/chat/{uuid.uuid4()}/")).status_code == 404
 
 
-async def test_the_dashboard_shows_what_is_in_memory(host: FakeHost, alice: User, variant: Variant) -> None:
-    host.residents = [resident(variant.pk, "smol", pinned=True)]
-    client = await signed_in(alice)
-    page = (await client.get("/")).content.decode()
-    assert "smol" in page
-    assert "pinned" in page
+async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: User, variant: Variant) -> None:
+    held = [segment("weights", 3 * GIB, variant.pk), segment("kv", GIB, variant.pk), segment("foreign", GIB)]
+    entry = {"position": 1, "user": str(alice.pk), "variant_id": variant.pk, "kind": "interactive"}
+    host.backlog = telemetry(
+        "backlog",
+        devices=[device("gpu0", "RTX 3060", held)],
+        variants=[variant_telemetry(variant.pk, "smol", pinned=True, alarm="It spills.")],
+        queue=[{**entry, "reason": "smol is loading; you are next.", "waiting_seconds": 3.0}],
+        decisions=[decision(1, "smol was loaded because <somebody> asked.", "smol")],
+    )
+    response = await (await signed_in(alice)).get("/")
+    (bar,) = response.context["page"]["bars"]
+    assert [(row["name"], row["size"], row["parts"]) for row in bar["legend"]] == [
+        ("smol", "4 GiB", "weights 3 GiB · KV cache 1 GiB"),
+        ("other programs", "1 GiB", ""),
+        ("free", "11.0 GiB", ""),
+    ]
+    assert [(rect["key"], rect["x"], rect["width"]) for rect in bar["rects"]] == [
+        (f"{variant.pk} weights", 0.0, 187.5),
+        (f"{variant.pk} kv", 187.5, 62.5),
+        (" foreign", 250.0, 62.5),
+        (" free", 312.5, 687.5),
+    ]
+    (resident,) = response.context["page"]["residents"]
+    assert (resident["pinned"], resident["idle"], resident["trouble"]) == (True, "5 s", "It spills.")
+    assert response.context["page"]["queue"][0]["is_yours"]
+    page = response.content.decode()
+    assert f'data-key="{variant.pk} weights"' in page
+    assert "smol was loaded because &lt;somebody&gt; asked." in page
+    assert " style=" not in page, "the content security policy forbids it"
 
 
 async def test_the_dashboard_says_when_the_host_is_away(host: FakeHost, alice: User, variant: Variant) -> None:
     await host.stop()
     response = await (await signed_in(alice)).get("/")
     assert response.status_code == 200
-    assert response.context["status"] is None
+    assert response.context["state"] is None
+    assert "The model host does not answer" in response.content.decode()
+    assert [row["state_words"] for row in response.context["models"]] == ["on disk"]
+
+
+@pytest.mark.parametrize(
+    ("user_is_staff", "action", "status"), [(False, "load", 403), (True, "explode", 400), (True, "load", 200)]
+)
+async def test_only_staff_load_and_only_by_name(
+    host: FakeHost, alice: User, variant: Variant, user_is_staff: bool, action: str, status: int
+) -> None:
+    alice.is_staff = user_is_staff
+    await alice.asave()
+    client = await signed_in(alice)
+    asked = asyncio.ensure_future(client.post(f"/residency/{variant.pk}/", {"action": action}))
+    if status == 200:
+        line = await host.take("load")
+        assert line.request["variant_id"] == variant.pk
+        await line.say({"type": "completed"})
+    assert (await asked).status_code == status
 
 
 async def test_the_admin_lists_conversations_without_their_text(

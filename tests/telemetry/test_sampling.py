@@ -1,0 +1,167 @@
+"""The sampler against a fake host and machine: what followers, the ledger and the counters hear."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from inference.core.ledger import RAM, Pool
+from inference.core.residency import LoadAlternative
+from inference.host.telemetry import sampler
+from inference.host.telemetry.sample import RamReading, Reading
+from inference.host.telemetry.sampler import Telemetry
+from tests.web.fake_host import decision, resident
+
+GB = 10**9
+
+
+class FakeWatched:
+    def __init__(self) -> None:
+        self.residents: list[dict[str, Any]] = []
+        self.log: list[Any] = []
+
+    def status(self) -> Any:
+        return {
+            "type": "status",
+            "pid": 1,
+            "uptime_seconds": 1.0,
+            "budget_bytes": GB,
+            "reserved_bytes": 0,
+            "residents": self.residents,
+            "queue": [
+                {
+                    "request_id": "secret",
+                    "user": "7",
+                    "variant_id": 1,
+                    "kind": "interactive",
+                    "position": 1,
+                    "reason": "r",
+                    "waiting_seconds": 1.0,
+                }
+            ],
+        }
+
+    def pools(self) -> Sequence[Pool]:
+        return (Pool(RAM, "RAM", 16 * GB, 12 * GB),)
+
+    def decisions(self) -> Sequence[Any]:
+        return self.log
+
+    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+        return ()
+
+
+class FakeMachine:
+    """`gate` shut: a driver that hangs."""
+
+    def __init__(self) -> None:
+        self.available_bytes = 10 * GB
+        self.gate = threading.Event()
+        self.gate.set()
+        self.pids: list[int] = []
+
+    def read(self, pids: Iterable[int]) -> Reading:
+        self.pids = list(pids)
+        self.gate.wait(30)
+        return Reading(RamReading(available_bytes=self.available_bytes))
+
+    def close(self) -> None: ...
+
+
+async def test_a_follower_hears_a_backlog_and_then_each_sample_with_what_is_new() -> None:
+    host, machine = FakeWatched(), FakeMachine()
+    telemetry = Telemetry(host, machine, wall_clock=lambda: 100.0)
+    host.log.append(decision(1, "One."))
+    await telemetry.sample()
+    frames = telemetry.follow()
+    backlog = await frames.__anext__()
+    assert backlog["type"] == "backlog"
+    assert (backlog["at"], backlog["series"]["ram.used_bytes"]) == ([100.0], [6 * GB])
+    assert [each["number"] for each in backlog["decisions"]] == [1]
+    host.log += [decision(2, "Two."), decision(3, "Three.")]
+    host.residents = [resident(1, "one", pid=77)]
+    await telemetry.sample()
+    delta = await frames.__anext__()
+    assert delta["type"] == "delta"
+    assert [each["number"] for each in delta["decisions"]] == [2, 3]
+    assert delta["figures"]["variant.1.tokens_per_second"] == 0.0
+    assert machine.pids == [77]
+    assert "secret" not in str(delta) + str(backlog)
+    await frames.aclose()
+
+
+async def test_a_follower_that_was_busy_gets_the_newest_and_every_decision() -> None:
+    host = FakeWatched()
+    telemetry = Telemetry(host, FakeMachine())
+    await telemetry.sample()
+    frames = telemetry.follow()
+    await frames.__anext__()
+    for number in (1, 2, 3):
+        host.log.append(decision(number, "Again."))
+        await telemetry.sample()
+    delta = await frames.__anext__()
+    assert delta["number"] == 4
+    assert [each["number"] for each in delta["decisions"]] == [1, 2, 3]
+    await frames.aclose()
+
+
+async def test_a_follower_that_comes_before_the_first_sample_waits_for_it() -> None:
+    telemetry = Telemetry(FakeWatched(), FakeMachine())
+    frames = telemetry.follow()
+    first = asyncio.ensure_future(frames.__anext__())
+    await asyncio.sleep(0)
+    await telemetry.sample()
+    assert (await asyncio.wait_for(first, 10))["type"] == "backlog"
+    await frames.aclose()
+
+
+async def test_the_ledger_hears_of_foreign_memory_when_it_changes_by_more_than_noise() -> None:
+    heard: list[Mapping[str, int]] = []
+    machine = FakeMachine()
+    telemetry = Telemetry(FakeWatched(), machine, on_foreign=heard.append)
+    for available_bytes in (10 * GB, 10 * GB - 1000, 4 * GB, 4 * GB, 4 * GB, 12 * GB):
+        machine.available_bytes = available_bytes
+        await telemetry.sample()
+    assert heard == [{RAM: 6 * GB}, {RAM: 12 * GB}, {RAM: 4 * GB}]
+
+
+async def test_a_driver_that_hangs_leaves_the_devices_unknown_and_the_host_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampler, "SLOW_READING_SECONDS", 0.01)
+    heard: list[Mapping[str, int]] = []
+    machine = FakeMachine()
+    telemetry = Telemetry(FakeWatched(), machine, on_foreign=heard.append)
+    machine.gate.clear()
+    await telemetry.sample()
+    frames = telemetry.follow()
+    (ram,) = (await frames.__anext__())["devices"]
+    assert (ram["used_bytes"], ram["foreign_bytes"]) == (None, None)
+    assert heard == []
+    machine.gate.set()
+    monkeypatch.setattr(sampler, "SLOW_READING_SECONDS", 30.0)
+    await telemetry.sample()
+    (ram,) = (await frames.__anext__())["devices"]
+    assert ram["used_bytes"] == 6 * GB
+    await frames.aclose()
+
+
+async def test_decisions_are_counted_by_kind_and_variant_once_each() -> None:
+    host = FakeWatched()
+    telemetry = Telemetry(host, FakeMachine())
+    host.log += [decision(1, "a", "one", "evict"), decision(2, "b", "one", "evict"), decision(3, "c", None, "pause")]
+    await telemetry.sample()
+    host.log = [*host.log[2:], decision(4, "d", "one", "evict")]  # the log forgets its oldest
+    await telemetry.sample()
+    frames = telemetry.follow()
+    backlog = await frames.__anext__()
+    assert backlog["type"] == "backlog"
+    assert {(each["kind"], each["variant"]): each["n"] for each in backlog["decided"]} == {
+        ("evict", "one"): 3,
+        ("pause", None): 1,
+    }
+    await frames.aclose()
