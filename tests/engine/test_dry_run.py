@@ -16,13 +16,15 @@ from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.engine.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
 from models_app.gguf import read_files
-from models_app.memory import Allocation, Cells, estimate
+from models_app.memory import Allocation, Cells, Work, compute_bytes, estimate
 from tests.gguf_builder import SHAPES, TINY, Shape, build
+from tests.gguf_shapes_more import MORE
 from tests.models_app.conftest import LoadInLlama, load_in_llama, rpc_device
 
 __all__ = ["load_in_llama", "rpc_device"]
 
 MIB = 1 << 20
+BY_NAME = {**SHAPES, **{shape.name: shape for shape in MORE}}
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 pytestmark = pytest.mark.live
 
@@ -130,3 +132,24 @@ def test_keys_are_equal_where_the_answer_must_be() -> None:
     assert len({key, *others}) == 6
     digest = replace(file, sha256="00")
     assert cache_key([digest], options, "1", []) == cache_key([replace(digest, path="/b")], options, "1", [])
+
+
+@pytest.mark.parametrize("name", ["mixtral-8x7b", "qwen3-30b-a3b", "gpt-oss-20b"])
+def test_the_room_left_for_experts_in_ram_suffices(name: str, tmp_path: Path, rpc_device: str) -> None:
+    """Work that goes to and fro takes up to 24 % more than the header tells: `models_app.memory.compute` allows for 25 %."""
+    shape = BY_NAME[name]
+    path = build(tmp_path / "moe.gguf", shape)
+    header = read_files(path)
+    for n_cpu_moe in (1, 2, shape.n_layers // 2, shape.n_layers):
+        options = LoadOptions(n_ctx_seq=4096, n_seq_max=4, n_cpu_moe=n_cpu_moe)
+        told = asked(path, options, rpc_device)
+        cells = Cells(options.n_ctx, options.n_seq_max + 1, options.n_ubatch)
+        work = Work((1,) * shape.n_layers, 1, 2, frozenset(range(n_cpu_moe)))
+        buffers = compute_bytes(header, cells, cells.n_seq_max, work)
+        outputs = estimate(header, Allocation(cells, None, cells.n_seq_max))
+        assert buffers is not None
+        assert outputs is not None
+        assert outputs.output_buffer_bytes is not None
+        for device, mine in (("ram", buffers[0] + outputs.output_buffer_bytes), ("gpu0", buffers[1])):
+            real = told.compute_bytes[device]
+            assert real <= mine <= real + 64 * MIB, (device, n_cpu_moe)

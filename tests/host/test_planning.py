@@ -18,6 +18,7 @@ from inference.host.dry_runs import DryRuns
 from inference.host.measured import LoadMeasured, measured_load, overhead_bytes
 from inference.host.planning import Planning
 from inference.host.survey import survey
+from models_app.hardware.inventory import this_machine
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Variant
@@ -138,9 +139,11 @@ async def test_devices_of_other_machines_join_the_profile(machine: HardwareProfi
     await machine.arefresh_from_db()
     assert [gpu["name"] for gpu in machine.gpus] == ["Card", f"RPC0[{rpc_device}]"]
     assert await survey([rpc_device], ENVIRONMENT) == site
+    again = await sync_to_async(this_machine)(again=True)
+    assert f"RPC0[{rpc_device}]" in [gpu["name"] for gpu in again.gpus]
     assert await survey([], ENVIRONMENT) == Site((), ())
     await machine.arefresh_from_db()
-    assert [gpu["name"] for gpu in machine.gpus] == ["Card"]
+    assert not [gpu for gpu in machine.gpus if "engine_key" in gpu]
 
 
 def test_what_the_driver_tells_of_a_process_is_more_than_its_buffers() -> None:
