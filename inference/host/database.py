@@ -16,7 +16,7 @@ from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.host.dry_runs import DryRuns
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
-from inference.host.measured import LoadMeasured
+from inference.host.load_record import LoadMeasured
 from inference.host.planning import Plan, Planning
 from models_app.hardware.stored import BadDevices
 from models_app.models import Variant

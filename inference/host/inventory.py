@@ -6,7 +6,7 @@ from typing import Protocol
 
 from inference.core.options import BadOptions
 from inference.core.residency import VariantFacts
-from inference.host.measured import LoadMeasured
+from inference.host.load_record import LoadMeasured
 
 
 class UnknownVariant(Exception):

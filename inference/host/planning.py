@@ -19,7 +19,7 @@ from inference.core.residency import LoadAlternative
 from inference.core.site import Site
 from inference.core.told import Told
 from inference.engine.children import FileIdentity, cache_key, engine_version
-from inference.host.measured import LoadMeasured
+from inference.host.load_record import LoadMeasured
 from models_app.facts import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Budget, Profile

@@ -17,7 +17,7 @@ from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.host.client import HostClient, Lease
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
-from inference.host.measured import LoadMeasured
+from inference.host.load_record import LoadMeasured
 from inference.host.messages import HostStatus, ResidentVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions

@@ -15,7 +15,7 @@ from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.host.database import DjangoInventory
 from inference.host.dry_runs import DryRuns
-from inference.host.measured import LoadMeasured, measured_load, overhead_bytes
+from inference.host.load_record import LoadMeasured, measured_load, overhead_bytes
 from inference.host.planning import Planning
 from inference.host.survey import survey
 from models_app.hardware.inventory import this_machine
