@@ -61,7 +61,8 @@ def admit(
     """Decides, in this order:
 
     1. Where a device holds more than it should, idle residents leave it, then busy ones.
-    2. Loads that a person wants anyway come first; then overdue variants by arrival; the rest as turns go.
+    2. Loads that a person wants anyway come first; then overdue variants by arrival, or by when they last gave way to
+       others, if that was later; the rest as turns go.
     3. What can never fit beside the pinned ones is hopeless; what only other programs keep out waits for them.
     4. Of its ways the one is chosen that gives the most (core.choice). What fits into free bytes that nobody ahead has
        claimed starts.
@@ -116,7 +117,7 @@ class _Look:
         ]
         anyway = [each for each in absent if each.anyway]
         overdue = [each for each in absent if not each.anyway and self._is_overdue(each)]
-        overdue.sort(key=lambda each: (each.arrived_at, each.ticket))
+        overdue.sort(key=self._overdue_since)
         in_time = [each for each in absent if not each.anyway and not self._is_overdue(each)]
         return by_variant(anyway + overdue + turns.order(in_time, self._now))
 
@@ -168,6 +169,11 @@ class _Look:
 
     def _is_overdue(self, request: Request) -> bool:
         return request.is_overdue(self._now, self._max_wait_seconds)
+
+    def _overdue_since(self, request: Request) -> tuple[float, float, int]:
+        # A variant that has just left for others had its stay: it would push in before those it left for.
+        gave_way_at = self._residencies[request.variant_id].gave_way_at
+        return max(request.arrived_at, gave_way_at), request.arrived_at, request.ticket
 
     def _is_possible(self, variant_id: int, ways: Sequence[LoadAlternative]) -> bool:
         """Else it says why not: hopeless, or kept out by other programs for now."""

@@ -161,6 +161,8 @@ class Residency:
     """What workers of the present file took, by the options that they were given."""
     departure: Departure | None = None
     """Why it drains or unloads; None in any other state."""
+    gave_way_at: float = float("-inf")
+    """When it last left to make room: whoever waited for another by then comes first."""
     is_ending: bool = False
     """The worker is about to be gone: it takes no more leases."""
     unload_tickets: set[int] = field(default_factory=set)

@@ -9,7 +9,8 @@ Its promises:
 - of a variant's ways the one is loaded that gives the most (core.choice);
 - turns go round people, interactive before batch (core.turns);
 - a busy resident cannot starve another variant's queue (core.admission): with S seconds for the longest answer, an unload and
-  a load together, nobody waits longer than `max_wait_seconds` + S for each variant whose turn comes before;
+  a load together, nobody waits longer than `max_wait_seconds` + S for each variant that others want, once more for one's own,
+  and two answers for each other person in one's own line;
 - every wait has a position and a reason, told again whenever one changes; every decision is logged with its grounds;
 - three failures in a row stop the retries until a person loads the variant or its file or options change.
 """
@@ -259,6 +260,8 @@ class Scheduler:
         for ticket in residency.leases:
             del self._leased[ticket]
         if residency.state == "unloading":
+            if residency.departure == "room":
+                residency.gave_way_at = event.now
             residency.become("absent")
             residency.failure = None
         else:

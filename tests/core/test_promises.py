@@ -13,7 +13,7 @@ from inference.core.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
 
 STORIES = st.binary(min_size=SETUP_BYTES + 40, max_size=SETUP_BYTES + 120)
-every_history = settings(max_examples=790, deadline=None)
+every_history = settings(max_examples=735, deadline=None)
 
 
 class KeepsWithinEveryDevice(Promise):
@@ -166,6 +166,38 @@ class InteractiveBeforeBatch(Promise):
             each.kind == "interactive" and each.wants == "lease" and each.variant_id == effect.variant_id
             for each in self.waiting.values()
         )
+
+
+class NobodyIsStarved(Promise):
+    """Whoever is overdue and first in line waits for what is bounded: a stay of at most `max_wait_seconds`, an answer that runs
+    already, a load or an unload under way, or memory that other programs hold. test_bound adds these up."""
+
+    def after(self, event: events.Event) -> None:
+        scheduler, now = self.world.scheduler, event.now
+        homes = scheduler.residencies
+        absent = [
+            (request, wait)
+            for request, _, wait in scheduler.waiting()
+            if homes[request.variant_id].state not in ("resident", "loading")
+        ]
+        if any(request.anyway for request, _ in absent):
+            return
+        patience = scheduler.max_wait_seconds
+        line = [each for each in absent if each[0].is_overdue(now, patience)]
+        if not line:
+            return
+        first, wait = min(
+            line, key=lambda each: (max(each[0].arrived_at, homes[each[0].variant_id].gave_way_at), each[0].ticket)
+        )
+        if not isinstance(wait, events.InQueue):
+            return
+        assert wait.reason.kind in ("room", "leaving", "foreign")
+        if wait.reason.kind == "room":
+            arrived_at = min(each.arrived_at for each, _ in absent if each.variant_id == first.variant_id)
+            stays = [homes[number] for number in wait.reason.variants if homes[number].state != "draining"]
+            assert not stays or any(
+                each.ready_at is None or now < max(arrived_at, each.ready_at) + patience for each in stays
+            ), "it waits for residents that have had their time and take more people"
 
 
 class EveryWaitIsExplained(Promise):
@@ -322,6 +354,12 @@ def test_nobody_is_passed_twice_by_the_same_person(story: bytes) -> None:
 @given(STORIES)
 def test_interactive_goes_before_batch(story: bytes) -> None:
     play(story, InteractiveBeforeBatch)
+
+
+@every_history
+@given(STORIES)
+def test_whoever_is_first_and_overdue_waits_for_what_is_bounded(story: bytes) -> None:
+    play(story, NobodyIsStarved)
 
 
 @every_history

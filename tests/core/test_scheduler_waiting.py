@@ -57,6 +57,26 @@ def test_a_busy_resident_cannot_starve_another_queue() -> None:
     assert world.now - arrived_at >= 30, "swapped before the bound: not grouped"
 
 
+def test_a_variant_that_gave_way_does_not_come_back_before_those_it_gave_way_to() -> None:
+    world = World(max_wait_seconds=30)
+    one, two = shelf(world, 60, 60)
+    world.resident(one)
+    running = world.ask(one, "ann")
+    world.wait(1)
+    behind_ann = world.ask(one, "carl")
+    world.wait(1)
+    waiting = world.ask(two, "bob")
+    world.wait(30)
+    world.leave(running)
+    world.gone(one)
+    world.ready(two)
+    assert waiting in world.leases, "one was unloaded and loaded again for nothing"
+    world.leave(waiting)
+    world.gone(two)
+    world.ready(one)
+    assert behind_ann in world.leases
+
+
 def test_two_variants_in_constant_demand_take_turns_instead_of_thrashing() -> None:
     world = World(max_wait_seconds=30)
     one, two = shelf(world, 60, 60)
