@@ -95,13 +95,13 @@ class QueueEntry(TypedDict):
     waiting_seconds: float
 
 
-class Decision(TypedDict):
-    """One line of the reason log."""
+class LogLine(TypedDict):
+    """A messages.Decision, less what only programs want."""
 
     number: int
     """Counts up from 1 for as long as the host lives."""
-    at: str
-    """ISO 8601, UTC."""
+    at: float
+    """Seconds since 1970."""
     kind: str
     variant: str | None
     """Its name."""
@@ -132,7 +132,7 @@ class Backlog(_State):
     """Seconds since 1970 of each sample kept, oldest first: up to ten minutes."""
     series: dict[str, list[float | None]]
     """`gpu0.used_bytes`, `ram.utilisation_percent`, `variant.7.tokens_per_second`…, each as long as `at`."""
-    decisions: list[Decision]
+    decisions: list[LogLine]
     decided: list[DecidedCount]
 
 
@@ -141,7 +141,7 @@ class Delta(_State):
     at: float
     figures: dict[str, float | None]
     """This sample's row of `series`."""
-    decisions: list[Decision]
+    decisions: list[LogLine]
     """Those since the last frame."""
 
 

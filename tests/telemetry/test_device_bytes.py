@@ -45,7 +45,7 @@ def test_what_is_reserved_beyond_the_measured_is_told_as_reserved() -> None:
 
 
 def test_a_loading_variant_shows_its_reservation() -> None:
-    loading = resident(1, "m", state="loading", weights_bytes=None, reserved_bytes=3 * GB)
+    loading = resident(1, "m", state="loading", devices=None, bytes_by_device={RAM: 3 * GB})
     assert shares(loading) == {RAM: {"reserved": 3 * GB}}
 
 

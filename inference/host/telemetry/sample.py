@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from inference.core.ledger import RAM, Pool
-from inference.host.messages import HostStatus, ResidentVariant
-from inference.host.telemetry_messages import DeviceTelemetry, Segment, SegmentKind, VariantTelemetry
+from inference.host.messages import Decision, HostStatus, ResidentVariant
+from inference.host.telemetry_messages import (
+    DeviceTelemetry,
+    LogLine,
+    QueueEntry,
+    Segment,
+    SegmentKind,
+    VariantTelemetry,
+)
 from models_app.hardware.nvidia import GpuReading
 
 SETTLED_SAMPLES = 3
 """Foreign memory must stand for so many samples before it counts: a worker's own, seen a moment before its report, looks foreign."""
-
-_PARTS: tuple[SegmentKind, ...] = ("weights", "kv", "compute", "overhead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +45,17 @@ class Reading:
 def shares(resident: ResidentVariant) -> dict[str, dict[SegmentKind, int]]:
     """What the variant holds: bytes by kind, by device. Measured, and what is reserved beyond that as `reserved`."""
     measured: dict[str, dict[SegmentKind, int]] = {}
-    told: Mapping[str, Any] = resident
-    for each in told.get("devices") or _only_ram(resident):
-        measured[each["device"]] = {part: each[f"{part}_bytes"] for part in _PARTS}
-    reserved: Mapping[str, int] = told.get("bytes_by_device") or {RAM: resident["reserved_bytes"]}
-    for device, reserved_bytes in reserved.items():
+    for each in resident["devices"] or ():
+        measured[each["device"]] = {
+            "weights": each["weights_bytes"],
+            "kv": each["kv_bytes"],
+            "compute": each["compute_bytes"],
+            "overhead": each["overhead_bytes"],
+        }
+    for device, reserved_bytes in resident["bytes_by_device"].items():
         kinds = measured.setdefault(device, {})
         kinds["reserved"] = max(0, reserved_bytes - sum(kinds.values()))
     return {device: {kind: n for kind, n in kinds.items() if n} for device, kinds in measured.items()}
-
-
-def _only_ram(resident: ResidentVariant) -> Iterable[dict[str, Any]]:
-    """A worker that reports one sum and no devices has everything in RAM."""
-    if resident["weights_bytes"] is None:
-        return ()
-    parts = {f"{part}_bytes": resident.get(f"{part}_bytes") or 0 for part in _PARTS}
-    return ({"device": RAM, **parts},)
 
 
 def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence[ResidentVariant]) -> int | None:
@@ -137,7 +136,6 @@ def device_telemetry(pool: Pool, reading: Reading, residents: Sequence[ResidentV
 
 
 def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTelemetry:
-    told: Mapping[str, Any] = resident
     return {
         "variant_id": resident["variant_id"],
         "name": resident["name"],
@@ -153,15 +151,39 @@ def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTe
         "idle_seconds": resident["idle_seconds"],
         "keep_alive_seconds": resident["keep_alive_seconds"],
         "n_ctx_seq": resident["n_ctx_seq"],
-        "n_layers": told.get("n_layers"),
-        "n_gpu_layers": told.get("n_gpu_layers"),
-        "wanted_gpu_layers": told.get("wanted_gpu_layers"),
-        "type_k": told.get("type_k"),
-        "type_v": told.get("type_v"),
+        "n_layers": resident["n_layers"],
+        "n_gpu_layers": resident["n_gpu_layers"],
+        "wanted_gpu_layers": resident["wanted_gpu_layers"],
+        "type_k": resident["type_k"],
+        "type_v": resident["type_v"],
         "mode": resident["mode"],
         "failure_detail": resident["failure_detail"],
         "load_seconds": resident["load_seconds"],
         "alarm": alarm,
+    }
+
+
+def queue(status: HostStatus) -> list[QueueEntry]:
+    return [
+        {
+            "position": each["position"],
+            "user": each["user"],
+            "variant_id": each["variant_id"],
+            "kind": each["kind"],
+            "reason": each["reason"],
+            "waiting_seconds": each["waiting_seconds"],
+        }
+        for each in status["queue"]
+    ]
+
+
+def log_line(decision: Decision) -> LogLine:
+    return {
+        "number": decision["number"],
+        "at": round(decision["at"], 3),
+        "kind": decision["kind"],
+        "variant": decision["variant"],
+        "sentence": decision["sentence"],
     }
 
 

@@ -14,7 +14,7 @@ from inference.core.alarms import Alarms, DeviceLoad, Running
 from inference.core.history import History
 from inference.core.ledger import Pool
 from inference.core.residency import LoadAlternative
-from inference.host.messages import HostStatus
+from inference.host.messages import Decision, HostStatus
 from inference.host.telemetry import alarm_wording
 from inference.host.telemetry.sample import (
     RamReading,
@@ -22,10 +22,12 @@ from inference.host.telemetry.sample import (
     Settled,
     device_telemetry,
     figures,
+    log_line,
+    queue,
     shares,
     variant_telemetry,
 )
-from inference.host.telemetry_messages import Backlog, DecidedCount, Decision, Delta, DeviceTelemetry, QueueEntry
+from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, DeviceTelemetry
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,11 @@ class Telemetry:
         due = loop.time()
         try:
             while True:
-                await self.sample()
+                try:
+                    await self.sample()
+                except Exception:
+                    # The pages would otherwise stand still for as long as the host lives.
+                    logger.exception("a sample failed", extra={"event": "sample_failed"})
                 due = max(due + SAMPLE_SECONDS, loop.time())
                 await asyncio.sleep(due - loop.time())
         finally:
@@ -138,7 +144,7 @@ class Telemetry:
             "uptime_seconds": status["uptime_seconds"],
             "devices": devices,
             "variants": [variant_telemetry(each, alarms.get(each["variant_id"])) for each in status["residents"]],
-            "queue": _queue(status),
+            "queue": queue(status),
             "figures": row,
             "decisions": [],
         }
@@ -168,7 +174,7 @@ class Telemetry:
                     each["slots_busy"],
                     each["tokens_per_second"],
                     {device: sum(kinds.values()) for device, kinds in shares(each).items()},
-                    variant_telemetry(each, None)["n_gpu_layers"],
+                    each["n_gpu_layers"],
                     ways := self._host.ways(each["variant_id"]),
                     ways[0].decode_tokens_per_second if ways else None,
                 )
@@ -187,7 +193,9 @@ class Telemetry:
                 for each in devices
             ),
         )
-        return {alarm.variant_id: alarm_wording.sentence(alarm, names[alarm.device]) for alarm in standing}
+        return {
+            alarm.variant_id: alarm_wording.sentence(alarm, names.get(alarm.device, alarm.device)) for alarm in standing
+        }
 
     def _count(self, decisions: Sequence[Decision]) -> None:
         """Keeps totals: the log itself forgets."""
@@ -210,7 +218,8 @@ class Telemetry:
                 await sampled.wait()
             seen, (latest, newest) = last, self._latest
             last = newest
-            yield {**latest, "decisions": [each for each in self._host.decisions() if seen < each["number"] <= newest]}
+            news = [log_line(each) for each in self._host.decisions() if seen < each["number"] <= newest]
+            yield {**latest, "decisions": news}
 
     def _backlog(self, latest: Delta) -> Backlog:
         return {
@@ -223,20 +232,6 @@ class Telemetry:
             "queue": latest["queue"],
             "at": [round(each, 1) for each in self._history.at],
             "series": self._history.series,
-            "decisions": list(self._host.decisions()),
+            "decisions": [log_line(each) for each in self._host.decisions()],
             "decided": [DecidedCount(kind=kind, variant=name, n=n) for (kind, name), n in self._decided.items()],
         }
-
-
-def _queue(status: HostStatus) -> list[QueueEntry]:
-    return [
-        QueueEntry(
-            position=each["position"],
-            user=each["user"],
-            variant_id=each["variant_id"],
-            kind=each["kind"],
-            reason=each["reason"],
-            waiting_seconds=each["waiting_seconds"],
-        )
-        for each in status["queue"]
-    ]
