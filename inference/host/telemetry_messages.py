@@ -23,7 +23,7 @@ class Segment(TypedDict):
     """A part of a device's memory. The segments of a device add up to its capacity, or to more where it is overfull."""
 
     kind: SegmentKind
-    """`overhead`: what no buffer line shows, such as a CUDA context. `reserved`: held in the ledger, not yet measured."""
+    """`overhead`: held beyond the buffers, such as a CUDA context. `reserved`: held in the ledger, not yet measured."""
     variant_id: int | None
     """Whose it is; None for foreign, reserve and free."""
     bytes: int

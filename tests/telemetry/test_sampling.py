@@ -64,6 +64,9 @@ class FakeWatched:
     def decisions(self) -> Sequence[Any]:
         return self.log
 
+    def bus_ids(self) -> Mapping[str, str]:
+        return {}
+
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         return ()
 
@@ -77,7 +80,7 @@ class FakeMachine:
         self.gate.set()
         self.pids: list[int] = []
 
-    def read(self, pids: Iterable[int]) -> Reading:
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading:
         self.pids = list(pids)
         self.gate.wait(30)
         return Reading(RamReading(available_bytes=self.available_bytes))

@@ -38,12 +38,14 @@ class RamReading:
 @dataclass(frozen=True, slots=True)
 class Reading:
     ram: RamReading
-    gpus: tuple[GpuReading, ...] = ()
-    """In the order of the hardware profile: the first is `gpu0`."""
+    gpus: Mapping[str, GpuReading] = field(default_factory=dict)
+    """By `Pool.device`. A device of another machine, or of another maker, is not among them."""
 
 
 def shares(resident: ResidentVariant) -> dict[str, dict[SegmentKind, int]]:
-    """What the variant holds: bytes by kind, by device. Measured, and what is reserved beyond that as `reserved`."""
+    """What the variant holds: bytes by kind, by device.
+
+    What the ledger holds beyond the measured buffers is overhead; all of it is `reserved` until the worker has measured."""
     measured: dict[str, dict[SegmentKind, int]] = {}
     for each in resident["devices"] or ():
         measured[each["device"]] = {
@@ -54,7 +56,9 @@ def shares(resident: ResidentVariant) -> dict[str, dict[SegmentKind, int]]:
         }
     for device, reserved_bytes in resident["bytes_by_device"].items():
         kinds = measured.setdefault(device, {})
-        kinds["reserved"] = max(0, reserved_bytes - sum(kinds.values()))
+        beyond_bytes = max(0, reserved_bytes - sum(kinds.values()))
+        kind: SegmentKind = "reserved" if resident["devices"] is None else "overhead"
+        kinds[kind] = kinds.get(kind, 0) + beyond_bytes
     return {device: {kind: n for kind, n in kinds.items() if n} for device, kinds in measured.items()}
 
 
@@ -70,7 +74,7 @@ def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence
         if available_bytes is None:
             return None
         return max(0, pool.capacity_bytes - available_bytes - sum(reading.ram.private_bytes.values()))
-    gpu = _gpu(device, reading)
+    gpu = reading.gpus.get(device)
     if gpu is None or gpu.used_bytes is None:
         return None
     ours = 0
@@ -78,11 +82,6 @@ def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence
         told = (gpu.process_bytes or {}).get(resident["pid"] or -1)
         ours += sum(shares(resident).get(device, {}).values()) if told is None else told
     return max(0, gpu.used_bytes - ours)
-
-
-def _gpu(device: str, reading: Reading) -> GpuReading | None:
-    number = int(device.removeprefix("gpu"))
-    return reading.gpus[number] if number < len(reading.gpus) else None
 
 
 def segments(pool: Pool, held: Mapping[int, Mapping[SegmentKind, int]], foreign: int | None) -> list[Segment]:
@@ -126,7 +125,7 @@ def device_telemetry(pool: Pool, reading: Reading, residents: Sequence[ResidentV
         shown["utilisation_percent"] = ram.cpu_percent
         shown["swap_in_bytes_per_second"] = ram.swap_in_bytes_per_second
         shown["swap_out_bytes_per_second"] = ram.swap_out_bytes_per_second
-    elif (gpu := _gpu(pool.device, reading)) is not None:
+    elif (gpu := reading.gpus.get(pool.device)) is not None:
         shown["used_bytes"] = gpu.used_bytes
         shown["utilisation_percent"] = gpu.utilisation_percent
         shown["bandwidth_percent"] = gpu.bandwidth_percent

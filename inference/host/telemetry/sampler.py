@@ -50,6 +50,9 @@ class Watched(Protocol):
     def decisions(self) -> Sequence[Decision]:
         """The reason log, oldest first; numbers count up without gaps."""
 
+    def bus_ids(self) -> Mapping[str, str]:
+        """Of the cards in this machine, by `Pool.device`."""
+
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         """The ways to load a resident variant, best first; empty where they are not known."""
 
@@ -57,7 +60,7 @@ class Watched(Protocol):
 class Machine(Protocol):
     """inference.host.telemetry.readings.Machine, or a test's."""
 
-    def read(self, pids: Iterable[int]) -> Reading: ...
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading: ...
 
     def close(self) -> None: ...
 
@@ -118,7 +121,9 @@ class Telemetry:
     async def _read(self, pids: list[int]) -> Reading:
         """What the machine says, or UNKNOWN where it takes too long; the late answer is then that of a later sample."""
         if self._reading is None:
-            self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._machine.read, pids)
+            self._reading = asyncio.get_running_loop().run_in_executor(
+                self._thread, self._machine.read, pids, self._host.bus_ids()
+            )
         with suppress(asyncio.TimeoutError):
             reading = await asyncio.wait_for(asyncio.shield(self._reading), SLOW_READING_SECONDS)
             self._reading = None
