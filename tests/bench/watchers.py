@@ -23,7 +23,7 @@ from tests.bench.watching import NotWatching, Watching
 
 N_WATCHERS = 200
 WINDOW_SECONDS = 30.0
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 3.0
 MOST_MISSED = 3
 """Frames: those in flight when a window begins and ends, and one that a late sample moved."""
 MOST_CPU_PERCENT = 5.0
