@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -73,8 +72,20 @@ class WorkerReady:
     variant_id: int
     launch: int
     n_seq_max: int
-    bytes_by_device: Mapping[str, int]
-    """Weights, KV cache, buffers and overhead, as the worker measured them. Empty: it could not tell."""
+    buffers_by_device: BytesByDevice
+    """Weights, KV cache and compute buffers, as the worker counted them. What it took beyond them only the driver knows: that
+    stays as it was expected until WorkerMeasured. Devices that are not named stay as they were reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMeasured:
+    """The driver told what the whole process of a resident variant holds; sent again only when that has changed."""
+
+    now: float
+    variant_id: int
+    launch: int
+    bytes_by_device: BytesByDevice
+    """Buffers and overhead together. Devices that are not named stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,7 @@ Event = (
     | FactsRead
     | WorkerLoading
     | WorkerReady
+    | WorkerMeasured
     | WorkerHealthy
     | WorkerEnding
     | WorkerEnded

@@ -94,20 +94,23 @@ def corrected(way: Way, known: Known) -> LoadAlternative:
     """`way` with what was measured in place of what was estimated."""
     key = digest(way.options)
     measured, exact = known.measured.get(key, {}), known.dry_runs.get(key, {})
-    bytes_by_device = {}
+    bytes_by_device, overhead_by_device = {}, {}
     for device, told in way.devices.items():
         overhead_bytes = known.overheads.get(device, told.overhead_bytes)
         own = measured.get(device)
         if own is not None:
-            held = own.overhead_bytes if own.overhead_bytes is not None else overhead_bytes
-            bytes_by_device[device] = own.buffers_bytes + held
+            overhead_bytes = own.overhead_bytes if own.overhead_bytes is not None else overhead_bytes
+            buffers_bytes = own.buffers_bytes
         else:
-            compute_bytes = exact.get(device, told.compute_bytes)
-            bytes_by_device[device] = told.weights_bytes + told.kv_bytes + compute_bytes + overhead_bytes
+            buffers_bytes = told.weights_bytes + told.kv_bytes + exact.get(device, told.compute_bytes)
+        bytes_by_device[device] = buffers_bytes + overhead_bytes
+        if overhead_bytes:
+            overhead_by_device[device] = overhead_bytes
     speeds = [own.decode_tokens_per_second for own in measured.values() if own.decode_tokens_per_second is not None]
     return LoadAlternative(
         options=way.options,
         bytes_by_device=bytes_by_device,
+        overhead_by_device=overhead_by_device,
         decode_tokens_per_second=speeds[0] if speeds else way.decode_tokens_per_second,
         worth=way.worth,
     )

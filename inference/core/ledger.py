@@ -112,9 +112,8 @@ class Ledger:
         self._hold(launch, wanted)
 
     def settle(self, launch: int, measured: BytesByDevice) -> None:
-        """What was measured replaces what was reserved, more or less. An empty report leaves the reservation as it is."""
-        if measured:
-            self._hold(launch, measured)
+        """What was measured replaces what was reserved, more or less. Devices that it doesn't name keep what is reserved."""
+        self._hold(launch, {**self.held(launch), **measured})
 
     def release(self, launch: int) -> None:
         self._hold(launch, {})

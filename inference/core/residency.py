@@ -49,6 +49,8 @@ class LoadAlternative:
     options: LoadOptions
     bytes_by_device: Mapping[str, int]
     """By `Pool.device`; measured where such a load was measured before, else estimated."""
+    overhead_by_device: Mapping[str, int] = field(default_factory=dict)
+    """The part of `bytes_by_device` that no worker can count: a CUDA context lies outside of all its buffers."""
     decode_tokens_per_second: float | None = None
     """Predicted, of one slot. None: the devices' bandwidths are not known."""
     worth: float = 1.0
@@ -101,6 +103,14 @@ class VariantFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a worker took, by `Pool.device`: altogether, and beyond its buffers."""
+
+    bytes_by_device: BytesByDevice
+    overhead_by_device: BytesByDevice
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a worker ended that should not have. `detail` is a sentence for a person."""
 
@@ -133,7 +143,10 @@ class Residency:
     way: LoadAlternative | None = None
     """How it was loaded, with the bytes expected then; None in states without a worker."""
     bytes_by_device: BytesByDevice = field(default_factory=dict)
-    """What the ledger holds for it: expected, and measured from the moment it is resident."""
+    """What the ledger holds for it: expected; once resident, its buffers as counted and the overhead as expected; and whole
+    as measured from when the driver has told."""
+    buffers_by_device: BytesByDevice = field(default_factory=dict)
+    """As its worker counted them; empty before it is resident."""
     fraction: float | None = None
     n_seq_max: int = 0
     leases: set[int] = field(default_factory=set)
@@ -144,7 +157,7 @@ class Residency:
     use: Use = field(default_factory=Use)
     load_seconds: float | None = None
     """From the start of its last worker until that was ready."""
-    measured: dict[LoadOptions, BytesByDevice] = field(default_factory=dict)
+    measured: dict[LoadOptions, Held] = field(default_factory=dict)
     """What workers of the present file took, by the options that they were given."""
     departure: Departure | None = None
     """Why it drains or unloads; None in any other state."""
@@ -179,7 +192,9 @@ class Residency:
         ways = self.facts.ways
         if self.measured:
             ways = tuple(
-                replace(each, bytes_by_device=self.measured[each.options]) if each.options in self.measured else each
+                replace(each, bytes_by_device=held.bytes_by_device, overhead_by_device=held.overhead_by_device)
+                if (held := self.measured.get(each.options))
+                else each
                 for each in ways
             )
         return sorted(ways, key=lambda each: -each.worth)
@@ -204,6 +219,7 @@ class Residency:
         self.departure = departure
         if state in ("absent", "failed"):
             self.bytes_by_device = {}
+            self.buffers_by_device = {}
             self.way = None
             self.fraction = None
             self.ready_at = None

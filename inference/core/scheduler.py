@@ -49,11 +49,12 @@ from inference.core.events import (
     WorkerEnding,
     WorkerHealthy,
     WorkerLoading,
+    WorkerMeasured,
     WorkerReady,
 )
-from inference.core.ledger import Ledger, Pool, Shortage
+from inference.core.ledger import BytesByDevice, Ledger, Pool, Shortage
 from inference.core.preview import Preview, preview
-from inference.core.residency import REVOCABLE, Departure, Residency, VariantFacts
+from inference.core.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
 from inference.core.turns import Request, Turns
 from inference.core.waits import waits
 
@@ -135,7 +136,7 @@ class Scheduler:
                 self._left(event)
             case FactsRead(facts=facts):
                 self._know(facts)
-            case WorkerLoading() | WorkerReady() | WorkerHealthy() | WorkerEnding() | WorkerEnded():
+            case WorkerLoading() | WorkerReady() | WorkerMeasured() | WorkerHealthy() | WorkerEnding() | WorkerEnded():
                 residency = self.residencies[event.variant_id]
                 if event.launch == residency.launch and residency.holds_bytes:
                     self._worker_reported(residency, event)
@@ -207,7 +208,9 @@ class Scheduler:
             each.unload_tickets.discard(event.ticket)
 
     def _worker_reported(
-        self, residency: Residency, event: WorkerLoading | WorkerReady | WorkerHealthy | WorkerEnding | WorkerEnded
+        self,
+        residency: Residency,
+        event: WorkerLoading | WorkerReady | WorkerMeasured | WorkerHealthy | WorkerEnding | WorkerEnded,
     ) -> None:
         match event:
             case WorkerLoading(fraction=fraction):
@@ -215,6 +218,8 @@ class Scheduler:
                     residency.fraction = min(1.0, max(fraction, residency.fraction or 0.0))
             case WorkerReady() if residency.state == "loading":
                 self._worker_ready(residency, event)
+            case WorkerMeasured(bytes_by_device=bytes_by_device) if residency.state in ("resident", "draining"):
+                self._settle_bytes(residency, bytes_by_device)
             case WorkerHealthy():
                 if residency.lease_ended:
                     residency.failures_in_a_row = 0
@@ -230,10 +235,23 @@ class Scheduler:
         residency.load_seconds = event.now - residency.started_at
         residency.n_seq_max = event.n_seq_max
         residency.failure = None
-        self.ledger.settle(residency.launch, event.bytes_by_device)
-        residency.bytes_by_device = self.ledger.held(residency.launch)
-        if event.bytes_by_device and residency.way is not None:
-            residency.measured[residency.way.options] = dict(event.bytes_by_device)
+        assert residency.way is not None
+        buffers, overheads = event.buffers_by_device, residency.way.overhead_by_device
+        residency.buffers_by_device = buffers
+        self._settle_bytes(residency, {device: n + overheads.get(device, 0) for device, n in buffers.items()})
+
+    def _settle_bytes(self, residency: Residency, measured: BytesByDevice) -> None:
+        if not measured:
+            return
+        assert residency.way is not None
+        self.ledger.settle(residency.launch, measured)
+        held, expected = self.ledger.held(residency.launch), residency.way.overhead_by_device
+        residency.bytes_by_device = held
+        beyond = {
+            device: max(0, n_bytes - residency.buffers_by_device.get(device, n_bytes - expected.get(device, 0)))
+            for device, n_bytes in held.items()
+        }
+        residency.measured[residency.way.options] = Held(held, beyond)
 
     def _worker_ended(self, residency: Residency, event: WorkerEnded) -> None:
         was_loading = residency.state == "loading"

@@ -54,6 +54,12 @@ class Pin(TypedDict):
     pinned: bool
 
 
+class ProfileChanged(TypedDict):
+    """The hardware profile of this machine was edited: budgets and reserves are read again."""
+
+    type: Literal["profile_changed"]
+
+
 class StatusQuery(TypedDict):
     type: Literal["status"]
 
@@ -64,7 +70,7 @@ class Watch(TypedDict):
     type: Literal["watch"]
 
 
-HostRequest = Lease | Load | PreviewQuery | Unload | Pin | StatusQuery | Watch
+HostRequest = Lease | Load | PreviewQuery | Unload | Pin | ProfileChanged | StatusQuery | Watch
 
 
 # host → caller ------------------------------------------------------------------------------------------------
@@ -117,7 +123,7 @@ class HostRefused(TypedDict):
 
 
 class Completed(TypedDict):
-    """`load`, `unload` and `pin` did what was asked."""
+    """`load`, `unload`, `pin` and `profile_changed` did what was asked."""
 
     type: Literal["completed"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ from inference.core.ledger import Pool
 from inference.core.liveness import Limits
 from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
+from inference.core.site import Site
 from inference.core.turns import LeaseKind
-from inference.engine.protocol import WorkerReport
+from inference.engine.protocol import Ready, WorkerReport
 from inference.host import wording
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
@@ -29,6 +30,7 @@ from inference.host.inventory import (
     InventoryUnavailable,
     UnknownVariant,
 )
+from inference.host.load_record import measured_load
 from inference.host.messages import Decision, HostStatus, LeaseReady, LoadPreview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
@@ -51,6 +53,8 @@ class HostOptions:
     """A resident variant's row is read again behind a lease, but not more often than this."""
     limits: Limits = field(default_factory=Limits)
     worker_argv: tuple[str, ...] = WORKER_ARGV
+    site: Site = field(default_factory=Site)
+    """What workers may load on."""
 
 
 class Host:
@@ -165,8 +169,20 @@ class Host:
 
         return wording.load_preview(found, name, self._device_name)
 
+    async def read_pools(self) -> None:
+        """Takes over the budgets and reserves that the owner has set meanwhile. Raises InventoryUnavailable."""
+        pools = await self._inventory.pools()
+        foreign = {each.device: each.foreign_bytes for each in self._pools}
+        self.set_pools(replace(each, foreign_bytes=foreign.get(each.device, 0)) for each in pools)
+
+    def set_foreign(self, bytes_by_device: Mapping[str, int]) -> None:
+        """What programs that are not ours use of each device; one that is not named keeps what it had."""
+        self.set_pools(
+            replace(each, foreign_bytes=bytes_by_device.get(each.device, each.foreign_bytes)) for each in self._pools
+        )
+
     def set_pools(self, pools: Iterable[Pool]) -> None:
-        """The owner edited a budget, or what other programs use was sampled again. `pools` are all there are now."""
+        """`pools` are all there are now."""
         pools = tuple(pools)
         if pools != self._pools:
             self._pools = pools
@@ -327,6 +343,7 @@ class Host:
             replace(facts, options=start.way.options),
             start.launch,
             argv=self._options.worker_argv,
+            site=self._options.site,
             socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
             log_path=self._options.log_dir / f"worker-{facts.variant_id}.log",
             limits=self._options.limits,
@@ -363,6 +380,7 @@ class Host:
                 },
             )
             self._apply(events.WorkerReady(now, variant_id, launch, report["n_seq_max"], measured))
+            self._in_background(self._record(worker, report))
         elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
             self._apply(events.WorkerHealthy(now, variant_id, launch))
 
@@ -376,6 +394,16 @@ class Host:
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]
         self._apply(events.WorkerEnded(self._now(), worker.facts.variant_id, worker.launch, failure))
+
+    async def _record(self, worker: Worker, ready: Ready) -> None:
+        facts = worker.facts
+        load = measured_load(
+            facts.variant_id, facts.options, facts.fingerprint, ready["devices"], ready["load_seconds"]
+        )
+        try:
+            await self._inventory.record(load)
+        except InventoryUnavailable as error:
+            logger.warning("could not record a load", extra={"event": "load_unrecorded", "error": str(error)})
 
     # odds and ends ------------------------------------------------------------------------------------------------
 

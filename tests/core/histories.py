@@ -101,7 +101,14 @@ def _variant(number: int, kind: int, size: int, shape: int) -> VariantFacts:
             ladder.append(way(1.0, 0, ram=n_bytes))
         if kind == 2 and shape & 64:
             ladder.insert(0, way(11.0, 8, gpu0=n_bytes // 2, gpu1=n_bytes // 2, ram=2))
-        ladder = [replace(each, options=replace(each.options, n_seq_max=n_seq_max)) for each in ladder]
+        ladder = [
+            replace(
+                each,
+                options=replace(each.options, n_seq_max=n_seq_max),
+                overhead_by_device={card: 2} if shape & 128 and each.bytes_by_device.get(card, 0) > 2 else {},
+            )
+            for each in ladder
+        ]
     return variant(number, n_bytes, n_seq_max, keep_alive_seconds=keep_alive, alternatives=tuple(ladder))
 
 
@@ -163,10 +170,18 @@ def _worker_moves_on(world: World, detail: int) -> None:
     if variant_id in world.stopping or residency.is_ending:
         world.gone(variant_id)
     elif residency.state == "loading":
-        expected = residency.bytes_by_device
+        assert residency.way is not None
+        overheads = residency.way.overhead_by_device
         slack = (detail // 5) % 12
-        measured = {device: max(1, n_bytes + slack - 8) for device, n_bytes in expected.items()}
-        world.ready(variant_id, measured if detail % 2 else None)
+        buffers = {
+            device: max(1, n_bytes - overheads.get(device, 0) + slack - 8)
+            for device, n_bytes in residency.bytes_by_device.items()
+        }
+        world.ready(variant_id, buffers if detail % 2 else None)
+    elif detail >= 200:
+        world.measured(
+            variant_id, **{device: max(1, n + detail % 9 - 5) for device, n in residency.bytes_by_device.items()}
+        )
     else:
         world.healthy(variant_id)
 

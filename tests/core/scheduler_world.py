@@ -108,10 +108,14 @@ class World:
     def progress(self, variant_id: int, fraction: float) -> None:
         self.feed(events.WorkerLoading(self.now, variant_id, self.alive[variant_id], fraction))
 
-    def ready(self, variant_id: int, measured: Mapping[str, int] | None = None) -> None:
-        """`measured` by device; None: the worker cannot tell."""
+    def ready(self, variant_id: int, buffers: Mapping[str, int] | None = None) -> None:
+        """`buffers` by device; None: the worker cannot tell."""
         n_seq_max = self.facts[variant_id].options.n_seq_max
-        self.feed(events.WorkerReady(self.now, variant_id, self.alive[variant_id], n_seq_max, measured or {}))
+        self.feed(events.WorkerReady(self.now, variant_id, self.alive[variant_id], n_seq_max, buffers or {}))
+
+    def measured(self, variant_id: int, **bytes_by_device: int) -> None:
+        """The driver tells."""
+        self.feed(events.WorkerMeasured(self.now, variant_id, self.alive[variant_id], bytes_by_device))
 
     def healthy(self, variant_id: int) -> None:
         self.feed(events.WorkerHealthy(self.now, variant_id, self.alive[variant_id]))

@@ -50,9 +50,9 @@ def test_the_measured_bytes_replace_the_reserved_ones() -> None:
     ledger = Ledger([CARD, Pool("ram", "RAM", GIB, GIB)])
     ledger.reserve(1, {"gpu0": 4 * GIB, "ram": MIB})
     ledger.settle(1, {"gpu0": 3 * GIB})
+    assert (ledger.reserved("gpu0"), ledger.reserved("ram")) == (3 * GIB, MIB), "nothing was heard of the RAM"
+    ledger.settle(1, {"ram": 0})
     assert (ledger.reserved("gpu0"), ledger.reserved("ram")) == (3 * GIB, 0)
-    ledger.settle(1, {})
-    assert ledger.reserved("gpu0") == 3 * GIB
     ledger.release(1)
     assert ledger.reserved_bytes == 0
 

@@ -13,7 +13,7 @@ from inference.core.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
 
 STORIES = st.binary(min_size=SETUP_BYTES + 40, max_size=SETUP_BYTES + 120)
-every_history = settings(max_examples=850, deadline=None)
+every_history = settings(max_examples=790, deadline=None)
 
 
 class KeepsWithinEveryDevice(Promise):
@@ -56,6 +56,37 @@ class LoadsNothingWhileOthersOverdraw(Promise):
         if isinstance(effect, events.StartWorker):
             for device, n_bytes in effect.bytes_by_device.items():
                 assert n_bytes == 0 or device not in self.world.scheduler.ledger.shortages
+
+
+class HoldsWhatIsKnown(Promise):
+    """What a worker holds: its buffers as it counted them, and beyond them what was expected until the driver has told."""
+
+    def __init__(self, world: Any) -> None:
+        super().__init__(world)
+        self.known: dict[int, dict[str, int]] = {}
+
+    def on(self, effect: events.Effect) -> None:
+        if isinstance(effect, events.StartWorker):
+            self.known[effect.launch] = dict(effect.bytes_by_device)
+
+    def before(self, event: events.Event) -> None:
+        if not isinstance(event, events.WorkerReady | events.WorkerMeasured):
+            return
+        residency = self.world.scheduler.residencies[event.variant_id]
+        assert residency.way is not None
+        if isinstance(event, events.WorkerMeasured):
+            told = dict(event.bytes_by_device)
+        else:
+            overheads = residency.way.overhead_by_device
+            told = {device: n_bytes + overheads.get(device, 0) for device, n_bytes in event.buffers_by_device.items()}
+        if event.launch == residency.launch and residency.state in ("loading", "resident", "draining"):
+            self.known[event.launch] |= told
+
+    def after(self, event: events.Event) -> None:
+        if isinstance(event, events.WorkerEnded):
+            self.known.pop(event.launch)
+        for launch, known in self.known.items():
+            assert self.world.scheduler.ledger.held(launch) == {device: n for device, n in known.items() if n}
 
 
 class CutsNoAnswer(Promise):
@@ -261,6 +292,12 @@ def test_no_load_takes_a_device_beyond_its_budget_or_its_capacity(story: bytes) 
 @given(STORIES)
 def test_while_a_device_is_overdrawn_nothing_is_loaded_there_and_somebody_leaves(story: bytes) -> None:
     play(story, LoadsNothingWhileOthersOverdraw)
+
+
+@every_history
+@given(STORIES)
+def test_the_ledger_holds_what_is_known_of_every_worker(story: bytes) -> None:
+    play(story, HoldsWhatIsKnown)
 
 
 @every_history
