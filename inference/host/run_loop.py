@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.core import events
-from inference.core.ledger import Pool
+from inference.core.ledger import BytesByDevice, Pool
 from inference.core.liveness import Limits
 from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
@@ -22,7 +22,7 @@ from inference.engine.protocol import Ready, WorkerReport
 from inference.host import wording
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
-from inference.host.held import bytes_by_device
+from inference.host.held import bytes_by_device, with_processes
 from inference.host.inventory import (
     BadOptions,
     DisabledVariant,
@@ -39,6 +39,8 @@ from inference.host.worker import WORKER_ARGV, Worker
 logger = logging.getLogger(__name__)
 
 HEALTHY_STEP_AGE_SECONDS = 5.0
+NOISE_BYTES = 16 << 20
+"""A worker's memory is reckoned again when it has changed by more."""
 USED_INTERVAL_SECONDS = 60.0
 """`last_used_at` is written at most this often per variant."""
 
@@ -81,6 +83,8 @@ class Host:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._reading: set[int] = set()
         self._used_at: dict[int, float] = {}
+        self._measured: dict[int, BytesByDevice] = {}
+        """By launch: what the driver last told."""
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # life ---------------------------------------------------------------------------------------------------------
@@ -180,6 +184,26 @@ class Host:
         self.set_pools(
             replace(each, foreign_bytes=bytes_by_device.get(each.device, each.foreign_bytes)) for each in self._pools
         )
+
+    def note_processes(self, processes: Mapping[str, Mapping[int, int]]) -> None:
+        """What processes hold of each device, by process id, as the driver tells."""
+        for worker in list(self._workers.values()):
+            ready, pid = worker.ready, worker.pid
+            if ready is None or pid is None:
+                continue
+            told = {device: held[pid] for device, held in processes.items() if pid in held}
+            measured = with_processes(bytes_by_device(ready), told)
+            if not self._is_news(worker.launch, measured):
+                continue
+            is_first = worker.launch not in self._measured
+            self._measured[worker.launch] = measured
+            self._apply(events.WorkerMeasured(self._now(), worker.facts.variant_id, worker.launch, measured))
+            if is_first:
+                self._in_background(self._record(worker, ready, measured))
+
+    def _is_news(self, launch: int, measured: BytesByDevice) -> bool:
+        known = self._measured.get(launch, {})
+        return any(abs(n - known.get(device, 0)) > NOISE_BYTES for device, n in measured.items())
 
     def set_pools(self, pools: Iterable[Pool]) -> None:
         """`pools` are all there are now."""
@@ -380,7 +404,7 @@ class Host:
                 },
             )
             self._apply(events.WorkerReady(now, variant_id, launch, report["n_seq_max"], measured))
-            self._in_background(self._record(worker, report))
+            self._in_background(self._record(worker, report, {}))
         elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
             self._apply(events.WorkerHealthy(now, variant_id, launch))
 
@@ -393,13 +417,12 @@ class Host:
 
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]
+        self._measured.pop(worker.launch, None)
         self._apply(events.WorkerEnded(self._now(), worker.facts.variant_id, worker.launch, failure))
 
-    async def _record(self, worker: Worker, ready: Ready) -> None:
-        facts = worker.facts
-        load = measured_load(
-            facts.variant_id, facts.options, facts.fingerprint, ready["devices"], ready["load_seconds"]
-        )
+    async def _record(self, worker: Worker, ready: Ready, measured: BytesByDevice) -> None:
+        """`measured`: by device, what the driver told of the process."""
+        load = measured_load(worker.facts, ready, measured)
         try:
             await self._inventory.record(load)
         except InventoryUnavailable as error:

@@ -22,7 +22,9 @@ async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> 
     warning, for as long as this host runs: a box must not stand still because another one is switched off.
     """
     servers, listed = await _listed(rpc_servers, environment)
-    found = [EngineGpu(each.key, _name(each), each.memory_bytes) for each in listed if each.memory_bytes]
+    found = [
+        EngineGpu(each.key, _name(each), each.memory_bytes, each.is_remote) for each in listed if each.memory_bytes
+    ]
 
     def write() -> tuple[int, ...]:
         try:

@@ -26,6 +26,7 @@ class EngineGpu:
     name: str
     """The driver's."""
     memory_bytes: int
+    is_remote: bool = False
 
 
 def join(rows: Sequence[dict[str, Any]], found: Sequence[EngineGpu]) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
@@ -47,7 +48,7 @@ def join(rows: Sequence[dict[str, Any]], found: Sequence[EngineGpu]) -> tuple[li
             number = len(joined)
             joined.append({"name": gpu.name, KEY: gpu.key})
         if KEY in joined[number]:
-            joined[number] |= {"name": gpu.name, "memory_bytes": gpu.memory_bytes}
+            joined[number] |= {"name": gpu.name, "memory_bytes": gpu.memory_bytes, "is_remote": gpu.is_remote}
         taken.append(number)
     return joined, tuple(taken)
 

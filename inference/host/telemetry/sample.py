@@ -81,6 +81,14 @@ def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence
     return max(0, gpu.used_bytes - ours)
 
 
+def process_bytes(device: str, reading: Reading) -> Mapping[int, int]:
+    """What each of our workers holds on the device, as far as the system or the driver tells."""
+    if device == RAM:
+        return reading.ram.private_bytes
+    gpu = _gpu(device, reading)
+    return (gpu.process_bytes if gpu else None) or {}
+
+
 def _gpu(device: str, reading: Reading) -> GpuReading | None:
     number = int(device.removeprefix("gpu"))
     return reading.gpus[number] if number < len(reading.gpus) else None

@@ -22,6 +22,7 @@ from inference.host.telemetry.sample import (
     Settled,
     device_telemetry,
     figures,
+    process_bytes,
     shares,
     variant_telemetry,
 )
@@ -61,18 +62,24 @@ class Machine(Protocol):
 
 
 class Telemetry:
-    """Belongs to one event loop. `on_foreign` hears, by device, the bytes of programs that are not ours, when they changed by more than noise."""
+    """Belongs to one event loop.
+
+    `on_foreign` hears, by device, the bytes of programs that are not ours, when they changed by more than noise; `on_processes`
+    with every sample what the driver tells of each process, by device and process id.
+    """
 
     def __init__(
         self,
         host: Watched,
         machine: Machine,
         on_foreign: Callable[[Mapping[str, int]], None] = lambda foreign: None,
+        on_processes: Callable[[Mapping[str, Mapping[int, int]]], None] = lambda processes: None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._host = host
         self._machine = machine
         self._on_foreign = on_foreign
+        self._on_processes = on_processes
         self._wall_clock = wall_clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="telemetry")
         self._reading: asyncio.Future[Reading] | None = None
@@ -123,6 +130,7 @@ class Telemetry:
         # Asked again: the reading took a moment, and a worker may have become ready meanwhile.
         status = self._host.status()
         devices = [device_telemetry(pool, reading, status["residents"]) for pool in self._host.pools()]
+        self._on_processes({each["device"]: process_bytes(each["device"], reading) for each in devices})
         self._tell_foreign(devices)
         alarms = self._watch(status, devices)
         now, row = self._wall_clock(), figures(devices, status)

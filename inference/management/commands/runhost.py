@@ -77,7 +77,7 @@ async def _run(run_dir: RunDir) -> None:
         loop.add_signal_handler(number, host.shutdown)
     if os.environ.get("HOSTUI_LIFELINE") == "stdin":
         await _end_with_supervisor(host)
-    telemetry = Telemetry(host, Machine(), host.set_foreign)
+    telemetry = Telemetry(host, Machine(), host.set_foreign, host.note_processes)
     server = Server(host, telemetry)
     await server.start(run_dir.socket_path)
     budgets = {each.device: each.budget_bytes for each in host.pools()}
