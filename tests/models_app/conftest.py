@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -78,12 +79,21 @@ def vocabularies(llama_sdist: Path) -> list[Path]:
 @contextmanager
 def serving_device(log: IO[bytes] | None = None) -> Iterator[str]:
     """The endpoint of a GPU-type device, served by a CPU process for as long as the block lasts."""
-    command = [sys.executable, "-m", "tests.models_app.rpc_device"]
+    with device_process(log) as (endpoint, _):
+        yield endpoint
+
+
+@contextmanager
+def device_process(log: IO[bytes] | None = None, n_clients: int = 1) -> Iterator[tuple[str, int]]:
+    """The same, for so many workers at once; and the process that holds what they allocate."""
+    command = [sys.executable, "-m", "tests.models_app.rpc_device", str(n_clients)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, cwd=ROOT) as server:
+    # What is freed goes back to the system at once, so that the process's size tells what is allocated.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, cwd=ROOT, env=environment) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        yield f"127.0.0.1:{server.stdout.readline().strip()}"
+        yield f"127.0.0.1:{server.stdout.readline().strip()}", server.pid
         server.stdin.close()
         assert server.wait(timeout=30) == 0
 
