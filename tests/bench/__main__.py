@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.bench import idle, machine, memory, memory_live, report, start, swap, throughput, web
+from tests.bench import alternate, idle, machine, memory, memory_live, report, start, swap, throughput, web
 from tests.bench.quiet import Quiet
 
 QUICK_ROUNDS = 2
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "memory": (memory.measure, memory.FULL_ROUNDS),
     "memory-live": (memory_live.measure, memory_live.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),
+    "alternate": (alternate.measure, alternate.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""
 
