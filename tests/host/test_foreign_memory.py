@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from inference.core.ledger import RAM, Pool
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
@@ -17,7 +17,7 @@ class Scripted:
 
     game_bytes = 0
 
-    def read(self, pids: Iterable[int]) -> Reading:
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading:
         return Reading(RamReading(available_bytes=8 * GIB - self.game_bytes))
 
     def close(self) -> None: ...
