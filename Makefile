@@ -2,11 +2,12 @@
 # make test     sets up, checks and runs every ring of tests
 # make check    the checks alone
 # make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
+# make bench-memory   the same for memory: what is told, what is held, swaps; ARGS="--quick"
 # make clean    removes what was installed in the clone; compiled wheels stay in the user's cache
 SHELL := /bin/sh
 VENV := .venv/bin
 
-.PHONY: help serve test check bench clean
+.PHONY: help serve test check bench bench-memory clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -36,6 +37,10 @@ check:
 bench:
 	@$(set_up) bench
 	$(VENV)/python -m tests.bench $(ARGS)
+
+bench-memory:
+	@$(set_up) bench
+	$(VENV)/python -m tests.bench memory memory-live swap alternate $(ARGS)
 
 clean:
 	rm -rf .venv node_modules .setup.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,7 +1,46 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from asgiref.sync import async_to_sync
 from django.apps import AppConfig
+from django.conf import settings
+from django.db import transaction
+from django.db.models.signals import post_save
+
+logger = logging.getLogger(__name__)
+HOST_ANSWERS_WITHIN_SECONDS = 1.0
 
 
 class InferenceConfig(AppConfig):
     name = "inference"
     verbose_name = "Inference"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from models_app.models import HardwareProfile
+
+        # The inventory knows nobody who uses it, and the admin is one of several places where profiles are edited.
+        post_save.connect(_profile_saved, HardwareProfile)
+
+
+def _profile_saved(instance: Any, **_: Any) -> None:
+    if instance.is_this_machine:
+        transaction.on_commit(_tell_host)
+
+
+def _tell_host() -> None:
+    """A host that does not run reads the profile when it starts."""
+    from inference.host.client import HostClient, HostRefusal, HostUnavailable
+
+    async def tell() -> None:
+        await asyncio.wait_for(HostClient(settings.HOST_SOCKET).profile_changed(), HOST_ANSWERS_WITHIN_SECONDS)
+
+    try:
+        async_to_sync(tell)()
+    except HostUnavailable:
+        pass
+    except (HostRefusal, asyncio.TimeoutError) as error:
+        logger.warning("the host kept its budgets", extra={"event": "profile_untold", "error": str(error)})

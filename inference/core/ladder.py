@@ -144,8 +144,11 @@ def unknown_way(
             owner, device = profile.gpus[number], gpu_ids[number]
             options = replace(base, n_gpu_layers=wishes.n_gpu_layers, tensor_split=split)
     sizes = exact or {device: allowance, RAM: allowance}
-    devices = {RAM: DeviceBytes(profile.ram.name, 0, 0, sizes.get(RAM, 0), 0, profile.ram.budget_bytes)}
-    devices[device] = DeviceBytes(owner.name, size_bytes, kv_bytes, sizes.get(device, 0), 0, owner.budget_bytes)
+    ram = profile.ram
+    devices = {RAM: DeviceBytes(ram.name, 0, 0, sizes.get(RAM, 0), ram.overhead_bytes, ram.budget_bytes)}
+    devices[device] = DeviceBytes(
+        owner.name, size_bytes, kv_bytes, sizes.get(device, 0), owner.overhead_bytes, owner.budget_bytes
+    )
     return Way(options, devices, None, 1.0, exact is not None)
 
 

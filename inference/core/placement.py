@@ -17,7 +17,6 @@ from models_app.hardware import Device, Profile
 from models_app.memory import Cells, Estimate, Work
 
 MIB = 1 << 20
-CUDA_CONTEXT_BYTES = 320 * MIB
 """What a process holds on a GPU beyond its buffers, until that is measured."""
 _N_BATCH = 2048
 _PENALTIES = {"context": 0.5, "kv": 0.85, "ubatch": 0.99}
@@ -307,7 +306,8 @@ class _Planner:
     def room(self, gpu: int, n_cpu_moe: int) -> int:
         """For layers alone: the budget without what a device needs besides, generously."""
         buffers = self.compute(self.layout(self.wishes.n_ctx_seq, "f16", 512), Work((1,) * self.n_layers, 1, 2))[0][1]
-        return self.profile.gpus[gpu - 1].budget_bytes - CUDA_CONTEXT_BYTES - 2 * buffers
+        owner = self.profile.gpus[gpu - 1]
+        return owner.budget_bytes - owner.overhead_bytes - 2 * buffers
 
     def layer_bytes(self, number: int, n_cpu_moe: int) -> int:
         layer = self.plain.layers[number]
@@ -345,7 +345,7 @@ class _Planner:
                     buffers[number]
                     + ((told.output_buffer_bytes or 0) if number == 0 else 0)
                     + (visiting if number == 1 and busy else 0),
-                    CUDA_CONTEXT_BYTES if number and busy else 0,
+                    owner.overhead_bytes if busy else 0,
                     owner.budget_bytes,
                 )
             )

@@ -236,6 +236,10 @@ class HostClient:
         """A pinned variant is never evicted nor unloaded for idleness. Raises HostRefusal, HostUnavailable."""
         await self._ask({"type": "pin", "variant_id": variant_id, "pinned": pinned})
 
+    async def profile_changed(self) -> None:
+        """Has the host read its budgets and reserves again. Raises HostRefusal, HostUnavailable."""
+        await self._ask({"type": "profile_changed"})
+
     async def status(self) -> HostStatus:
         """Raises HostUnavailable."""
         return cast(HostStatus, await self._ask({"type": "status"}))

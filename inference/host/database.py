@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
 
+from inference.core.ledger import Pool
 from inference.core.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.host.dry_runs import DryRuns
@@ -46,6 +47,12 @@ class DjangoInventory:
         if plan.unknown is None or task is None or not await task:
             return facts
         return (await _in_thread(lambda: self._read(variant_id)))[0]
+
+    async def pools(self) -> tuple[Pool, ...]:
+        """To be asked only where there is planning."""
+        planning = self._planning
+        assert planning is not None
+        return await _in_thread(planning.pools)
 
     async def record(self, load: LoadMeasured) -> None:
         planning = self._planning
@@ -90,10 +97,7 @@ class DjangoInventory:
         keep_alive_seconds = variant.keep_alive_seconds
         plan = Plan()
         if self._planning is not None and fingerprint != MISSING:
-            try:
-                plan = self._planning.plan(variant, shards, fingerprint, size_bytes)
-            except BadDevices as bad:
-                raise InventoryUnavailable(f"the hardware profile cannot be used: {bad}") from None
+            plan = self._planning.plan(variant, shards, fingerprint, size_bytes)
         facts = VariantFacts(
             variant_id=variant.pk,
             name=variant.name,
@@ -110,13 +114,17 @@ class DjangoInventory:
 
 
 async def _in_thread(query: Callable[[], _T]) -> _T:
-    """Runs `query` off the event loop. Raises InventoryUnavailable for what the database raises."""
+    """Runs `query` off the event loop. Raises InventoryUnavailable."""
 
     def run() -> _T:
         try:
             return query()
         except DatabaseError as error:
-            raise InventoryUnavailable(str(error)) from error
+            raise InventoryUnavailable(f"The database did not answer ({error}). Try again in a moment.") from error
+        except BadDevices as bad:
+            raise InventoryUnavailable(
+                f"The stored profile of this machine cannot be used: {bad}. Mend it on the Hardware page."
+            ) from None
         finally:
             connections.close_all()
 

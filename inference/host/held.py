@@ -1,20 +1,17 @@
-"""What a worker measured, as the ledger counts it."""
+"""What a worker holds, as the ledger counts it."""
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from inference.core.ledger import RAM
+from inference.core.ledger import BytesByDevice
 from inference.engine.protocol import Ready
 
 
 def bytes_by_device(ready: Ready) -> dict[str, int]:
-    """All that the worker holds, by `Pool.device`; in RAM where it doesn't tell devices apart."""
-    devices = cast("dict[str, Any]", ready).get("devices")
-    if not devices:
-        return {RAM: ready["weights_bytes"] + ready["kv_bytes"] + ready["compute_bytes"]}
-    held: dict[str, int] = {}
-    for each in devices:
-        parts = ("weights_bytes", "kv_bytes", "compute_bytes", "overhead_bytes")
-        held[each["device"]] = held.get(each["device"], 0) + sum(each[part] for part in parts)
-    return held
+    """The buffers of a worker, by `Pool.device`."""
+    parts = ("weights_bytes", "kv_bytes", "compute_bytes")
+    return {each["device"]: sum(each[part] for part in parts) for each in ready["devices"]}
+
+
+def with_processes(buffers: BytesByDevice, told: BytesByDevice) -> dict[str, int]:
+    """What the whole process holds where the driver tells it. Memory that it was given and has not touched yet counts too."""
+    return {device: max(n_bytes, buffers.get(device, 0)) for device, n_bytes in told.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from inference.core.ledger import Pool
 from inference.core.options import BadOptions
 from inference.core.residency import VariantFacts
 from inference.host.load_record import LoadMeasured
@@ -22,14 +23,17 @@ class DisabledVariant(Exception):
 
 
 class InventoryUnavailable(Exception):
-    """The database did not answer. The message says why."""
+    """The database did not answer, or makes no sense. The message is a sentence for a person."""
 
 
 class Inventory(Protocol):
-    """Every method raises InventoryUnavailable when the database does not answer."""
+    """Every method raises InventoryUnavailable."""
 
     async def facts(self, variant_id: int) -> VariantFacts:
         """Raises UnknownVariant, DisabledVariant, BadOptions."""
+
+    async def pools(self) -> tuple[Pool, ...]:
+        """What each device may hold, as its owner has it now; foreign memory is left out."""
 
     async def set_pinned(self, variant_id: int, pinned: bool) -> None:
         """Raises UnknownVariant."""

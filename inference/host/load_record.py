@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from inference.core.ladder import Measured
+from inference.core.ledger import BytesByDevice
 from inference.core.options import LoadOptions
-from inference.engine.protocol import DeviceReport
+from inference.core.residency import VariantFacts
+from inference.engine.protocol import DeviceReport, Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +24,17 @@ class LoadMeasured:
     load_seconds: float
 
 
-def measured_load(
-    variant_id: int,
-    options: LoadOptions,
-    fingerprint: str,
-    devices: Sequence[DeviceReport],
-    load_seconds: float,
-    overheads: Mapping[str, int | None] | None = None,
-) -> LoadMeasured:
-    """From `Ready["devices"]`. `overheads`: see `overhead_bytes`; of a device that is not named it is unknown."""
+def measured_load(facts: VariantFacts, ready: Ready, whole_bytes: BytesByDevice) -> LoadMeasured:
+    """Of a worker that was started as `facts` say. `whole_bytes`: of the whole process, by device, where the driver tells."""
     return LoadMeasured(
-        variant_id,
-        options,
-        fingerprint,
-        {
-            row["device"]: Measured(
-                row["weights_bytes"], row["kv_bytes"], row["compute_bytes"], (overheads or {}).get(row["device"])
-            )
-            for row in devices
-        },
-        load_seconds,
+        facts.variant_id,
+        facts.options,
+        facts.fingerprint,
+        {each["device"]: _measured(each, whole_bytes.get(each["device"])) for each in ready["devices"]},
+        ready["load_seconds"],
     )
 
 
-def overhead_bytes(process_bytes: int | None, held: Measured) -> int | None:
-    """What a worker holds on a GPU beyond its buffers. `process_bytes`: NVML's figure for its pid; None where it tells none."""
-    return None if process_bytes is None else max(0, process_bytes - held.buffers_bytes)
+def _measured(device: DeviceReport, whole_bytes: int | None) -> Measured:
+    held = Measured(device["weights_bytes"], device["kv_bytes"], device["compute_bytes"])
+    return held if whole_bytes is None else replace(held, overhead_bytes=max(0, whole_bytes - held.buffers_bytes))

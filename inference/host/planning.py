@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from inference.core.ladder import Known, Measured, Way, corrected, digest, ladder, unknown_way
+from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
 from inference.core.placement import CannotTell, DeviceBytes, Wishes
 from inference.core.residency import LoadAlternative
@@ -22,8 +23,9 @@ from inference.engine.children import FileIdentity, cache_key, engine_version
 from inference.host.load_record import LoadMeasured
 from models_app.facts import NotAModel, read_variant
 from models_app.gguf import BadGguf
-from models_app.hardware import Budget, Profile
+from models_app.hardware import Device, Profile
 from models_app.hardware.inventory import this_machine
+from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
 
@@ -94,7 +96,6 @@ class Planning:
         self._ladders: _Recent[Hashable, _Ladder] = _Recent(_MOST_LADDERS)
         self._plans: _Recent[Hashable, Plan] = _Recent(_MOST_LADDERS)
         self._last: dict[int, tuple[Way, ...]] = {}
-        self._profile: tuple[Hashable, Profile] | None = None
         self._n_records = 0
         """What was planned before the last one is void."""
         self._lock = threading.Lock()
@@ -132,19 +133,16 @@ class Planning:
     def profile(self) -> Profile:
         """This machine's, with the GPUs that the engine can use and the RAM budget of this host. Raises BadDevices."""
         row = HardwareProfile.objects.filter(is_this_machine=True).first() or this_machine()
-        version = (row.pk, row.updated_at)
-        if self._profile is None or self._profile[0] != version:
-            profile = row.profile()
-            usable = tuple(
-                profile.gpus[int(device[3:])] for device, _ in self._gpus if int(device[3:]) < len(profile.gpus)
-            )
-            if len(usable) < len(self._gpus):
-                raise BadDevices("the profile of this machine has lost a GPU that the engine uses")
-            ram = profile.ram
-            if self._ram_budget_bytes is not None:
-                ram = replace(ram, budget=Budget(n_bytes=self._ram_budget_bytes))
-            self._profile = version, replace(profile, ram=ram, gpus=usable)
-        return self._profile[1]
+        profile = row.profile()
+        usable = tuple(profile.gpus[int(device[3:])] for device, _ in self._gpus if int(device[3:]) < len(profile.gpus))
+        if len(usable) < len(self._gpus):
+            raise BadDevices("it has lost a GPU that the engine uses")
+        return replace(with_ram_budget(profile, self._ram_budget_bytes), gpus=usable)
+
+    def pools(self) -> tuple[Pool, ...]:
+        """What each device may hold, the RAM first, before anybody else's use of it is known. Raises BadDevices."""
+        profile = self.profile()
+        return (_pool(RAM, profile.ram), *map(_pool, self._gpu_ids, profile.gpus))
 
     def record(self, load: LoadMeasured) -> None:
         """Stores what a load took, for the next plan."""
@@ -225,6 +223,10 @@ class Planning:
         ways = self._last.get(load.variant_id, ())
         planned = next((way for way in ways if digest(way.options) == digest(load.options)), None)
         return {} if planned is None else {device: _split(each) for device, each in planned.devices.items()}
+
+
+def _pool(device: str, owned: Device) -> Pool:
+    return Pool(device, owned.name, owned.memory_bytes, owned.budget_bytes, owned.reserve_bytes)
 
 
 def _split(held: Measured | DeviceBytes) -> dict[str, int]:

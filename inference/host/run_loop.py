@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inference.core import events
-from inference.core.ledger import Pool
+from inference.core.ledger import BytesByDevice, Pool
 from inference.core.liveness import Limits
 from inference.core.residency import Failure, LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
+from inference.core.site import Site
 from inference.core.turns import LeaseKind
-from inference.engine.protocol import WorkerReport
+from inference.engine.protocol import Ready, WorkerReport
 from inference.host import wording
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
-from inference.host.held import bytes_by_device
+from inference.host.held import bytes_by_device, with_processes
 from inference.host.inventory import (
     BadOptions,
     DisabledVariant,
@@ -29,6 +30,7 @@ from inference.host.inventory import (
     InventoryUnavailable,
     UnknownVariant,
 )
+from inference.host.load_record import measured_load
 from inference.host.messages import Decision, HostStatus, LeaseReady, LoadPreview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
@@ -37,6 +39,8 @@ from inference.host.worker import WORKER_ARGV, Worker
 logger = logging.getLogger(__name__)
 
 HEALTHY_STEP_AGE_SECONDS = 5.0
+NOISE_BYTES = 16 << 20
+"""A worker's memory is reckoned again when it has changed by more."""
 USED_INTERVAL_SECONDS = 60.0
 """`last_used_at` is written at most this often per variant."""
 
@@ -51,6 +55,8 @@ class HostOptions:
     """A resident variant's row is read again behind a lease, but not more often than this."""
     limits: Limits = field(default_factory=Limits)
     worker_argv: tuple[str, ...] = WORKER_ARGV
+    site: Site = field(default_factory=Site)
+    """What workers may load on."""
 
 
 class Host:
@@ -77,6 +83,8 @@ class Host:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._reading: set[int] = set()
         self._used_at: dict[int, float] = {}
+        self._measured: dict[int, BytesByDevice] = {}
+        """By launch: what the driver last told."""
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # life ---------------------------------------------------------------------------------------------------------
@@ -165,8 +173,40 @@ class Host:
 
         return wording.load_preview(found, name, self._device_name)
 
+    async def read_pools(self) -> None:
+        """Takes over the budgets and reserves that the owner has set meanwhile. Raises InventoryUnavailable."""
+        pools = await self._inventory.pools()
+        foreign = {each.device: each.foreign_bytes for each in self._pools}
+        self.set_pools(replace(each, foreign_bytes=foreign.get(each.device, 0)) for each in pools)
+
+    def set_foreign(self, bytes_by_device: Mapping[str, int]) -> None:
+        """What programs that are not ours use of each device; one that is not named keeps what it had."""
+        self.set_pools(
+            replace(each, foreign_bytes=bytes_by_device.get(each.device, each.foreign_bytes)) for each in self._pools
+        )
+
+    def note_processes(self, processes: Mapping[str, Mapping[int, int]]) -> None:
+        """What processes hold of each device, by process id, as the driver tells."""
+        for worker in list(self._workers.values()):
+            ready, pid = worker.ready, worker.pid
+            if ready is None or pid is None:
+                continue
+            told = {device: held[pid] for device, held in processes.items() if pid in held}
+            measured = with_processes(bytes_by_device(ready), told)
+            if not self._is_news(worker.launch, measured):
+                continue
+            is_first = worker.launch not in self._measured
+            self._measured[worker.launch] = measured
+            self._apply(events.WorkerMeasured(self._now(), worker.facts.variant_id, worker.launch, measured))
+            if is_first:
+                self._in_background(self._record(worker, ready, measured))
+
+    def _is_news(self, launch: int, measured: BytesByDevice) -> bool:
+        known = self._measured.get(launch, {})
+        return any(abs(n - known.get(device, 0)) > NOISE_BYTES for device, n in measured.items())
+
     def set_pools(self, pools: Iterable[Pool]) -> None:
-        """The owner edited a budget, or what other programs use was sampled again. `pools` are all there are now."""
+        """`pools` are all there are now."""
         pools = tuple(pools)
         if pools != self._pools:
             self._pools = pools
@@ -200,6 +240,10 @@ class Host:
     def pools(self) -> Sequence[Pool]:
         """Every device, RAM first, with what other programs use of it."""
         return self._pools
+
+    def bus_ids(self) -> Mapping[str, str]:
+        """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
+        return dict(self._options.site.bus_ids)
 
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
@@ -327,6 +371,7 @@ class Host:
             replace(facts, options=start.way.options),
             start.launch,
             argv=self._options.worker_argv,
+            site=self._options.site,
             socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
             log_path=self._options.log_dir / f"worker-{facts.variant_id}.log",
             limits=self._options.limits,
@@ -363,6 +408,7 @@ class Host:
                 },
             )
             self._apply(events.WorkerReady(now, variant_id, launch, report["n_seq_max"], measured))
+            self._in_background(self._record(worker, report, {}))
         elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
             self._apply(events.WorkerHealthy(now, variant_id, launch))
 
@@ -375,7 +421,16 @@ class Host:
 
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]
+        self._measured.pop(worker.launch, None)
         self._apply(events.WorkerEnded(self._now(), worker.facts.variant_id, worker.launch, failure))
+
+    async def _record(self, worker: Worker, ready: Ready, measured: BytesByDevice) -> None:
+        """`measured`: by device, what the driver told of the process."""
+        load = measured_load(worker.facts, ready, measured)
+        try:
+            await self._inventory.record(load)
+        except InventoryUnavailable as error:
+            logger.warning("could not record a load", extra={"event": "load_unrecorded", "error": str(error)})
 
     # odds and ends ------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ _SCHEMAS: dict[str, type] = {
     "preview": messages.PreviewQuery,
     "unload": messages.Unload,
     "pin": messages.Pin,
+    "profile_changed": messages.ProfileChanged,
     "status": messages.StatusQuery,
     "watch": messages.Watch,
     "telemetry": TelemetryQuery,
@@ -101,9 +102,7 @@ class Server:
             facts = {"reason": "bad_options", "failures_in_a_row": 0}
             connection.send(wording.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts))
         except InventoryUnavailable as error:
-            connection.send(
-                wording.refused("storage", f"The database did not answer ({error}). Try again in a moment.")
-            )
+            connection.send(wording.refused("storage", str(error)))
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
@@ -123,6 +122,9 @@ class Server:
                 await self._until_closed(host.unload(connection, request["variant_id"]), reader)
             case "pin":
                 await host.pin(request["variant_id"], request["pinned"])
+                connection.send({"type": "completed"})
+            case "profile_changed":
+                await host.read_pools()
                 connection.send({"type": "completed"})
             case "status":
                 connection.send(host.status())

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from models_app.hardware.inventory import this_machine
+from models_app.hardware.inventory import this_machine_now
 from models_app.models import HardwareProfile
 
 KEY = "engine_key"
@@ -26,6 +26,7 @@ class EngineGpu:
     name: str
     """The driver's."""
     memory_bytes: int
+    is_remote: bool = False
 
 
 def join(rows: Sequence[dict[str, Any]], found: Sequence[EngineGpu]) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
@@ -47,14 +48,14 @@ def join(rows: Sequence[dict[str, Any]], found: Sequence[EngineGpu]) -> tuple[li
             number = len(joined)
             joined.append({"name": gpu.name, KEY: gpu.key})
         if KEY in joined[number]:
-            joined[number] |= {"name": gpu.name, "memory_bytes": gpu.memory_bytes}
+            joined[number] |= {"name": gpu.name, "memory_bytes": gpu.memory_bytes, "is_remote": gpu.is_remote}
         taken.append(number)
     return joined, tuple(taken)
 
 
 def this_machine_with(found: Sequence[EngineGpu]) -> tuple[HardwareProfile, tuple[int, ...]]:
     """This machine's row with the engine's GPUs, and for each of `found` its number there. May block for a second."""
-    this_machine()
+    this_machine_now()
     with transaction.atomic():
         row = HardwareProfile.objects.select_for_update().get(is_this_machine=True)
         gpus, numbers = join(row.gpus, found)

@@ -62,6 +62,12 @@ class Budget:
         return int(memory_bytes * (100.0 if self.percent is None else self.percent) / 100)
 
 
+CUDA_CONTEXT_BYTES = 320 * MIB
+PROCESS_BYTES = 32 * MIB
+"""The interpreter, the libraries and the vocabulary: 6 to 20 MB more than its buffers was seen of a worker, as not all of a buffer is
+touched."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """A GPU, or the memory of the host."""
@@ -76,6 +82,15 @@ class Device:
     """None: everything but the reserve."""
     reserve: Budget | None = None
     """None: enough for a desktop, as far as a budget that is set leaves that."""
+    is_remote: bool = False
+    """On another machine, whose own server holds the driver's context."""
+
+    @property
+    def overhead_bytes(self) -> int:
+        """What a worker is expected to hold here beyond its buffers, until that is measured."""
+        if self.kind == "ram":
+            return PROCESS_BYTES
+        return 0 if self.is_remote else CUDA_CONTEXT_BYTES
 
     @property
     def reserve_bytes(self) -> int:

@@ -14,7 +14,9 @@ _OPTIONAL = {
     "budget": str,
     "reserve": str,
     "engine_key": str,  # of a device that only the inference engine knows: engine_gpus
+    "is_remote": bool,
 }
+_WORDS = {str: "text", int: "a positive whole number", bool: "true or false"}
 MOST_GPUS = 64
 _LARGEST = 1 << 50
 
@@ -40,8 +42,8 @@ def _gpu(row: Any) -> Device:
         value = row.get(name)
         if value is None and name in _OPTIONAL:
             continue
-        if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and not 0 < value <= _LARGEST):
-            raise BadDevices(f"{name} must be {'a positive whole number' if kind is int else 'text'}")
+        if type(value) is not kind or (kind is int and not 0 < value <= _LARGEST):
+            raise BadDevices(f"{name} must be {_WORDS[kind]}")
     return Device(
         row["name"],
         "gpu",
@@ -50,6 +52,7 @@ def _gpu(row: Any) -> Device:
         row.get("pcie_bytes_per_second"),
         budget_from(row.get("budget")),
         budget_from(row.get("reserve")),
+        bool(row.get("is_remote")),
     )
 
 

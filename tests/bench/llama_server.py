@@ -55,10 +55,11 @@ def arguments(options: LoadOptions, n_threads: int) -> list[str]:
     return [*(str(part) for pair in values.items() for part in pair), *switches]
 
 
-def completion(prompt: str, options: GenerationOptions) -> bytes:
-    """A streaming /completion request as bytes on the wire. Nothing of an earlier prompt is reused, and no token ends the answer early."""
+def completion(prompt: str, options: GenerationOptions, model: str | None = None) -> bytes:
+    """A streaming /completion request as bytes on the wire, to a router with the name of a `model`. Nothing of an earlier prompt is reused, and no token ends the answer early."""
     body = json.dumps(
         {
+            **({} if model is None else {"model": model}),
             "prompt": prompt,
             "stream": True,
             "cache_prompt": False,

@@ -15,7 +15,7 @@ from inference.core.placement import Wishes
 from inference.core.told import Told
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
-from models_app.hardware.profile import GIB
+from models_app.hardware.profile import GIB, PROCESS_BYTES
 from tests.core.test_placement import header, machine
 
 BASE = LoadOptions(n_ctx_seq=4096, n_seq_max=2)
@@ -84,13 +84,13 @@ def test_what_was_measured_replaces_the_estimate_and_its_overhead_serves_other_o
     known = Known({digest(first.options): {"gpu0": measured}}, {"gpu0": 100})
     way = corrected(first, known)
     assert way.bytes_by_device["gpu0"] == 5 * GIB + 7 + 100
-    assert way.overhead_by_device == {"gpu0": 100}
+    assert way.overhead_by_device == {RAM: PROCESS_BYTES, "gpu0": 100}
     assert way.bytes_by_device[RAM] == first.devices[RAM].total_bytes
     assert way.decode_tokens_per_second == 42
     told = second.devices["gpu0"]
     assert corrected(second, known).bytes_by_device["gpu0"] == told.total_bytes - told.overhead_bytes + 100
     assert corrected(second, Known()).bytes_by_device["gpu0"] == told.total_bytes
-    assert corrected(second, Known()).overhead_by_device == {"gpu0": told.overhead_bytes}
+    assert corrected(second, Known()).overhead_by_device == {RAM: PROCESS_BYTES, "gpu0": told.overhead_bytes}
 
 
 def test_a_dry_run_tells_the_buffers_exactly() -> None:

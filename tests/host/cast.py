@@ -38,6 +38,7 @@ class MemoryInventory:
     is_down: bool = False
     uses: list[int] = field(default_factory=list)
     loads: list[LoadMeasured] = field(default_factory=list)
+    owned: tuple[Pool, ...] = ()
     reads: int = 0
 
     async def facts(self, variant_id: int) -> VariantFacts:
@@ -49,6 +50,9 @@ class MemoryInventory:
         if variant_id in self.disabled:
             raise DisabledVariant(self.rows[variant_id].name)
         return self.rows[variant_id]
+
+    async def pools(self) -> tuple[Pool, ...]:
+        return self.owned
 
     async def set_pinned(self, variant_id: int, pinned: bool) -> None:
         if variant_id not in self.rows:

@@ -11,15 +11,14 @@ from asgiref.sync import sync_to_async
 
 from inference.core.ladder import Measured
 from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.host.database import DjangoInventory
 from inference.host.dry_runs import DryRuns
-from inference.host.load_record import LoadMeasured, measured_load, overhead_bytes
+from inference.host.load_record import LoadMeasured
 from inference.host.planning import Planning
 from inference.host.survey import survey
 from models_app.hardware.inventory import this_machine
-from models_app.hardware.profile import GIB
+from models_app.hardware.profile import GIB, PROCESS_BYTES
 from models_app.inventory import add_model
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Variant
 from tests.gguf_builder import SHAPES, build
@@ -86,7 +85,8 @@ async def test_what_a_load_took_is_what_the_next_one_is_planned_with(variant: Va
     held = {RAM: Measured(1, 2, 3), "gpu0": Measured(5 * GIB, 6, 7, overhead_bytes=300)}
     await box.record(LoadMeasured(variant.pk, first.options, facts.fingerprint, held, 1.5))
     again = (await box.facts(variant.pk)).alternatives
-    assert again[0].bytes_by_device == {RAM: 6, "gpu0": 5 * GIB + 313}
+    # What the worker takes besides its buffers in RAM was not told.
+    assert again[0].bytes_by_device == {RAM: 6 + PROCESS_BYTES, "gpu0": 5 * GIB + 313}
     assert again[1].options == second.options
     assert again[1].bytes_by_device["gpu0"] < second.bytes_by_device["gpu0"], "a context costs 300 bytes, not 320 MiB"
     row = await Measurement.objects.aget(device="gpu0")
@@ -144,12 +144,3 @@ async def test_devices_of_other_machines_join_the_profile(machine: HardwareProfi
     assert await survey([], ENVIRONMENT) == Site((), ())
     await machine.arefresh_from_db()
     assert not [gpu for gpu in machine.gpus if "engine_key" in gpu]
-
-
-def test_what_the_driver_tells_of_a_process_is_more_than_its_buffers() -> None:
-    report = {"device": "gpu0", "name": "x", "weights_bytes": 5, "kv_bytes": 3, "compute_bytes": 2, "overhead_bytes": 0}
-    load = measured_load(1, LoadOptions(), "f", [report], 1.0, {"gpu0": 4})
-    assert load.devices["gpu0"].overhead_bytes == 4
-    assert overhead_bytes(14, load.devices["gpu0"]) == 4
-    assert overhead_bytes(9, load.devices["gpu0"]) == 0
-    assert overhead_bytes(None, load.devices["gpu0"]) is None

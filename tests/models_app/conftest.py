@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -51,23 +52,23 @@ def oracle(ggml_type_count: int) -> Oracle:
     return lambda paths: _ask(ggml_type_count, paths)[1:]
 
 
+def load_in_child(path: Path, **options: Any) -> dict[str, Any]:
+    """Loads a file with the real llama.cpp in a child process and returns what tests.models_app.llama_child.run says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models_app.llama_child", str(path), json.dumps(options)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    return outcome
+
+
 @pytest.fixture(scope="session")
 def load_in_llama() -> LoadInLlama:
-    """Loads a file with the real llama.cpp in a child process and returns what tests.models_app.llama_child.run says."""
-
-    def load(path: Path, **options: Any) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.models_app.llama_child", str(path), json.dumps(options)],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        outcome: dict[str, Any] = json.loads(done.stdout)
-        return outcome
-
-    return load
+    return load_in_child
 
 
 @pytest.fixture(scope="session")
@@ -76,13 +77,23 @@ def vocabularies(llama_sdist: Path) -> list[Path]:
 
 
 @contextmanager
-def serving_device() -> Iterator[str]:
+def serving_device(log: IO[bytes] | None = None) -> Iterator[str]:
     """The endpoint of a GPU-type device, served by a CPU process for as long as the block lasts."""
-    command = [sys.executable, "-m", "tests.models_app.rpc_device"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+    with device_process(log) as (endpoint, _):
+        yield endpoint
+
+
+@contextmanager
+def device_process(log: IO[bytes] | None = None, n_clients: int = 1) -> Iterator[tuple[str, int]]:
+    """The same, for so many workers at once; and the process that holds what they allocate."""
+    command = [sys.executable, "-m", "tests.models_app.rpc_device", str(n_clients)]
+    pipe = subprocess.PIPE
+    # What is freed goes back to the system at once, so that the process's size tells what is allocated.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, cwd=ROOT, env=environment) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        yield f"127.0.0.1:{server.stdout.readline().strip()}"
+        yield f"127.0.0.1:{server.stdout.readline().strip()}", server.pid
         server.stdin.close()
         assert server.wait(timeout=30) == 0
 

@@ -41,6 +41,7 @@ def run(path: str, options: dict[str, Any]) -> dict[str, Any]:
     model_params.n_gpu_layers = options.get("n_gpu_layers", 0)
     if options.get("no_alloc"):
         model_params.no_alloc = True
+    if options.get("no_alloc") or options.get("unmapped"):
         model_params.load_mode = 0
     model = llama_cpp.llama_model_load_from_file(path.encode(), model_params)
     if not model:

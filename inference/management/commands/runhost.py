@@ -13,15 +13,18 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from inference.core.ledger import RAM, Pool
 from inference.core.liveness import Limits
 from inference.host.database import DjangoInventory
-from inference.host.machine import default_budget_bytes
+from inference.host.dry_runs import DryRuns
+from inference.host.inventory import InventoryUnavailable
+from inference.host.planning import Planning
 from inference.host.run_dir import HostIsRunning, RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
+from inference.host.survey import survey
 from inference.host.telemetry.readings import Machine
 from inference.host.telemetry.sampler import Telemetry
+from inference.host.worker import worker_environment
 
 logger = logging.getLogger("inference.host")
 
@@ -46,38 +49,38 @@ class Command(BaseCommand):
             run_dir.close()
 
 
-def pools() -> tuple[Pool, ...]:
-    """The devices that hold variants, with what the owner allows on each."""
-    import psutil  # needed once
-
-    budget_bytes = default_budget_bytes() if settings.BUDGET_BYTES is None else settings.BUDGET_BYTES
-    # An owner who allows more than there is means it: there may be swap.
-    capacity_bytes = max(psutil.virtual_memory().total, budget_bytes)
-    return (Pool(RAM, "RAM", capacity_bytes, budget_bytes),)
-
-
-def host_options() -> HostOptions:
-    return HostOptions(
-        pools=pools(),
+async def _host(run_dir: RunDir) -> Host:
+    """Looks at what this machine has. Raises CommandError where the owner's settings for it cannot be used."""
+    environment = worker_environment(os.environ)
+    site = await survey(settings.RPC_SERVERS, environment)
+    planning = Planning(site, settings.BUDGET_BYTES)
+    inventory = DjangoInventory(settings.KEEP_ALIVE_SECONDS, planning, DryRuns(site, environment))
+    try:
+        pools = await inventory.pools()
+    except InventoryUnavailable as error:
+        raise CommandError(str(error)) from None
+    options = HostOptions(
+        pools=pools,
         log_dir=Path(settings.LOG_DIR),
         max_wait_seconds=settings.MAX_WAIT_SECONDS,
         drain_seconds=settings.DRAIN_SECONDS,
         limits=Limits(load_seconds=settings.LOAD_TIMEOUT_SECONDS),
+        site=site,
     )
+    return Host(options, inventory, run_dir)
 
 
 async def _run(run_dir: RunDir) -> None:
     loop = asyncio.get_running_loop()
-    options = host_options()
-    host = Host(options, DjangoInventory(settings.KEEP_ALIVE_SECONDS), run_dir)
+    host = await _host(run_dir)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, host.shutdown)
     if os.environ.get("HOSTUI_LIFELINE") == "stdin":
         await _end_with_supervisor(host)
-    telemetry = Telemetry(host, Machine())
+    telemetry = Telemetry(host, Machine(), host.set_foreign, host.note_processes)
     server = Server(host, telemetry)
     await server.start(run_dir.socket_path)
-    budgets = {each.device: each.budget_bytes for each in options.pools}
+    budgets = {each.device: each.budget_bytes for each in host.pools()}
     logger.info("host ready", extra={"event": "host_ready", "pid": os.getpid(), "budgets": budgets})
     sampling = asyncio.ensure_future(telemetry.run())
     try:
