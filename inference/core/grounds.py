@@ -42,3 +42,13 @@ def of_leaving(residency: Residency, departure: Departure, leave: Leave | None, 
         if leave.shortage is not None:
             facts |= {"device": leave.shortage.device, "excess_bytes": leave.shortage.excess_bytes}
     return facts
+
+
+def of_failure(residency: Residency) -> dict[str, Any]:
+    failure = residency.failure
+    assert failure is not None
+    return {
+        "reason": failure.reason,
+        "detail": failure.detail,
+        "failures_in_a_row": residency.failures_in_a_row,
+    }
