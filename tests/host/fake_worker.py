@@ -2,7 +2,7 @@
 
 The file is a JSON object. `load`: "" (ready at once), "segv", "refuse", "exit", "long_line", "malformed" or "stall";
 `gate`: a FIFO that holds the load at 50 % until somebody opens it for writing; `noise`: lines of garbage on standard output;
-`deaf`: never answers a ping; `weights_bytes`: what it measures.
+`deaf`: never answers a ping; `pings`: a FIFO that gets a byte for each ping answered; `weights_bytes`: what it measures.
 A prompt says what the answer does: "hold" sends one token and then waits for the caller to leave, "segv" crashes after one
 token, "freeze" stops decoding but reports on, anything else is echoed word by word.
 """
@@ -40,6 +40,8 @@ class FakeWorker:
         self.script = script
         self.busy = 0
         self.tokens_total = 0
+        # Open for both, so that it waits for no reader.
+        self.pings = os.open(script["pings"], os.O_RDWR) if "pings" in script else None
 
     def stats(self, step_age_seconds: float | None = None) -> None:
         say(
@@ -61,6 +63,8 @@ class FakeWorker:
             if not self.script.get("deaf"):
                 writer.write(protocol.encode({"type": "pong", "decode_ms": 1.0}))
                 writer.close()
+                if self.pings is not None:
+                    os.write(self.pings, b"!")
             return
         self.busy += 1
         self.stats(0.0)

@@ -125,11 +125,17 @@ async def test_a_step_that_does_not_end_is_hung(box: Box) -> None:
 async def test_an_idle_worker_is_asked_for_tokens_and_lives(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         box = await start_box(stack, folder, limits=Limits(silence_seconds=0.05))
-        one = box.add("one")
-        await box.client.load(one)
-        before = await box.resident(one)
-        await asyncio.sleep(0.5)  # Ten proofs of life: this is time passing, not a race.
-        assert before is not None
+        pings = folder / "pings"
+        os.mkfifo(pings)
+        one = box.add("one", pings=str(pings))
+        # Opened without waiting for the worker; from then on, what is read is there or its worker has ended.
+        with os.fdopen(os.open(pings, os.O_RDONLY | os.O_NONBLOCK), "rb") as answered:
+            await box.client.load(one)
+            before = await box.resident(one)
+            assert before is not None
+            os.set_blocking(answered.fileno(), True)
+            proofs = await asyncio.wait_for(asyncio.to_thread(answered.read, 5), DEADLINE_SECONDS)
+        assert len(proofs) == 5
         after = await box.resident(one)
         assert after is not None
         assert (after["pid"], after["state"]) == (before["pid"], "resident")
