@@ -13,6 +13,9 @@ from inference.core.residency import Departure, LoadAlternative, Residency
 from inference.core.room import Room
 from inference.core.turns import Request, Turns
 
+SHORT_STEP_BYTES = 1 << 28
+"""Somebody who waits for other programs is told anew when what is short changes by as much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leave:
@@ -177,15 +180,18 @@ class _Look:
 
     def _is_possible(self, variant_id: int, ways: Sequence[LoadAlternative]) -> bool:
         """Else it says why not: hopeless, or kept out by other programs for now."""
-        short = self._room.unfit(ways, foreign=True)
-        if short is None:
+        if self._room.unfit(ways, foreign=True) is None:
             return True
-        hopeless = self._room.unfit(ways, foreign=False)
-        if hopeless is not None:
-            self.hopeless[variant_id] = hopeless
+        kept_out = [each for each in ways if self._room.unfit((each,), foreign=False) is None]
+        short = self._room.unfit(kept_out or ways, foreign=bool(kept_out))
+        assert short is not None
+        if not kept_out:
+            self.hopeless[variant_id] = short
             return False
-        pool = self._room.pools.get(short.device)
-        self.blocked[variant_id] = Reason("foreign", device=pool.name if pool else short.device)
+        pool = self._room.pools[short.device]
+        short_bytes = short.needed_bytes + short.pinned_bytes - pool.spendable_bytes
+        steps = -(-short_bytes // SHORT_STEP_BYTES)
+        self.blocked[variant_id] = Reason("foreign", device=pool.name, short_bytes=steps * SHORT_STEP_BYTES)
         return False
 
     def _may_drain(self, variant_id: int, requests: Sequence[Request], drain: Sequence[int], anyway: bool) -> bool:

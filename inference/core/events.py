@@ -172,6 +172,8 @@ class Reason:
     answers: int = 0
     device: str | None = None
     """`Pool.name`."""
+    short_bytes: int | None = None
+    """Of a foreign reason: how much they must give back, in whole steps, so that not every sample is news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,7 @@ class Decided:
     - load: options (of the way), bytes_by_device, rank (0: the best of `ways`), ways (how many), worth, best_worth, why (a
       choice.Why), waiting (people), load_seconds (expected)
     - evict, drain: departure, for_variant (None where not for another), device and excess_bytes (where for a shortage),
-      bytes_by_device, idle_seconds (None: busy), answers, reload_seconds, likelihood, cost_seconds, spared: up to three
+      bytes_by_device, idle_seconds (None: busy or loading), answers, reload_seconds, likelihood, cost_seconds, spared: up to three
       [variant id, cost_seconds] of those that would have cost more
     - stay: departure (what it drained for)
     - unload: departure; idle: idle_seconds

@@ -28,7 +28,7 @@ def of_leaving(residency: Residency, departure: Departure, leave: Leave | None, 
     facts: dict[str, Any] = {
         "departure": departure,
         "bytes_by_device": dict(residency.bytes_by_device),
-        "idle_seconds": None if residency.leases else max(0.0, now - residency.used_at),
+        "idle_seconds": None if residency.leases or residency.state == "loading" else max(0.0, now - residency.used_at),
         "answers": len(residency.leases),
     }
     if leave is not None:

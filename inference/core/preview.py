@@ -49,6 +49,8 @@ class Preview:
     unfit: DoesNotFit | None = None
     load_seconds: float | None = None
     """About; from the moment that there is room."""
+    anyway: bool = False
+    """Asked as a person would who does not want to wait for others' stays."""
 
     @property
     def is_degraded(self) -> bool:
@@ -117,6 +119,7 @@ def preview(
         tuple(_leaver(residencies[each], now) for each in choice.plan.drain),
         reason if outcome == "waits" else None,
         load_seconds=residency.reload_seconds,
+        anyway=anyway,
     )
 
 

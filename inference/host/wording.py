@@ -71,7 +71,8 @@ def reason(why: Reason, position: int, name: Name) -> str:
     if why.kind == "lingering":
         return f"{names} is likely to be used again within moments; {ahead}."
     if why.kind == "foreign":
-        return f"Other programs use too much memory {_on(why.device or 'there')}; it loads when they give some back; {ahead}."
+        what = "some" if why.short_bytes is None else f"about {size(why.short_bytes)}"
+        return f"Other programs use too much memory {_on(why.device or 'there')}; it loads when they give back {what}; {ahead}."
     if why.answers == 0:
         return f"Waiting for {names} to make room; {ahead}."
     return f"Waiting for {names} to finish {_answers(why.answers)} and make room; {ahead}."
@@ -106,7 +107,9 @@ def does_not_fit(variant: str, facts: Mapping[str, Any], name: Name) -> str:
             f"{variant} needs at least {needed} {_on(device)}, but of the budget of {budget} there "
             f"{pinned} keeps {size(facts['pinned_bytes'])} pinned. Unpin it, or give {variant} less context."
         )
-    remedy = "raise HOSTUI_BUDGET" if device == "RAM" else f"raise the budget of {device}"
+    remedy = f"raise the budget of {device} on the Hardware page"
+    if device == "RAM":
+        remedy += " (or HOSTUI_BUDGET, where that is set)"
     return (
         f"{variant} needs at least {needed} {_on(device)}, more than the whole budget of {budget} there. "
         f"Give it less context or fewer slots, pick a smaller quantization, or {remedy}."
@@ -178,14 +181,17 @@ def _leaving(leaver: Leaver, name: Name) -> LeavingVariant:
 def _preview(found: Preview, unfit: Mapping[str, Any] | None, name: Name, device_name: DeviceName) -> str:
     variant = name(found.variant_id)
     if found.outcome in ("resident", "loading"):
-        return f"{variant} is {found.outcome} already."
+        with_bytes = f" with {_places(found.way.bytes_by_device, device_name)}" if found.way else ""
+        return f"{variant} is {'loaded' if found.outcome == 'resident' else 'loading'} already{with_bytes}."
     if unfit is not None:
         return does_not_fit(variant, unfit, name)
     if found.way is None:
         assert found.reason is not None
         return f"{variant} would have to wait. {_blocked(found.reason, name)}"
     loads = f"takes {_places(found.way.bytes_by_device, device_name)} and loads in about {duration(found.load_seconds or 0)}"
-    lesser = f" It gets {_lesser(found.best.options, found.way.options)}." if found.is_degraded else ""
+    lesser = (
+        f" It gets {_lesser(found.best.options, found.way.options)}{_why_lesser(found)}." if found.is_degraded else ""
+    )
     if found.outcome == "fits":
         return f"{variant} fits: it {loads}.{lesser}"
     evicts = _and([_idle_leaver(each, name) for each in found.evicts])
@@ -196,7 +202,21 @@ def _preview(found: Preview, unfit: Mapping[str, Any] | None, name: Name, device
         return f"{variant} {loads}, but not at once. {_blocked(found.reason, name)}{lesser}"
     busy = _and([_busy_leaver(each, name) for each in found.waits_for])
     also = f" and {evicts} {_leave(found.evicts)}" if found.evicts else ""
-    return f"{variant} waits for {busy} to finish{also}; then it {loads}.{lesser}"
+    sooner = "" if found.anyway else f" Loaded anyway, it waits only for {_answers_that_run(found.waits_for)}."
+    return f"{variant} waits for {busy} to finish{also}; then it {loads}.{lesser}{sooner}"
+
+
+def _why_lesser(found: Preview) -> str:
+    if found.why == "spares":
+        return ", so that nobody has to leave"
+    return ", because there is no room for more" if found.why == "lesser" else ""
+
+
+def _answers_that_run(leavers: Sequence[Leaver]) -> str:
+    answers = sum(each.answers for each in leavers)
+    if not answers:
+        return "the load that is under way" if any(each.idle_seconds is None for each in leavers) else "nobody"
+    return "the answer that runs now" if answers == 1 else f"the {answers} answers that run now"
 
 
 def _blocked(why: Reason | ForEviction, name: Name) -> str:
@@ -210,8 +230,12 @@ def _leave(leavers: Sequence[Leaver]) -> str:
 
 
 def _idle_leaver(leaver: Leaver, name: Name) -> str:
-    idle = "loading" if leaver.idle_seconds is None else f"idle for {duration(leaver.idle_seconds)}"
+    idle = "loading" if leaver.idle_seconds is None else _idle(leaver.idle_seconds)
     return f"{name(leaver.variant_id)} ({idle}, reload about {duration(leaver.reload_seconds)})"
+
+
+def _idle(seconds: float) -> str:
+    return "used just now" if seconds < 1 else f"idle for {duration(seconds)}"
 
 
 def _busy_leaver(leaver: Leaver, name: Name) -> str:
@@ -273,7 +297,7 @@ def decision(decided: Decided, name: Name, device_name: DeviceName) -> str:
 def _too_much(facts: Mapping[str, Any]) -> str:
     excess = size(facts["excess_bytes"])
     if facts["cause"] == "foreign":
-        return f"other programs use {excess} of what variants hold"
+        return f"other programs use {excess} that variants hold"
     return f"variants hold {excess} more than the budget allows"
 
 
@@ -282,7 +306,7 @@ def _load_decision(variant: str, is_restored: bool, facts: Mapping[str, Any], de
     line = f"{variant} {what} with {_places(facts['bytes_by_device'], device_name)}"
     if facts["ways"] == 1:
         return f"{line}."
-    way = f"way {facts['rank'] + 1} of {facts['ways']}"
+    way = f"way {facts['rank'] + 1} of {facts['ways']}" if facts["rank"] else f"the best of {facts['ways']} ways"
     share = f"{facts['worth'] / facts['best_worth']:.0%}" if facts["best_worth"] else "all"
     if facts["why"] == "spares":
         return f"{line}, {way}: worth {share} of the best one, for which others would have had to leave."
@@ -295,12 +319,12 @@ def _leave_decision(variant: str, facts: Mapping[str, Any], name: Name, device_n
     if facts["departure"] == "foreign":
         need = f"other programs need {size(facts['excess_bytes'])} {_on(device_name(facts['device']))}"
     elif facts["departure"] == "budget":
-        need = f"{size(facts['excess_bytes'])} too much is held {_on(device_name(facts['device']))}"
+        need = f"the budget of {device_name(facts['device'])} is exceeded by {size(facts['excess_bytes'])}"
     else:
         need = f"{name(facts['for_variant'])} needs the room"
     if facts["answers"]:
         return f"{variant} finishes {_answers(facts['answers'])} and leaves: {need}."
-    idle = "nobody waits for it" if facts["idle_seconds"] is None else f"idle for {duration(facts['idle_seconds'])}"
+    idle = "still loading" if facts["idle_seconds"] is None else _idle(facts["idle_seconds"])
     spared = [name(variant_id) for variant_id, _ in facts["spared"]]
     cheaper = f", cheaper to give up than {_and(spared)}" if spared else ""
     return (

@@ -29,7 +29,12 @@ NAMES = {1: "one", 2: "two", 3: "three"}
         (
             Reason("foreign", device="GeForce"),
             2,
-            "Other programs use too much memory on GeForce; it loads when they give some back; 1 goes first.",
+            "Other programs use too much memory on GeForce; it loads when they give back some; 1 goes first.",
+        ),
+        (
+            Reason("foreign", device="GeForce", short_bytes=3 << 29),
+            1,
+            "Other programs use too much memory on GeForce; it loads when they give back about 1.5 GiB; you are next.",
         ),
         (Reason("loading", (1,)), 1, "one is loading and its slots go to earlier requests; you are next."),
     ],
