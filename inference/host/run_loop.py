@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from inference.core import events
-from inference.core.ledger import BytesByDevice, Pool
+from inference.core.ledger import Pool
 from inference.core.liveness import Limits
-from inference.core.residency import Failure, LoadAlternative, VariantFacts
+from inference.core.residency import LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.site import Site
 from inference.core.turns import LeaseKind
-from inference.engine.protocol import Ready, WorkerReport
 from inference.host import wording
+from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
-from inference.host.held import bytes_by_device, with_processes
 from inference.host.inventory import (
     BadOptions,
     DisabledVariant,
@@ -30,17 +28,15 @@ from inference.host.inventory import (
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.load_record import measured_load
-from inference.host.messages import Decision, HostStatus, LeaseReady, LoadPreview
+from inference.host.load_record import LoadMeasured
+from inference.host.messages import Decision, HostStatus, LoadPreview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
-from inference.host.worker import WORKER_ARGV, Worker
+from inference.host.worker import WORKER_ARGV
+from inference.host.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-HEALTHY_STEP_AGE_SECONDS = 5.0
-NOISE_BYTES = 16 << 20
-"""A worker's memory is reckoned again when it has changed by more."""
 USED_INTERVAL_SECONDS = 60.0
 """`last_used_at` is written at most this often per variant."""
 
@@ -65,27 +61,30 @@ class Host:
     def __init__(self, options: HostOptions, inventory: Inventory, run_dir: RunDir) -> None:
         self._options = options
         self._inventory = inventory
-        self._run_dir = run_dir
         self._scheduler = Scheduler(options.pools, options.max_wait_seconds)
         self._pools = options.pools
         self._decisions = DecisionLog(self._name)
         self._started_at = self._now()
         self._facts: dict[int, VariantFacts] = {}
         self._read_at: dict[int, float] = {}
-        self._workers: dict[int, Worker] = {}
-        self._connections: dict[int, Connection] = {}
-        self._requests: dict[int, str] = {}
-        self._leased: dict[int, Worker] = {}
-        self._tickets = 0
-        self._lease_prefix = secrets.token_hex(4)
+        self._callers = Callers(self._name)
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._reading: set[int] = set()
         self._used_at: dict[int, float] = {}
-        self._measured: dict[int, BytesByDevice] = {}
-        """By launch: what the driver last told."""
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._workers = Workers(
+            argv=options.worker_argv,
+            site=options.site,
+            limits=options.limits,
+            run_dir=run_dir,
+            log_dir=options.log_dir,
+            apply=self._apply,
+            record=lambda load: self._in_background(self._record(load)),
+            in_background=self._in_background,
+            is_over=self._closed.done,
+        )
 
     # life ---------------------------------------------------------------------------------------------------------
 
@@ -96,8 +95,7 @@ class Host:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            for worker in self._workers.values():
-                worker.kill()
+            self._workers.kill_all()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def shutdown(self, drain_seconds: float | None = None) -> None:
@@ -151,15 +149,15 @@ class Host:
         return variant_id in self._scheduler.residencies
 
     def lease(self, connection: Connection, facts: VariantFacts, user: str, kind: LeaseKind, request_id: str) -> int:
-        ticket = self._ticket(connection, request_id)
+        ticket = self._callers.enter(connection, request_id)
         residency = self._scheduler.residencies.get(facts.variant_id)
         if residency is not None:
-            self._notice_exit(self._workers.get(residency.launch))
+            self._workers.notice_exit(self._workers.get(residency.launch))
         self._apply(events.LeaseAsked(self._now(), ticket, facts, user, kind, request_id))
         return ticket
 
     def load(self, connection: Connection, facts: VariantFacts, anyway: bool = False) -> int:
-        ticket = self._ticket(connection, "")
+        ticket = self._callers.enter(connection)
         self._apply(events.LoadAsked(self._now(), ticket, facts, anyway))
         return ticket
 
@@ -187,23 +185,7 @@ class Host:
 
     def note_processes(self, processes: Mapping[str, Mapping[int, int]]) -> None:
         """What processes hold of each device, by process id, as the driver tells."""
-        for worker in list(self._workers.values()):
-            ready, pid = worker.ready, worker.pid
-            if ready is None or pid is None:
-                continue
-            told = {device: held[pid] for device, held in processes.items() if pid in held}
-            measured = with_processes(bytes_by_device(ready), told)
-            if not self._is_news(worker.launch, measured):
-                continue
-            is_first = worker.launch not in self._measured
-            self._measured[worker.launch] = measured
-            self._apply(events.WorkerMeasured(self._now(), worker.facts.variant_id, worker.launch, measured))
-            if is_first:
-                self._in_background(self._record(worker, ready, measured))
-
-    def _is_news(self, launch: int, measured: BytesByDevice) -> bool:
-        known = self._measured.get(launch, {})
-        return any(abs(n - known.get(device, 0)) > NOISE_BYTES for device, n in measured.items())
+        self._workers.note_processes(processes)
 
     def set_pools(self, pools: Iterable[Pool]) -> None:
         """`pools` are all there are now."""
@@ -213,7 +195,7 @@ class Host:
             self._apply(events.PoolsChanged(self._now(), pools))
 
     def unload(self, connection: Connection, variant_id: int) -> int:
-        ticket = self._ticket(connection, "")
+        ticket = self._callers.enter(connection)
         self._apply(events.UnloadAsked(self._now(), ticket, variant_id))
         return ticket
 
@@ -224,10 +206,8 @@ class Host:
 
     def left(self, ticket: int) -> None:
         """The caller's connection closed."""
-        del self._connections[ticket]
-        del self._requests[ticket]
         # The caller may leave because its worker crashed: the slot must not go to the next in line.
-        self._notice_exit(self._leased.pop(ticket, None))
+        self._workers.notice_exit(self._callers.leave(ticket))
         self._apply(events.Left(self._now(), ticket))
 
     def status(self) -> HostStatus:
@@ -291,160 +271,42 @@ class Host:
     def _do(self, effect: events.Effect) -> None:
         match effect:
             case events.StartWorker():
-                self._start(effect)
-            case events.StopWorker(variant_id=variant_id, launch=launch):
-                logger.info("unloading", extra={"event": "worker_stop", "variant": self._name(variant_id)})
-                self._workers[launch].stop()
-            case events.Grant():
-                self._grant(effect)
+                self._workers.start(effect)
+            case events.StopWorker(launch=launch):
+                self._workers.stop(launch)
+            case events.Grant(ticket=ticket, variant_id=variant_id, launch=launch):
+                self._callers.grant(ticket, self._workers[launch])
+                self._used(variant_id)
             case events.Notify(ticket=ticket, wait=wait):
-                self._notify(ticket, wait)
+                self._callers.notify(ticket, wait)
             case events.Refuse():
-                refusal = wording.refusal(effect, self._name)
-                logger.info(
-                    "refused",
-                    extra={
-                        "event": "refused",
-                        "variant": self._name(effect.variant_id),
-                        "request_id": self._requests[effect.ticket],
-                        "code": effect.code,
-                        "detail": refusal["detail"],
-                    },
-                )
-                self._connections[effect.ticket].send_last(refusal)
+                self._callers.refuse(effect)
             case events.Complete(ticket=ticket):
-                self._connections[ticket].send_last({"type": "completed"})
+                self._callers.complete(ticket)
             case events.Decided():
                 self._decisions.add(effect, self._device_name)
 
-    def _grant(self, grant: events.Grant) -> None:
-        worker = self._workers[grant.launch]
-        assert worker.ready is not None
-        ready: LeaseReady = {
-            "type": "ready",
-            "lease_id": f"{self._lease_prefix}-{grant.ticket}",
-            "socket": worker.socket_path,
-            "mode": worker.ready["mode"],
-            "n_ctx_seq": worker.ready["n_ctx_seq"],
-        }
-        self._leased[grant.ticket] = worker
-        self._connections[grant.ticket].send(ready)
-        logger.info(
-            "leased",
-            extra={
-                "event": "leased",
-                "variant": worker.facts.name,
-                "request_id": self._requests[grant.ticket],
-                "lease": ready["lease_id"],
-            },
-        )
+    # what the inventory is told -----------------------------------------------------------------------------------
+
+    def _used(self, variant_id: int) -> None:
         now = self._now()
-        if now - self._used_at.get(grant.variant_id, float("-inf")) >= USED_INTERVAL_SECONDS:
-            self._used_at[grant.variant_id] = now
-            self._in_background(self._note_use(grant.variant_id))
-
-    def _notify(self, ticket: int, wait: events.Wait) -> None:
-        connection = self._connections[ticket]
-        match wait:
-            case events.InQueue(position=position, reason=reason):
-                sentence = wording.reason(reason, position, self._name)
-                connection.send({"type": "queued", "position": position, "reason": sentence})
-            case events.ForEviction(variants=variants):
-                connection.send({"type": "evicting", "variants": [self._name(each) for each in variants]})
-            case events.ForLoading(fraction=fraction):
-                connection.send({"type": "loading", "fraction": fraction})
-
-    # workers ------------------------------------------------------------------------------------------------------
-
-    def _start(self, start: events.StartWorker) -> None:
-        facts = start.facts
-        logger.info(
-            "loading",
-            extra={
-                "event": "worker_start",
-                "variant": facts.name,
-                "reserved_bytes": start.reserved_bytes,
-                "bytes_by_device": dict(start.bytes_by_device),
-            },
-        )
-        worker = Worker(
-            replace(facts, options=start.way.options),
-            start.launch,
-            argv=self._options.worker_argv,
-            site=self._options.site,
-            socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
-            log_path=self._options.log_dir / f"worker-{facts.variant_id}.log",
-            limits=self._options.limits,
-            on_report=self._reported,
-            on_ending=self._ending,
-            on_end=self._ended,
-        )
-        self._workers[start.launch] = worker
-        self._in_background(self._live(worker))
-
-    async def _live(self, worker: Worker) -> None:
-        try:
-            await worker.run()
-        except Exception as error:
-            if self._closed.done():
-                return
-            logger.exception("a worker could not be run", extra={"event": "worker_lost", "variant": worker.facts.name})
-            worker.kill()
-            self._ended(worker, Failure("crashed", f"The host lost the worker: {error}."))
-
-    def _reported(self, worker: Worker, report: WorkerReport) -> None:
-        now, variant_id, launch = self._now(), worker.facts.variant_id, worker.launch
-        if report["type"] == "loading":
-            self._apply(events.WorkerLoading(now, variant_id, launch, report["fraction"]))
-        elif report["type"] == "ready":
-            measured = bytes_by_device(report)
-            logger.info(
-                "resident",
-                extra={
-                    "event": "worker_ready",
-                    "variant": worker.facts.name,
-                    "measured_bytes": sum(measured.values()),
-                    "load_seconds": report["load_seconds"],
-                },
-            )
-            self._apply(events.WorkerReady(now, variant_id, launch, report["n_seq_max"], measured))
-            self._in_background(self._record(worker, report, {}))
-        elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
-            self._apply(events.WorkerHealthy(now, variant_id, launch))
-
-    def _notice_exit(self, worker: Worker | None) -> None:
-        if worker is not None and worker.launch in self._workers and worker.is_exiting():
-            self._ending(worker)
-
-    def _ending(self, worker: Worker) -> None:
-        self._apply(events.WorkerEnding(self._now(), worker.facts.variant_id, worker.launch))
-
-    def _ended(self, worker: Worker, failure: Failure) -> None:
-        del self._workers[worker.launch]
-        self._measured.pop(worker.launch, None)
-        self._apply(events.WorkerEnded(self._now(), worker.facts.variant_id, worker.launch, failure))
-
-    async def _record(self, worker: Worker, ready: Ready, measured: BytesByDevice) -> None:
-        """`measured`: by device, what the driver told of the process."""
-        load = measured_load(worker.facts, ready, measured)
-        try:
-            await self._inventory.record(load)
-        except InventoryUnavailable as error:
-            logger.warning("could not record a load", extra={"event": "load_unrecorded", "error": str(error)})
-
-    # odds and ends ------------------------------------------------------------------------------------------------
-
-    def _ticket(self, connection: Connection, request_id: str) -> int:
-        self._tickets += 1
-        self._connections[self._tickets] = connection
-        self._requests[self._tickets] = request_id
-        return self._tickets
+        if now - self._used_at.get(variant_id, float("-inf")) >= USED_INTERVAL_SECONDS:
+            self._used_at[variant_id] = now
+            self._in_background(self._note_use(variant_id))
 
     async def _note_use(self, variant_id: int) -> None:
         try:
             await self._inventory.used(variant_id)
         except InventoryUnavailable as error:
             logger.warning("could not note a use", extra={"event": "use_unnoted", "error": str(error)})
+
+    async def _record(self, load: LoadMeasured) -> None:
+        try:
+            await self._inventory.record(load)
+        except InventoryUnavailable as error:
+            logger.warning("could not record a load", extra={"event": "load_unrecorded", "error": str(error)})
+
+    # odds and ends ------------------------------------------------------------------------------------------------
 
     def _in_background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
