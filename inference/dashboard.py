@@ -187,6 +187,7 @@ class ResidentRow(TypedDict):
     state: str
     state_words: str
     pinned: bool
+    may_unload: bool
     completion: bool
     size: str
     slots: str
@@ -207,6 +208,7 @@ def resident_row(variant: VariantTelemetry) -> ResidentRow:
         "state": state,
         "state_words": STATE_WORDS[state] + loading,
         "pinned": variant["pinned"],
+        "may_unload": state in ("resident", "loading", "draining"),
         "completion": variant["mode"] == "completion",
         "size": format_bytes(variant["reserved_bytes"]) if variant["reserved_bytes"] else "",
         "slots": f"{variant['slots_busy']} of {variant['n_seq_max']}" if variant["n_seq_max"] else "",
