@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from math import floor
 from typing import TypedDict
 
 from inference.host.telemetry_messages import (
@@ -152,7 +153,8 @@ def device_facts(device: DeviceTelemetry) -> str:
     facts = [f"{format_bytes(held)} of {format_bytes(device['budget_bytes'])} budget"]
     if device["utilisation_percent"] is not None:
         busy = "processor " if device["device"] == "ram" else ""
-        facts.append(f"{busy}{device['utilisation_percent']:.0f} % busy")
+        # As the script rounds: halves go up.
+        facts.append(f"{busy}{floor(device['utilisation_percent'] + 0.5)} % busy")
     if device["temperature_celsius"] is not None:
         facts.append(f"{device['temperature_celsius']} °C")
     if device["power_watts"] is not None:

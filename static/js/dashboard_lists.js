@@ -28,7 +28,7 @@ export function showResidents(variants) {
 }
 
 function showActs(form, variant) {
-  form.action = `/residency/${variant.variant_id}/`;
+  form.setAttribute("action", `/residency/${variant.variant_id}/`);
   const pin = form.querySelector("[aria-pressed]");
   pin.value = variant.pinned ? "unpin" : "pin";
   pin.setAttribute("aria-pressed", String(variant.pinned));

@@ -19,7 +19,8 @@ async function ask(url, options = {}) {
 /** Does what the button says, and returns why not: "" where it is done or begun. */
 export async function act(form, button) {
   const body = new URLSearchParams(new FormData(form, button));
-  return (await ask(form.action, { method: "POST", body })).detail ?? "";
+  // Its buttons are named `action`, and so hide the property of that name.
+  return (await ask(form.getAttribute("action"), { method: "POST", body })).detail ?? "";
 }
 
 /** Says what a load would do before it is done. */
@@ -46,7 +47,7 @@ export class LoadDialog {
   }
 
   async open(url) {
-    this.#form.action = url;
+    this.#form.setAttribute("action", url);
     const detail = await this.#show();
     if (detail) {
       this.#refuse(detail);
@@ -63,7 +64,7 @@ export class LoadDialog {
 
   /** Why there is nothing to show; "" where there is. */
   async #show() {
-    const { detail, ...question } = await ask(this.#form.action);
+    const { detail, ...question } = await ask(this.#form.getAttribute("action"));
     if (detail) return detail;
     fill(this.#form, question);
     for (const part of this.#form.querySelectorAll("[data-anyway]")) part.hidden = !question.anyway;

@@ -164,8 +164,11 @@ class FakeHost(Listener):
 
     async def tell_telemetry(self, frame: dict[str, Any]) -> None:
         """To everyone who follows now."""
-        for line in self._following:
-            await line.say(frame)
+        for line in list(self._following):
+            try:
+                await line.say(frame)
+            except ConnectionError:
+                self._following.remove(line)
 
     def ready(self, mode: str = "chat") -> dict[str, Any]:
         return {
