@@ -69,6 +69,7 @@ class Bar(TypedDict):
     device: str
     name: str
     facts: str
+    note: str
     budget_x: float
     summary: str
     rects: list[Rect]
@@ -140,6 +141,7 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantTelemetry]) -> Bar:
         "device": device["device"],
         "name": device["name"],
         "facts": device_facts(device),
+        "note": device_note(device),
         "budget_x": round(BAR_WIDTH * device["budget_bytes"] / whole, 2),
         "summary": "; ".join(f"{row['name']} {row['size']}" for row in legend),
         "rects": rects,
@@ -162,6 +164,11 @@ def device_facts(device: DeviceTelemetry) -> str:
     if device["swap_in_bytes_per_second"]:
         facts.append(f"swapping in {format_bytes(int(device['swap_in_bytes_per_second']))}/s")
     return " · ".join(facts)
+
+
+def device_note(device: DeviceTelemetry) -> str:
+    note = f"Budget {format_bytes(device['budget_bytes'])}: the most that models may hold here."
+    return note if device["foreign_bytes"] is not None else f"{note} What other programs use is not known."
 
 
 def loaded_how(variant: VariantTelemetry) -> str:

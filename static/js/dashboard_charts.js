@@ -91,13 +91,15 @@ export class Charts {
     const data = [this.#samples.at, ...names.map((name) => scaled(this.#samples.series.get(name), scale))];
     const known = this.#plots.get(kind);
     const same = known && known.names.join() === names.join();
-    if (same) {
-      known.plot.setData(data);
-      return;
+    if (same) known.plot.setData(data);
+    else {
+      known?.plot.destroy();
+      const place = box.querySelector(".chart");
+      this.#plots.set(kind, { names, plot: new uPlot(this.#options(kind, names, place.clientWidth), data, place) });
     }
-    known?.plot.destroy();
-    const place = box.querySelector(".chart");
-    this.#plots.set(kind, { names, plot: new uPlot(this.#options(kind, names, place.clientWidth), data, place) });
+    const { plot } = this.#plots.get(kind);
+    // Where no pointer asks for a moment, the legend tells this one.
+    if (plot.cursor.idx === null || plot.cursor.idx === undefined) plot.setLegend({ idx: data[0].length - 1 });
   }
 
   #options(kind, names, width) {
