@@ -36,8 +36,10 @@ class LoadQuestion(TypedDict):
     variant_id: int
     name: str
     sentence: str
-    anyway: str
-    """What "load anyway" would do; "" where nothing is to be waited for."""
+    may_anyway: bool
+    """Whether it would have to wait, and "load anyway" might wait less."""
+    instead: str
+    """What "load anyway" would do; "" where that is told in the same words."""
     load_words: str
     """On the button; "" where there is nothing to press."""
 
@@ -49,7 +51,8 @@ def load_question(found: LoadPreview, instead: LoadPreview | None) -> LoadQuesti
         "variant_id": found["variant_id"],
         "name": found["name"],
         "sentence": found["sentence"],
-        "anyway": "" if instead is None or instead["outcome"] == "cannot" else instead["sentence"],
+        "may_anyway": instead is not None,
+        "instead": "" if instead is None or instead["sentence"] == found["sentence"] else instead["sentence"],
         "load_words": words.get(found["outcome"], ""),
     }
 
@@ -79,7 +82,8 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
 
 async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
     found = await client.preview(variant_id)
-    return load_question(found, await client.preview(variant_id, anyway=True) if found["outcome"] == "waits" else None)
+    instead = await client.preview(variant_id, anyway=True) if found["outcome"] == "waits" else None
+    return load_question(found, None if instead is not None and instead["outcome"] == "cannot" else instead)
 
 
 def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:

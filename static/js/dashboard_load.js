@@ -67,7 +67,7 @@ export class LoadDialog {
     const { detail, ...question } = await ask(this.#form.getAttribute("action"));
     if (detail) return detail;
     fill(this.#form, question);
-    for (const part of this.#form.querySelectorAll("[data-anyway]")) part.hidden = !question.anyway;
+    for (const part of this.#form.querySelectorAll("[data-anyway]")) part.hidden = !question.may_anyway;
     this.#form.querySelector("[value=load]").hidden = !question.load_words;
     return "";
   }

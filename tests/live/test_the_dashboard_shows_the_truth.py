@@ -100,4 +100,4 @@ def test_the_preview_of_a_load_says_what_the_load_then_does(stack: Stack, admin:
     stack.manage("unload", MODEL)
     question = admin.get(address, headers=headers).json()
     assert question["sentence"].startswith(f"{MODEL} fits: it takes ")
-    assert (question["load_words"], question["anyway"]) == ("Load", "")
+    assert (question["load_words"], question["may_anyway"]) == ("Load", False)

@@ -29,30 +29,33 @@ async def test_a_load_that_fits_is_told_in_the_hosts_words(host: FakeHost, alice
         "variant_id": variant.pk,
         "name": "m",
         "sentence": "m takes 1 GiB, after n has left.",
-        "anyway": "",
+        "may_anyway": False,
+        "instead": "",
         "load_words": "Load",
     }
     assert "Accept" in asked["Vary"]
 
 
 @pytest.mark.parametrize(
-    ("outcome", "instead", "anyway", "load_words"),
+    ("outcome", "anyway", "said", "expected"),
     [
-        ("waits", "waits", "It goes first.", "Load when there is room"),
-        ("waits", "cannot", "", "Load when there is room"),
-        ("cannot", "fits", "", ""),
-        ("resident", "fits", "", ""),
+        ("waits", "waits", "It goes first.", (True, "It goes first.", "Load when there is room")),
+        ("waits", "evicts", "It waits.", (True, "", "Load when there is room")),
+        ("waits", "cannot", "It cannot.", (False, "", "Load when there is room")),
+        ("cannot", "fits", "It fits.", (False, "", "")),
+        ("resident", "fits", "It fits.", (False, "", "")),
     ],
 )
 async def test_load_anyway_is_offered_where_a_load_would_have_to_wait(
-    host: FakeHost, alice: User, variant: Variant, outcome: str, instead: str, anyway: str, load_words: str
+    host: FakeHost, alice: User, variant: Variant, outcome: str, anyway: str, said: str, expected: tuple[Any, ...]
 ) -> None:
     host.previews = {
         False: preview(variant.pk, outcome, "It waits."),
-        True: preview(variant.pk, instead, "It goes first."),
+        True: preview(variant.pk, anyway, said),
     }
     asked = (await (await staff(alice)).get(f"/residency/{variant.pk}/", headers=JSON)).json()
-    assert (asked["sentence"], asked["anyway"], asked["load_words"]) == ("It waits.", anyway, load_words)
+    assert asked["sentence"] == "It waits."
+    assert (asked["may_anyway"], asked["instead"], asked["load_words"]) == expected
 
 
 async def test_without_scripts_the_question_is_a_page_with_a_form(
