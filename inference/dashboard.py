@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import TypedDict
 
 from inference.host.telemetry_messages import (
     Backlog,
-    Decision,
     DeviceTelemetry,
+    LogLine,
     QueueEntry,
     SegmentKind,
     VariantTelemetry,
@@ -236,18 +237,26 @@ def queue_row(entry: QueueEntry, names: Mapping[int, str], user_id: int) -> Queu
 
 class LogRow(TypedDict):
     at: str
+    """ISO 8601."""
     time: str
     """UTC until the page's script says it in the reader's own."""
     kind: str
     sentence: str
 
 
-def log_rows(decisions: Sequence[Decision]) -> list[LogRow]:
+def log_rows(decisions: Sequence[LogLine]) -> list[LogRow]:
     """Newest first."""
-    return [
-        {"at": each["at"], "time": each["at"][11:19], "kind": each["kind"], "sentence": each["sentence"]}
-        for each in reversed(decisions[-MOST_LOGGED:])
-    ]
+    return [_log_row(each) for each in reversed(decisions[-MOST_LOGGED:])]
+
+
+def _log_row(line: LogLine) -> LogRow:
+    at = datetime.fromtimestamp(line["at"], timezone.utc)
+    return {
+        "at": at.isoformat(timespec="milliseconds"),
+        "time": f"{at:%H:%M:%S}",
+        "kind": line["kind"],
+        "sentence": line["sentence"],
+    }
 
 
 class ModelRow(TypedDict):

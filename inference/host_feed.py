@@ -18,7 +18,7 @@ from inference.core.history import History
 from inference.database_thread import StorageFailed
 from inference.engine.protocol import BadMessage
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.telemetry_messages import Backlog, Decision, Delta, HostAway
+from inference.host.telemetry_messages import Backlog, Delta, HostAway, LogLine
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Mirror:
     def __init__(self, backlog: Backlog) -> None:
         self._history = History()
         self._history.extend(backlog["at"], backlog["series"])
-        self._decisions: deque[Decision] = deque(backlog["decisions"], MOST_DECISIONS)
+        self._decisions: deque[LogLine] = deque(backlog["decisions"], MOST_DECISIONS)
         self._state: Mapping[str, Any] = backlog
         self._text: str | None = None
 

@@ -171,18 +171,15 @@ class _Look:
 
     def _is_possible(self, variant_id: int, ways: Sequence[LoadAlternative]) -> bool:
         """Else it says why not: hopeless, or kept out by other programs for now."""
-        for foreign in (True, False):
-            unfit = [self._room.unfit(each, foreign) for each in ways]
-            if None in unfit:
-                if foreign:
-                    return True
-                break
-            _, nearest = min((each for each in unfit if each is not None), key=lambda each: each[0])
-        else:
-            self.hopeless[variant_id] = nearest
+        short = self._room.unfit(ways, foreign=True)
+        if short is None:
+            return True
+        hopeless = self._room.unfit(ways, foreign=False)
+        if hopeless is not None:
+            self.hopeless[variant_id] = hopeless
             return False
-        pool = self._room.pools.get(nearest.device)
-        self.blocked[variant_id] = Reason("foreign", device=pool.name if pool else nearest.device)
+        pool = self._room.pools.get(short.device)
+        self.blocked[variant_id] = Reason("foreign", device=pool.name if pool else short.device)
         return False
 
     def _may_drain(self, variant_id: int, requests: Sequence[Request], drain: Sequence[int], anyway: bool) -> bool:

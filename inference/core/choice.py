@@ -45,6 +45,9 @@ def choose(ways: Sequence[LoadAlternative], room: Room, lingers: bool = True) ->
     for rank, way in enumerate(ways):
         if evicting is not None and way.worth < LESSER_SHARE * ways[evicting[0]].worth:
             break
+        if draining is not None and room.must_drain(way.bytes_by_device, lingers):
+            # A better way that must wait is known already, and of these only the best counts.
+            continue
         plan = room.plan(way.bytes_by_device, lingers)
         if plan is None:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.core import budget
 from inference.core.ledger import BytesByDevice, Ledger, Pool, Shortage
@@ -25,14 +25,13 @@ class Room:
         self._limit = {device: pool.spendable_bytes for device, pool in ledger.pools.items()}
         self._reserved = {device: ledger.reserved(device) for device in ledger.pools}
         self._staying: dict[int, Residency] = {}
-        self._staying_bytes: dict[str, int] = {}
         self._pinned_bytes: dict[str, int] = {}
-        self._claimed: dict[str, int] = {}
-        self._candidates: dict[bool, list[budget.Resident]] = {}
+        self._unclaimed = dict(self._limit)
+        self._known: dict[bool, budget.Residents] = {}
+        """By `lingers`, until somebody is taken out."""
         for each in residencies.values():
             if each.state in ("loading", "resident") or (each.state == "draining" and each.departure in REVOCABLE):
                 self._staying[each.variant_id] = each
-                _add(self._staying_bytes, each.bytes_by_device)
                 if each.facts.pinned:
                     _add(self._pinned_bytes, each.bytes_by_device)
 
@@ -50,26 +49,30 @@ class Room:
         """Who must leave for `wanted`, beside what others have claimed; None: nobody's leaving would do.
 
         `lingers`: residents whose people are expected back within moments count as busy."""
-        room: dict[str, int] = {}
-        fits = True
-        for device, n_bytes in wanted.items():
-            if not n_bytes:
-                continue
-            room[device] = self._limit.get(device, 0) - self._claimed.get(device, 0)
-            if n_bytes + self._pinned_bytes.get(device, 0) > room[device]:
-                return None
-            fits = fits and n_bytes + self._staying_bytes.get(device, 0) <= room[device]
-        if fits:
-            return budget.Plan()
         try:
-            return budget.plan({device: wanted[device] for device in room}, self._residents(lingers), room)
+            return budget.plan(wanted, self._residents(lingers), self._unclaimed)
         except budget.DoesNotFit:
             return None
 
-    def unfit(self, way: LoadAlternative, foreign: bool) -> tuple[int, budget.DoesNotFit] | None:
-        """Whether `way` can't fit even with everybody gone who isn't pinned: by how many bytes, and where worst.
+    def must_drain(self, wanted: BytesByDevice, lingers: bool) -> bool:
+        """Whether all idle residents together would not be enough for `wanted`. Cheap, where `plan` is not."""
+        return budget.must_drain(wanted, self._residents(lingers), self._unclaimed)
+
+    def unfit(self, ways: Iterable[LoadAlternative], foreign: bool) -> budget.DoesNotFit | None:
+        """Where the way that lacks least would lack most, if none fits even with everybody gone who isn't pinned.
 
         `foreign`: judged by what other programs leave us now, not by what we might have."""
+        nearest: tuple[int, budget.DoesNotFit] | None = None
+        for way in ways:
+            short = self._short(way, foreign)
+            if short is None:
+                return None
+            if nearest is None or short[0] < nearest[0]:
+                nearest = short
+        return nearest[1] if nearest else None
+
+    def _short(self, way: LoadAlternative, foreign: bool) -> tuple[int, budget.DoesNotFit] | None:
+        """By how many bytes `way` can't fit, and where worst."""
         short_bytes = 0
         worst: tuple[int, str, int] | None = None
         for device, n_bytes in way.bytes_by_device.items():
@@ -97,24 +100,16 @@ class Room:
 
     def relief(self, shortages: Mapping[str, Shortage]) -> budget.Plan:
         """Who leaves so that overdrawn devices hold no more than they should; as far as the pinned ones allow."""
-        everybody = [self._resident(each, lingers=False) for each in self._staying.values()]
-        free_to_go = [each for each in everybody if not each.pinned]
+        residents = self._residents(lingers=False)
         lacking = {}
         for device in shortages:
-            excess = self._staying_bytes.get(device, 0) - self._limit.get(device, 0)
-            most = sum(each.bytes_by_device.get(device, 0) for each in free_to_go)
-            if min(excess, most) > 0:
-                lacking[device] = min(excess, most)
-        idle = [each for each in free_to_go if not each.busy]
-        return budget.relieve(lacking, idle, [each for each in free_to_go if each.busy])
+            excess = residents.bytes_on(device) - self._limit.get(device, 0)
+            lacking[device] = min(excess, residents.idle.bytes_on(device) + residents.busy.bytes_on(device))
+        return budget.relieve({device: short for device, short in lacking.items() if short > 0}, residents)
 
     def spared(self, leaving: Collection[int]) -> tuple[tuple[int, float], ...]:
         """The next three that might have gone instead of `leaving`, and what each would have cost."""
-        others = [
-            each
-            for each in self._residents(True)
-            if each.variant_id not in leaving and not each.pinned and not each.busy
-        ]
+        others = [each for each in self._residents(True).idle.residents if each.variant_id not in leaving]
         others.sort(key=lambda each: each.cost_seconds)
         return tuple((each.variant_id, each.cost_seconds) for each in others[:3])
 
@@ -123,25 +118,24 @@ class Room:
     def take_out(self, leaving: Sequence[int]) -> None:
         """These go: their bytes are spoken for, though not free yet."""
         for variant_id in leaving:
-            gone = self._staying.pop(variant_id)
-            _add(self._staying_bytes, gone.bytes_by_device, -1)
-            for candidates in self._candidates.values():
-                candidates[:] = [each for each in candidates if each.variant_id != variant_id]
+            del self._staying[variant_id]
+        if leaving:
+            self._known.clear()
 
     def claim(self, wanted: BytesByDevice) -> None:
         """Bytes that are meant for somebody who waits: nobody behind may have them."""
-        _add(self._claimed, wanted)
+        _add(self._unclaimed, {device: -n_bytes for device, n_bytes in wanted.items()})
 
     def start(self, wanted: BytesByDevice) -> None:
         """A load begins now."""
         _add(self._reserved, wanted)
 
-    # candidates ---------------------------------------------------------------------------------------------------
+    # residents ----------------------------------------------------------------------------------------------------
 
-    def _residents(self, lingers: bool) -> list[budget.Resident]:
-        if lingers not in self._candidates:
-            self._candidates[lingers] = [self._resident(each, lingers) for each in self._staying.values()]
-        return self._candidates[lingers]
+    def _residents(self, lingers: bool) -> budget.Residents:
+        if lingers not in self._known:
+            self._known[lingers] = budget.Residents(self._resident(each, lingers) for each in self._staying.values())
+        return self._known[lingers]
 
     def _resident(self, residency: Residency, lingers: bool) -> budget.Resident:
         cost_seconds = residency.eviction_cost_seconds(self._now)
@@ -160,6 +154,6 @@ class Room:
         )
 
 
-def _add(totals: dict[str, int], more: BytesByDevice, sign: int = 1) -> None:
+def _add(totals: dict[str, int], more: BytesByDevice) -> None:
     for device, n_bytes in more.items():
-        totals[device] = totals.get(device, 0) + sign * n_bytes
+        totals[device] = totals.get(device, 0) + n_bytes

@@ -14,6 +14,10 @@ class Site:
     gpus: tuple[tuple[str, str], ...] | None = None
     """In the order of the hardware profile: our name (`gpu0`) and llama.cpp's (`CUDA0`). None: all there are; (): none."""
 
+    bus_ids: tuple[tuple[str, str], ...] = ()
+    """Our name and the place on the PCI bus (`0000:01:00.0`) of the cards in this machine, as far as llama.cpp tells. Workers
+    need not know."""
+
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> Site:
         """The fields of engine.protocol.Launch. Raises ValueError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from inference.engine.protocol import FailureReason
+from inference.engine.protocol import DeviceReport, FailureReason
 
 LeaseKind = Literal["interactive", "batch"]
 Residency = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
@@ -189,10 +189,14 @@ class ResidentVariant(TypedDict):
     fraction: float | None
     """While loading: 0 to 1."""
     reserved_bytes: int
-    """What the budget counts: file bytes plus KV bytes."""
+    """What the budget counts, on all devices together."""
+    bytes_by_device: dict[str, int]
+    """The same by `ram`, `gpu0`…: expected while it loads, measured from then on; {} without a worker."""
     weights_bytes: int | None
     kv_bytes: int | None
     compute_bytes: int | None
+    devices: list[DeviceReport] | None
+    """Where these three lie, as the worker measured it; None until it is ready."""
     rss_bytes: int | None
     n_ctx_seq: int
     n_seq_max: int
@@ -210,6 +214,13 @@ class ResidentVariant(TypedDict):
     failure_detail: str | None
     failures_in_a_row: int
     load_seconds: float | None
+    n_layers: int | None
+    n_gpu_layers: int | None
+    """Really on GPUs."""
+    wanted_gpu_layers: int | None
+    """As its worker was told; None: all of them, or there is no worker."""
+    type_k: str | None
+    type_v: str | None
 
 
 class WaitingRequest(TypedDict):

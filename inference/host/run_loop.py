@@ -241,6 +241,10 @@ class Host:
         """Every device, RAM first, with what other programs use of it."""
         return self._pools
 
+    def bus_ids(self) -> Mapping[str, str]:
+        """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
+        return dict(self._options.site.bus_ids)
+
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
         residency = self._scheduler.residencies.get(variant_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from inference.core.residency import Residency
 from inference.core.scheduler import Scheduler
@@ -51,11 +50,11 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
     ready = worker.ready if worker else None
     stats = worker.stats if worker else None
     facts = residency.facts
-    options = facts.options
+    way = residency.way.options if residency.way else None
+    options = way or facts.options
     pid = worker.pid if worker else None
     is_idle = residency.state == "resident" and not residency.leases
     return {
-        **_loaded_how(worker),
         "variant_id": residency.variant_id,
         "name": facts.name,
         "state": residency.state,
@@ -63,9 +62,11 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
         "pid": pid,
         "fraction": residency.fraction,
         "reserved_bytes": residency.reserved_bytes,
+        "bytes_by_device": dict(residency.bytes_by_device),
         "weights_bytes": ready["weights_bytes"] if ready else None,
         "kv_bytes": ready["kv_bytes"] if ready else None,
         "compute_bytes": ready["compute_bytes"] if ready else None,
+        "devices": ready["devices"] if ready else None,
         "rss_bytes": process_bytes(pid) if pid is not None else None,
         "n_ctx_seq": ready["n_ctx_seq"] if ready else options.n_ctx_seq,
         "n_seq_max": ready["n_seq_max"] if ready else options.n_seq_max,
@@ -81,18 +82,9 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
         "failure_detail": residency.failure.detail if residency.failure else None,
         "failures_in_a_row": residency.failures_in_a_row,
         "load_seconds": ready["load_seconds"] if ready else None,
-    }
-
-
-def _loaded_how(worker: Worker | None) -> Any:
-    """Where the worker's bytes and layers are, and what it was told. All None until it is ready."""
-    ready: Mapping[str, Any] = (worker.ready if worker else None) or {}
-    options = worker.facts.options if worker and ready else None
-    return {
-        "devices": ready.get("devices"),
-        "n_layers": ready.get("n_layers"),
-        "n_gpu_layers": ready.get("n_gpu_layers"),
-        "wanted_gpu_layers": options.n_gpu_layers if options else None,
-        "type_k": options.type_k if options else None,
-        "type_v": options.type_v if options else None,
+        "n_layers": ready["n_layers"] if ready else None,
+        "n_gpu_layers": ready["n_gpu_layers"] if ready else None,
+        "wanted_gpu_layers": way.n_gpu_layers if way else None,
+        "type_k": way.type_k if way else None,
+        "type_v": way.type_v if way else None,
     }

@@ -22,9 +22,8 @@ async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> 
     warning, for as long as this host runs: a box must not stand still because another one is switched off.
     """
     servers, listed = await _listed(rpc_servers, environment)
-    found = [
-        EngineGpu(each.key, _name(each), each.memory_bytes, each.is_remote) for each in listed if each.memory_bytes
-    ]
+    listed = tuple(each for each in listed if each.memory_bytes)
+    found = [EngineGpu(each.key, _name(each), each.memory_bytes or 0, each.is_remote) for each in listed]
 
     def write() -> tuple[int, ...]:
         try:
@@ -34,7 +33,12 @@ async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> 
 
     numbers = await sync_to_async(write, thread_sensitive=False)()
     in_order = sorted(zip(numbers, found, strict=True), key=lambda each: each[0])
-    return Site(servers, tuple((f"gpu{number}", gpu.key) for number, gpu in in_order))
+    buses = tuple(
+        (f"gpu{number}", each.bus_id)
+        for number, each in zip(numbers, listed, strict=True)
+        if each.bus_id is not None and not each.is_remote
+    )
+    return Site(servers, tuple((f"gpu{number}", gpu.key) for number, gpu in in_order), buses)
 
 
 def _name(gpu: ListedGpu) -> str:

@@ -23,7 +23,7 @@ class Segment(TypedDict):
     """A part of a device's memory. The segments of a device add up to its capacity, or to more where it is overfull."""
 
     kind: SegmentKind
-    """`overhead`: what no buffer line shows, such as a CUDA context. `reserved`: held in the ledger, not yet measured."""
+    """`overhead`: held beyond the buffers, such as a CUDA context. `reserved`: held in the ledger, not yet measured."""
     variant_id: int | None
     """Whose it is; None for foreign, reserve and free."""
     bytes: int
@@ -95,13 +95,13 @@ class QueueEntry(TypedDict):
     waiting_seconds: float
 
 
-class Decision(TypedDict):
-    """One line of the reason log."""
+class LogLine(TypedDict):
+    """A messages.Decision, less what only programs want."""
 
     number: int
     """Counts up from 1 for as long as the host lives."""
-    at: str
-    """ISO 8601, UTC."""
+    at: float
+    """Seconds since 1970."""
     kind: str
     variant: str | None
     """Its name."""
@@ -132,7 +132,7 @@ class Backlog(_State):
     """Seconds since 1970 of each sample kept, oldest first: up to ten minutes."""
     series: dict[str, list[float | None]]
     """`gpu0.used_bytes`, `ram.utilisation_percent`, `variant.7.tokens_per_second`…, each as long as `at`."""
-    decisions: list[Decision]
+    decisions: list[LogLine]
     decided: list[DecidedCount]
 
 
@@ -141,7 +141,7 @@ class Delta(_State):
     at: float
     figures: dict[str, float | None]
     """This sample's row of `series`."""
-    decisions: list[Decision]
+    decisions: list[LogLine]
     """Those since the last frame."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from models_app.hardware.inventory import this_machine
+from models_app.hardware.inventory import this_machine_now
 from models_app.models import HardwareProfile
 
 KEY = "engine_key"
@@ -55,7 +55,7 @@ def join(rows: Sequence[dict[str, Any]], found: Sequence[EngineGpu]) -> tuple[li
 
 def this_machine_with(found: Sequence[EngineGpu]) -> tuple[HardwareProfile, tuple[int, ...]]:
     """This machine's row with the engine's GPUs, and for each of `found` its number there. May block for a second."""
-    this_machine()
+    this_machine_now()
     with transaction.atomic():
         row = HardwareProfile.objects.select_for_update().get(is_this_machine=True)
         gpus, numbers = join(row.gpus, found)

@@ -18,30 +18,40 @@ from models_app.models import HardwareProfile
 def this_machine(*, again: bool = False) -> HardwareProfile:
     """The stored row, or a fresh look at the machine. Budgets that the owner set stay. Blocks for a second if it looks."""
     row = HardwareProfile.objects.filter(is_this_machine=True).first()
-    if row is not None and not again:
-        return row
-    found = detect()
+    return row if row is not None and not again else _stored(row, detect())
+
+
+def this_machine_now() -> HardwareProfile:
+    """The row as the machine is plugged together now; its RAM's speed as once measured. Blocks for a second where it never was.
+
+    A driver that tells of no card may just have failed: what is stored stays then, with its budgets.
+    """
+    row = HardwareProfile.objects.filter(is_this_machine=True).first()
+    if row is None:
+        return this_machine()
+    found = detect(ram_bandwidth_bytes_per_second=row.ram_bandwidth_bytes_per_second)
+    known = [(gpu["name"], gpu["memory_bytes"]) for gpu in row.gpus if "engine_key" not in gpu]
+    cards = [(gpu.name, gpu.memory_bytes) for gpu in found.gpus] or known
+    is_current = (cards, found.ram.memory_bytes, found.n_cores) == (known, row.ram_bytes, row.n_cores)
+    return row if is_current else _stored(row, found, keep_gpus=not found.gpus)
+
+
+def _stored(row: HardwareProfile | None, found: Profile, *, keep_gpus: bool = False) -> HardwareProfile:
     gpus = gpus_to_json(found.gpus)
     if row is not None:
         gpus += [old for old in row.gpus if "engine_key" in old]
         _keep_amounts(row.gpus, gpus)
+        if keep_gpus:
+            gpus = row.gpus
+    now = {
+        "gpus": gpus,
+        "ram_bytes": found.ram.memory_bytes,
+        "ram_bandwidth_bytes_per_second": found.ram.bandwidth_bytes_per_second,
+        "n_cores": found.n_cores,
+    }
     with transaction.atomic():
         row, _ = HardwareProfile.objects.update_or_create(
-            is_this_machine=True,
-            defaults={
-                "gpus": gpus,
-                "ram_bytes": found.ram.memory_bytes,
-                "ram_bandwidth_bytes_per_second": found.ram.bandwidth_bytes_per_second,
-                "n_cores": found.n_cores,
-            },
-            create_defaults={
-                "name": NAME,
-                "is_this_machine": True,
-                "gpus": gpus,
-                "ram_bytes": found.ram.memory_bytes,
-                "ram_bandwidth_bytes_per_second": found.ram.bandwidth_bytes_per_second,
-                "n_cores": found.n_cores,
-            },
+            is_this_machine=True, defaults=now, create_defaults={"name": NAME, "is_this_machine": True, **now}
         )
     return row
 

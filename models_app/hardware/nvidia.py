@@ -29,6 +29,8 @@ class GpuReading:
     """One card at one moment. None: the driver does not tell."""
 
     name: str
+    bus_id: str | None
+    """As `pci_address` writes it: the order of the driver's cards is not that of anybody else."""
     total_bytes: int | None
     used_bytes: int | None
     """By everybody, the driver's own share included."""
@@ -135,6 +137,7 @@ def _reading(nvml: Any, handle: Any) -> GpuReading:
     milliwatts = _told(nvml, nvml.nvmlDeviceGetPowerUsage, handle)
     return GpuReading(
         name=_name(nvml, handle),
+        bus_id=_bus_id(nvml, handle),
         total_bytes=int(memory.total) if memory else None,
         # Not `used`: newer drivers leave their own share out of it, and nobody else can have that.
         used_bytes=int(memory.total - memory.free) if memory else None,
@@ -150,6 +153,23 @@ def _reading(nvml: Any, handle: Any) -> GpuReading:
 
 def _name(nvml: Any, handle: Any) -> str:
     return _told(nvml, nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
+
+
+def _bus_id(nvml: Any, handle: Any) -> str | None:
+    pci = _told(nvml, nvml.nvmlDeviceGetPciInfo, handle)
+    if pci is None:
+        return None
+    told = pci.busId
+    return pci_address(told.decode() if isinstance(told, bytes) else told)
+
+
+def pci_address(told: str) -> str | None:
+    """`0000:01:00.0`, however many digits and capitals it was told with; None for what is no address on the PCI bus."""
+    domain, _, place = told.strip().lower().partition(":")
+    try:
+        return f"{int(domain, 16):04x}:{place}"
+    except ValueError:
+        return None
 
 
 def _device(nvml: Any, handle: Any) -> Device | None:

@@ -95,8 +95,8 @@ export class Log {
     for (const decision of decisions) {
       const line = this.#template.content.firstElementChild.cloneNode(true);
       const time = line.querySelector("time");
-      time.dateTime = decision.at;
-      const at = new Date(decision.at);
+      const at = new Date(decision.at * 1000);
+      time.dateTime = at.toISOString();
       fill(line, { time: at.toLocaleTimeString(undefined, { hour12: false }), kind: decision.kind, sentence: decision.sentence });
       line.dataset.kind = decision.kind;
       this.#root.prepend(line);

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.bench import alternate, idle, machine, memory, memory_live, report, start, swap, throughput, web
+from tests.bench import alternate, idle, machine, memory, memory_live, report, start, swap, throughput, watchers, web
 from tests.bench.quiet import Quiet
 
 QUICK_ROUNDS = 2
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "web": (web.measure, 7),
     "start": (start.measure, 15),
     "idle": (idle.measure, 3),
+    "watchers": (watchers.measure, 3),
     "memory": (memory.measure, memory.FULL_ROUNDS),
     "memory-live": (memory_live.measure, memory_live.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),

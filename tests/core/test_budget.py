@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.budget import DoesNotFit, Plan, Resident, plan
+from inference.core import budget
+from inference.core.budget import DoesNotFit, Plan, Resident, Residents
 
 
 def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:
     return Resident(variant_id, {device: n_bytes}, cost, **more)  # type: ignore[arg-type]
+
+
+def plan(wanted: Mapping[str, int], residents: Iterable[Resident], room: Mapping[str, int]) -> Plan:
+    return budget.plan(wanted, Residents(residents), room)
 
 
 def test_nobody_leaves_when_it_fits() -> None:

@@ -90,7 +90,7 @@ def test_what_was_measured_replaces_the_estimate_and_its_overhead_serves_other_o
     told = second.devices["gpu0"]
     assert corrected(second, known).bytes_by_device["gpu0"] == told.total_bytes - told.overhead_bytes + 100
     assert corrected(second, Known()).bytes_by_device["gpu0"] == told.total_bytes
-    assert corrected(second, Known()).overhead_by_device == {"gpu0": told.overhead_bytes}
+    assert corrected(second, Known()).overhead_by_device == {RAM: PROCESS_BYTES, "gpu0": told.overhead_bytes}
 
 
 def test_a_dry_run_tells_the_buffers_exactly() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from models_app.hardware import Device, Profile, inventory
-from models_app.hardware.inventory import this_machine
+from models_app.hardware.inventory import this_machine, this_machine_now
 from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile
 
@@ -41,6 +42,32 @@ def test_a_card_keeps_its_budget_when_another_is_plugged_in_before_it(monkeypatc
     monkeypatch.setattr(inventory, "detect", lambda: Profile("this machine", ram, (new, old, old), 4))
     again = this_machine(again=True)
     assert [gpu.get("budget") for gpu in again.gpus] == [None, None, "11GiB"]
+
+
+def test_a_card_that_was_changed_is_noticed_without_measuring_the_ram_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ram = Device("RAM", "ram", 64 * GIB, 1000)
+    cards = [Device("Old", "gpu", 12 * GIB)]
+
+    def detect(*, ram_bandwidth_bytes_per_second: int | None = None) -> Profile:
+        speed = ram_bandwidth_bytes_per_second or 1000
+        return Profile("this machine", replace(ram, bandwidth_bytes_per_second=speed), tuple(cards), 4)
+
+    monkeypatch.setattr(inventory, "detect", detect)
+    row = this_machine()
+    row.gpus[0]["budget"] = "11GiB"
+    row.ram_bandwidth_bytes_per_second = 2000
+    row.save()
+    before = row.updated_at
+    assert this_machine_now().updated_at == before
+    cards.insert(0, Device("New", "gpu", 24 * GIB))
+    now = this_machine_now()
+    assert [(gpu["name"], gpu.get("budget")) for gpu in now.gpus] == [("New", None), ("Old", "11GiB")]
+    assert now.ram_bandwidth_bytes_per_second == 2000
+    cards.clear()
+    ram = replace(ram, memory_bytes=32 * GIB)
+    silent = this_machine_now()
+    assert silent.ram_bytes == 32 * GIB
+    assert len(silent.gpus) == 2, "a driver that says nothing takes no budget away"
 
 
 @pytest.mark.parametrize(

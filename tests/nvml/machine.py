@@ -16,6 +16,7 @@ GIB = 1 << 30
 
 RTX_3060: dict[str, Any] = {
     "name": "NVIDIA GeForce RTX 3060",
+    "bus_id": "00000000:0A:00.0",
     "total": 12 * GIB,
     "used": 1 * GIB,
     "utilisation": 40,
@@ -72,7 +73,8 @@ class Machine:
         fresh.replace(self._script)
 
     def ask(self, question: str) -> Any:
-        """`read`: GpuReadings of one lasting session; `gpus`: nvidia_gpus(); `pass SECONDS`: time goes by; `imported`: whether pynvml is."""
+        """`read`: GpuReadings of one lasting session; `gpus`: nvidia_gpus(); `cards BUS…`: names of the cards that
+        telemetry finds for gpu0, gpu1…, which llama.cpp sees there; `pass SECONDS`: time goes by; `imported`: whether pynvml is."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(question + "\n")

@@ -6,6 +6,7 @@
  *   init error 9                    nvmlInit fails with this code
  *   count 2
  *   gpu0.name NVIDIA GeForce RTX 3060
+ *   gpu0.bus_id 00000000:01:00.0
  *   gpu0.total 12884901888          bytes; free = total - used
  *   gpu0.used 1073741824
  *   gpu0.utilisation 97             percent
@@ -33,6 +34,12 @@ typedef struct {
     unsigned long long usedGpuMemory;
     unsigned int gpuInstanceId, computeInstanceId;
 } nvmlProcessInfo_t;
+
+typedef struct {
+    char busIdLegacy[16];
+    unsigned int domain, bus, device, pciDeviceId, pciSubSystemId;
+    char busId[32];
+} nvmlPciInfo_t;
 
 static struct { int number; } gpus[MAX_GPUS];
 static int sessions;
@@ -129,6 +136,16 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int len
     nvmlReturn_t code = gpu_lookup(device, "name", value);
     if (code == SUCCESS)
         snprintf(name, length, "%s", value);
+    return code;
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
+{
+    char value[MAX_LINE];
+    nvmlReturn_t code = gpu_lookup(device, "bus_id", value);
+    memset(pci, 0, sizeof *pci);
+    if (code == SUCCESS)
+        snprintf(pci->busId, sizeof pci->busId, "%.31s", value);
     return code;
 }
 

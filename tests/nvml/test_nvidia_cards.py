@@ -30,6 +30,7 @@ def test_a_card_is_read_as_the_driver_tells_it(machine: Machine) -> None:
     (gpu,) = machine.ask("read")
     assert gpu == {
         "name": "NVIDIA GeForce RTX 3060",
+        "bus_id": "0000:0a:00.0",
         "total_bytes": 12 * GIB,
         "used_bytes": 1 * GIB,
         "utilisation_percent": 40,
@@ -61,6 +62,7 @@ def test_cards_appear_and_disappear(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("failing", "unknown"),
     [
+        ("bus_id", {"bus_id"}),
         ("memory", {"total_bytes", "used_bytes"}),
         ("utilisation", {"utilisation_percent", "bandwidth_percent"}),
         ("temperature", {"temperature_celsius"}),
@@ -136,3 +138,13 @@ def test_looking_for_cards_leaves_a_running_session_alone(machine: Machine) -> N
     assert len(machine.ask("read")) == 1
     assert len(machine.ask("gpus")) == 1
     assert len(machine.ask("read")) == 1
+
+
+def test_telemetry_finds_a_card_by_its_place_on_the_bus_whatever_the_drivers_order(machine: Machine) -> None:
+    machine.has(
+        {**RTX_3060, "name": "Display", "bus_id": "00000000:01:00.0"},
+        {**RTX_3060, "name": "Big", "bus_id": "00000000:0A:00.0"},
+    )
+    assert machine.ask("cards 0000:0a:00.0 0000:01:00.0") == {"gpu0": "Big", "gpu1": "Display"}
+    assert machine.ask("cards 0000:02:00.0 0000:0A:00.0") == {"gpu1": "Big"}
+    assert machine.ask("cards nowhere") == {}

@@ -18,7 +18,7 @@ GPU_POOL = Pool("gpu0", "NVIDIA GeForce RTX 3060", 12 * GB, 11 * GB, GB)
 
 
 def gpu(used_bytes: int | None, process_bytes: dict[int, int] | None = None) -> GpuReading:
-    return GpuReading("NVIDIA GeForce RTX 3060", 12 * GB, used_bytes, 50, 30, 60, 120.0, process_bytes)
+    return GpuReading("NVIDIA GeForce RTX 3060", "0000:01:00.0", 12 * GB, used_bytes, 50, 30, 60, 120.0, process_bytes)
 
 
 def on_gpu(pid: int | None = 7, **facts: Any) -> Any:
@@ -37,39 +37,46 @@ def test_a_workers_bytes_are_told_by_device_and_kind() -> None:
     assert shares(on_gpu()) == {"gpu0": {"weights": 4 * GB, "kv": GB, "compute": GB}}
 
 
-def test_what_is_reserved_beyond_the_measured_is_told_as_reserved() -> None:
+def test_what_the_ledger_holds_beyond_measured_buffers_is_overhead() -> None:
     assert shares(on_gpu(bytes_by_device={"gpu0": 7 * GB, RAM: GB})) == {
-        "gpu0": {"weights": 4 * GB, "kv": GB, "compute": GB, "reserved": GB},
-        RAM: {"reserved": GB},
+        "gpu0": {"weights": 4 * GB, "kv": GB, "compute": GB, "overhead": GB},
+        RAM: {"overhead": GB},
     }
 
 
 def test_a_loading_variant_shows_its_reservation() -> None:
-    loading = resident(1, "m", state="loading", weights_bytes=None, reserved_bytes=3 * GB)
+    loading = resident(1, "m", state="loading", devices=None, bytes_by_device={RAM: 3 * GB})
     assert shares(loading) == {RAM: {"reserved": 3 * GB}}
 
 
 def test_foreign_gpu_memory_is_what_the_driver_does_not_give_to_our_processes() -> None:
-    reading = Reading(RamReading(), (gpu(9 * GB, {7: 6 * GB, 99: 2 * GB}),))
+    reading = Reading(RamReading(), {"gpu0": gpu(9 * GB, {7: 6 * GB, 99: 2 * GB})})
     assert foreign_bytes("gpu0", GPU_POOL, reading, [on_gpu()]) == 3 * GB
 
 
 def test_where_the_driver_hides_processes_the_workers_own_word_counts() -> None:
     for process_bytes in (None, {}):
-        reading = Reading(RamReading(), (gpu(9 * GB, process_bytes),))
+        reading = Reading(RamReading(), {"gpu0": gpu(9 * GB, process_bytes)})
         assert foreign_bytes("gpu0", GPU_POOL, reading, [on_gpu()]) == 3 * GB
 
 
 def test_foreign_memory_is_never_negative_and_unknown_where_the_card_is_silent() -> None:
-    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), (gpu(GB),)), [on_gpu()]) == 0
-    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), (gpu(None),)), [on_gpu()]) is None
-    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), ()), [on_gpu()]) is None
+    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), {"gpu0": gpu(GB)}), [on_gpu()]) == 0
+    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading(), {"gpu0": gpu(None)}), [on_gpu()]) is None
+    assert foreign_bytes("gpu0", GPU_POOL, Reading(RamReading()), [on_gpu()]) is None
     assert foreign_bytes(RAM, RAM_POOL, Reading(RamReading()), []) is None
 
 
 def test_foreign_ram_leaves_out_what_our_workers_hold_for_themselves() -> None:
     reading = Reading(RamReading(available_bytes=10 * GB, private_bytes={7: 2 * GB, 8: GB}))
     assert foreign_bytes(RAM, RAM_POOL, reading, []) == 3 * GB
+
+
+def test_a_device_without_a_card_here_shows_no_other_cards_figures() -> None:
+    remote = Pool("gpu1", "RPC0[box:50052]", 12 * GB, 11 * GB)
+    shown = device_telemetry(remote, Reading(RamReading(), {"gpu0": gpu(9 * GB)}), [])
+    assert (shown["used_bytes"], shown["foreign_bytes"], shown["utilisation_percent"]) == (None, None, None)
+    assert [(each["kind"], each["bytes"]) for each in shown["segments"]] == [("free", 12 * GB)]
 
 
 @given(
@@ -90,7 +97,7 @@ def test_the_bar_adds_up_to_the_device(weights: int, kv: int, used: int | None, 
     residents = [
         resident(n, pid=n, devices=[share], bytes_by_device={"gpu0": weights + kv}) for n in range(1, others + 2)
     ]
-    shown = device_telemetry(GPU_POOL, Reading(RamReading(), (gpu(used),)), residents)  # type: ignore[arg-type]
+    shown = device_telemetry(GPU_POOL, Reading(RamReading(), {"gpu0": gpu(used)}), residents)  # type: ignore[arg-type]
     total = sum(segment["bytes"] for segment in shown["segments"])
     ours = len(residents) * (weights + kv)
     assert total == max(GPU_POOL.capacity_bytes, ours + (shown["foreign_bytes"] or 0))

@@ -14,9 +14,22 @@ from inference.core.residency import LoadAlternative
 from inference.host.telemetry import sampler
 from inference.host.telemetry.sample import RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
-from tests.web.fake_host import decision, resident
+from tests.web.fake_host import resident
 
 GB = 10**9
+
+
+def decision(number: int, sentence: str, variant: str | None = None, kind: str = "load") -> Any:
+    """A messages.Decision."""
+    return {
+        "number": number,
+        "at": 1000.0625,
+        "kind": kind,
+        "variant_id": None if variant is None else 1,
+        "variant": variant,
+        "sentence": sentence,
+        "facts": {"ways": 2},
+    }
 
 
 class FakeWatched:
@@ -51,6 +64,9 @@ class FakeWatched:
     def decisions(self) -> Sequence[Any]:
         return self.log
 
+    def bus_ids(self) -> Mapping[str, str]:
+        return {}
+
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         return ()
 
@@ -64,7 +80,7 @@ class FakeMachine:
         self.gate.set()
         self.pids: list[int] = []
 
-    def read(self, pids: Iterable[int]) -> Reading:
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading:
         self.pids = list(pids)
         self.gate.wait(30)
         return Reading(RamReading(available_bytes=self.available_bytes))
@@ -81,7 +97,7 @@ async def test_a_follower_hears_a_backlog_and_then_each_sample_with_what_is_new(
     backlog = await frames.__anext__()
     assert backlog["type"] == "backlog"
     assert (backlog["at"], backlog["series"]["ram.used_bytes"]) == ([100.0], [6 * GB])
-    assert [each["number"] for each in backlog["decisions"]] == [1]
+    assert backlog["decisions"] == [{"number": 1, "at": 1000.062, "kind": "load", "variant": None, "sentence": "One."}]
     host.log += [decision(2, "Two."), decision(3, "Three.")]
     host.residents = [resident(1, "one", pid=77)]
     await telemetry.sample()
@@ -147,6 +163,28 @@ async def test_a_driver_that_hangs_leaves_the_devices_unknown_and_the_host_alive
     await telemetry.sample()
     (ram,) = (await frames.__anext__())["devices"]
     assert ram["used_bytes"] == 6 * GB
+    await frames.aclose()
+
+
+async def test_sampling_outlives_a_sample_that_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(FakeWatched):
+        n_pools = 0
+
+        def pools(self) -> Sequence[Pool]:
+            self.n_pools += 1
+            if self.n_pools == 1:
+                raise RuntimeError("a bug")
+            return super().pools()
+
+    monkeypatch.setattr(sampler, "SAMPLE_SECONDS", 0.001)
+    telemetry = Telemetry(Broken(), FakeMachine())
+    running = asyncio.ensure_future(telemetry.run())
+    frames = telemetry.follow()
+    assert (await asyncio.wait_for(frames.__anext__(), 10))["type"] == "backlog"
+    assert [each.getMessage() for each in caplog.records] == ["a sample failed"]
+    running.cancel()
     await frames.aclose()
 
 

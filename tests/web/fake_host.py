@@ -105,7 +105,7 @@ class Listener:
 
 
 class FakeHost(Listener):
-    """`watch` and `status` are answered from `residents`; leases wait for the test."""
+    """`watch`, `status`, `telemetry` and `preview` are answered from its fields; everything else waits for the test."""
 
     def __init__(self, path: Path, worker: Path) -> None:
         super().__init__(path)
@@ -113,6 +113,8 @@ class FakeHost(Listener):
         self.residents: list[dict[str, Any]] = []
         self._watching: list[Line] = []
         self.backlog: dict[str, Any] = telemetry("backlog")
+        self.previews: dict[bool, dict[str, Any]] = {False: preview(1), True: preview(1)}
+        """By `anyway`."""
         self._following: list[Line] = []
         self.n_followed = 0
         """How often telemetry was asked for."""
@@ -143,6 +145,9 @@ class FakeHost(Listener):
             self.n_followed += 1
             self._following.append(line)
             await line.say(self.backlog)
+            return True
+        if line.request["type"] == "preview":
+            await line.say(self.previews[line.request["anyway"]])
             return True
         if line.request["type"] == "watch":
             self._watching.append(line)
@@ -188,9 +193,11 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
         "pid": 1,
         "fraction": None,
         "reserved_bytes": 1,
+        "bytes_by_device": {"ram": 1},
         "weights_bytes": 1,
         "kv_bytes": 1,
         "compute_bytes": 1,
+        "devices": None,
         "rss_bytes": 1,
         "n_ctx_seq": 4096,
         "n_seq_max": 4,
@@ -206,6 +213,31 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
         "failure_detail": None,
         "failures_in_a_row": 0,
         "load_seconds": 1.0,
+        "n_layers": 30,
+        "n_gpu_layers": 0,
+        "wanted_gpu_layers": 0,
+        "type_k": "f16",
+        "type_v": "f16",
+        **facts,
+    }
+
+
+def preview(variant_id: int, outcome: str = "fits", sentence: str = "It fits.", **facts: Any) -> dict[str, Any]:
+    """A LoadPreview."""
+    return {
+        "type": "preview",
+        "variant_id": variant_id,
+        "name": "m",
+        "outcome": outcome,
+        "sentence": sentence,
+        "options": None,
+        "bytes_by_device": None,
+        "is_degraded": False,
+        "best_options": {},
+        "evicts": [],
+        "waits_for": [],
+        "load_seconds": 1.0,
+        "unfit": None,
         **facts,
     }
 
@@ -290,9 +322,10 @@ def telemetry(kind: str, number: int = 1, **facts: Any) -> dict[str, Any]:
 
 
 def decision(number: int, sentence: str, variant: str | None = None, kind: str = "load") -> dict[str, Any]:
+    """A LogLine."""
     return {
         "number": number,
-        "at": f"2026-11-21T12:00:{number % 60:02}+00:00",
+        "at": 1_800_000_000.0 + number,
         "kind": kind,
         "variant": variant,
         "sentence": sentence,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import psutil
 
 from inference.host.telemetry.sample import RamReading, Reading
-from models_app.hardware.nvidia import GpuReading, Nvml
+from models_app.hardware.nvidia import GpuReading, Nvml, pci_address
 
 
 class Machine:
@@ -22,8 +22,8 @@ class Machine:
         self._swap: tuple[float, int, int] | None = None
         psutil.cpu_percent()  # the first one knows nothing to compare with
 
-    def read(self, pids: Iterable[int]) -> Reading:
-        """`pids`: our workers."""
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading:
+        """`pids`: our workers; `bus_ids`: of the cards in this machine, by our names."""
         available = psutil.virtual_memory().available
         headroom = None if self._group is None else group_headroom_bytes(self._group)
         swap_in, swap_out = self._swap_rates()
@@ -35,14 +35,18 @@ class Machine:
                 swap_out_bytes_per_second=swap_out,
                 private_bytes={pid: n for pid in pids if (n := _private_bytes(pid)) is not None},
             ),
-            self._gpus(),
+            self._gpus(bus_ids),
         )
 
     def close(self) -> None:
         self._nvml.close()
 
-    def _gpus(self) -> tuple[GpuReading, ...]:
-        return self._nvml.read()
+    def _gpus(self, bus_ids: Mapping[str, str]) -> dict[str, GpuReading]:
+        if not bus_ids:
+            return {}
+        cards = {card.bus_id: card for card in self._nvml.read() if card.bus_id is not None}
+        places = {device: pci_address(bus_id) for device, bus_id in bus_ids.items()}
+        return {device: cards[place] for device, place in places.items() if place in cards}
 
     def _swap_rates(self) -> tuple[float | None, float | None]:
         now, swap = self._clock(), psutil.swap_memory()
@@ -79,9 +83,9 @@ def group_headroom_bytes(group: Path) -> int | None:
     try:
         limit = (group / "memory.max").read_text().strip()
         used = int((group / "memory.current").read_text())
-        # The file cache is given back on demand.
-        stat = (group / "memory.stat").read_text().splitlines()
-        cached = next(int(line.split()[1]) for line in stat if line.startswith("file "))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # The file cache is given back on demand; files in memory alone are not.
+        cached = max(0, int(stat["file"]) - int(stat.get("shmem", 0)))
         return None if limit == "max" else max(0, int(limit) - used + cached)
-    except (OSError, StopIteration, ValueError):
+    except (OSError, KeyError, ValueError):
         return None

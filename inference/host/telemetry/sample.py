@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from inference.core.ledger import RAM, Pool
-from inference.host.messages import HostStatus, ResidentVariant
-from inference.host.telemetry_messages import DeviceTelemetry, Segment, SegmentKind, VariantTelemetry
+from inference.host.messages import Decision, HostStatus, ResidentVariant
+from inference.host.telemetry_messages import (
+    DeviceTelemetry,
+    LogLine,
+    QueueEntry,
+    Segment,
+    SegmentKind,
+    VariantTelemetry,
+)
 from models_app.hardware.nvidia import GpuReading
 
 SETTLED_SAMPLES = 3
 """Foreign memory must stand for so many samples before it counts: a worker's own, seen a moment before its report, looks foreign."""
-
-_PARTS: tuple[SegmentKind, ...] = ("weights", "kv", "compute", "overhead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +38,28 @@ class RamReading:
 @dataclass(frozen=True, slots=True)
 class Reading:
     ram: RamReading
-    gpus: tuple[GpuReading, ...] = ()
-    """In the order of the hardware profile: the first is `gpu0`."""
+    gpus: Mapping[str, GpuReading] = field(default_factory=dict)
+    """By `Pool.device`. A device of another machine, or of another maker, is not among them."""
 
 
 def shares(resident: ResidentVariant) -> dict[str, dict[SegmentKind, int]]:
-    """What the variant holds: bytes by kind, by device. Measured, and what is reserved beyond that as `reserved`."""
+    """What the variant holds: bytes by kind, by device.
+
+    What the ledger holds beyond the measured buffers is overhead; all of it is `reserved` until the worker has measured."""
     measured: dict[str, dict[SegmentKind, int]] = {}
-    told: Mapping[str, Any] = resident
-    for each in told.get("devices") or _only_ram(resident):
-        measured[each["device"]] = {part: each[f"{part}_bytes"] for part in _PARTS}
-    reserved: Mapping[str, int] = told.get("bytes_by_device") or {RAM: resident["reserved_bytes"]}
-    for device, reserved_bytes in reserved.items():
+    for each in resident["devices"] or ():
+        measured[each["device"]] = {
+            "weights": each["weights_bytes"],
+            "kv": each["kv_bytes"],
+            "compute": each["compute_bytes"],
+            "overhead": each["overhead_bytes"],
+        }
+    for device, reserved_bytes in resident["bytes_by_device"].items():
         kinds = measured.setdefault(device, {})
-        kinds["reserved"] = max(0, reserved_bytes - sum(kinds.values()))
+        beyond_bytes = max(0, reserved_bytes - sum(kinds.values()))
+        kind: SegmentKind = "reserved" if resident["devices"] is None else "overhead"
+        kinds[kind] = kinds.get(kind, 0) + beyond_bytes
     return {device: {kind: n for kind, n in kinds.items() if n} for device, kinds in measured.items()}
-
-
-def _only_ram(resident: ResidentVariant) -> Iterable[dict[str, Any]]:
-    """A worker that reports one sum and no devices has everything in RAM."""
-    if resident["weights_bytes"] is None:
-        return ()
-    parts = {f"{part}_bytes": resident.get(f"{part}_bytes") or 0 for part in _PARTS}
-    return ({"device": RAM, **parts},)
 
 
 def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence[ResidentVariant]) -> int | None:
@@ -71,7 +74,7 @@ def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence
         if available_bytes is None:
             return None
         return max(0, pool.capacity_bytes - available_bytes - sum(reading.ram.private_bytes.values()))
-    gpu = _gpu(device, reading)
+    gpu = reading.gpus.get(device)
     if gpu is None or gpu.used_bytes is None:
         return None
     ours = 0
@@ -85,13 +88,8 @@ def process_bytes(device: str, reading: Reading) -> Mapping[int, int]:
     """What each of our workers holds on the device, as far as the system or the driver tells."""
     if device == RAM:
         return reading.ram.private_bytes
-    gpu = _gpu(device, reading)
+    gpu = reading.gpus.get(device)
     return (gpu.process_bytes if gpu else None) or {}
-
-
-def _gpu(device: str, reading: Reading) -> GpuReading | None:
-    number = int(device.removeprefix("gpu"))
-    return reading.gpus[number] if number < len(reading.gpus) else None
 
 
 def segments(pool: Pool, held: Mapping[int, Mapping[SegmentKind, int]], foreign: int | None) -> list[Segment]:
@@ -135,7 +133,7 @@ def device_telemetry(pool: Pool, reading: Reading, residents: Sequence[ResidentV
         shown["utilisation_percent"] = ram.cpu_percent
         shown["swap_in_bytes_per_second"] = ram.swap_in_bytes_per_second
         shown["swap_out_bytes_per_second"] = ram.swap_out_bytes_per_second
-    elif (gpu := _gpu(pool.device, reading)) is not None:
+    elif (gpu := reading.gpus.get(pool.device)) is not None:
         shown["used_bytes"] = gpu.used_bytes
         shown["utilisation_percent"] = gpu.utilisation_percent
         shown["bandwidth_percent"] = gpu.bandwidth_percent
@@ -145,7 +143,6 @@ def device_telemetry(pool: Pool, reading: Reading, residents: Sequence[ResidentV
 
 
 def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTelemetry:
-    told: Mapping[str, Any] = resident
     return {
         "variant_id": resident["variant_id"],
         "name": resident["name"],
@@ -161,15 +158,39 @@ def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTe
         "idle_seconds": resident["idle_seconds"],
         "keep_alive_seconds": resident["keep_alive_seconds"],
         "n_ctx_seq": resident["n_ctx_seq"],
-        "n_layers": told.get("n_layers"),
-        "n_gpu_layers": told.get("n_gpu_layers"),
-        "wanted_gpu_layers": told.get("wanted_gpu_layers"),
-        "type_k": told.get("type_k"),
-        "type_v": told.get("type_v"),
+        "n_layers": resident["n_layers"],
+        "n_gpu_layers": resident["n_gpu_layers"],
+        "wanted_gpu_layers": resident["wanted_gpu_layers"],
+        "type_k": resident["type_k"],
+        "type_v": resident["type_v"],
         "mode": resident["mode"],
         "failure_detail": resident["failure_detail"],
         "load_seconds": resident["load_seconds"],
         "alarm": alarm,
+    }
+
+
+def queue(status: HostStatus) -> list[QueueEntry]:
+    return [
+        {
+            "position": each["position"],
+            "user": each["user"],
+            "variant_id": each["variant_id"],
+            "kind": each["kind"],
+            "reason": each["reason"],
+            "waiting_seconds": each["waiting_seconds"],
+        }
+        for each in status["queue"]
+    ]
+
+
+def log_line(decision: Decision) -> LogLine:
+    return {
+        "number": decision["number"],
+        "at": round(decision["at"], 3),
+        "kind": decision["kind"],
+        "variant": decision["variant"],
+        "sentence": decision["sentence"],
     }
 
 

@@ -14,7 +14,7 @@ from inference.core.alarms import Alarms, DeviceLoad, Running
 from inference.core.history import History
 from inference.core.ledger import Pool
 from inference.core.residency import LoadAlternative
-from inference.host.messages import HostStatus
+from inference.host.messages import Decision, HostStatus
 from inference.host.telemetry import alarm_wording
 from inference.host.telemetry.sample import (
     RamReading,
@@ -22,11 +22,13 @@ from inference.host.telemetry.sample import (
     Settled,
     device_telemetry,
     figures,
+    log_line,
     process_bytes,
+    queue,
     shares,
     variant_telemetry,
 )
-from inference.host.telemetry_messages import Backlog, DecidedCount, Decision, Delta, DeviceTelemetry, QueueEntry
+from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, DeviceTelemetry
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ class Watched(Protocol):
     def decisions(self) -> Sequence[Decision]:
         """The reason log, oldest first; numbers count up without gaps."""
 
+    def bus_ids(self) -> Mapping[str, str]:
+        """Of the cards in this machine, by `Pool.device`."""
+
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         """The ways to load a resident variant, best first; empty where they are not known."""
 
@@ -56,7 +61,7 @@ class Watched(Protocol):
 class Machine(Protocol):
     """inference.host.telemetry.readings.Machine, or a test's."""
 
-    def read(self, pids: Iterable[int]) -> Reading: ...
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading: ...
 
     def close(self) -> None: ...
 
@@ -103,7 +108,11 @@ class Telemetry:
         due = loop.time()
         try:
             while True:
-                await self.sample()
+                try:
+                    await self.sample()
+                except Exception:
+                    # The pages would otherwise stand still for as long as the host lives.
+                    logger.exception("a sample failed", extra={"event": "sample_failed"})
                 due = max(due + SAMPLE_SECONDS, loop.time())
                 await asyncio.sleep(due - loop.time())
         finally:
@@ -119,7 +128,9 @@ class Telemetry:
     async def _read(self, pids: list[int]) -> Reading:
         """What the machine says, or UNKNOWN where it takes too long; the late answer is then that of a later sample."""
         if self._reading is None:
-            self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._machine.read, pids)
+            self._reading = asyncio.get_running_loop().run_in_executor(
+                self._thread, self._machine.read, pids, self._host.bus_ids()
+            )
         with suppress(asyncio.TimeoutError):
             reading = await asyncio.wait_for(asyncio.shield(self._reading), SLOW_READING_SECONDS)
             self._reading = None
@@ -146,7 +157,7 @@ class Telemetry:
             "uptime_seconds": status["uptime_seconds"],
             "devices": devices,
             "variants": [variant_telemetry(each, alarms.get(each["variant_id"])) for each in status["residents"]],
-            "queue": _queue(status),
+            "queue": queue(status),
             "figures": row,
             "decisions": [],
         }
@@ -176,7 +187,7 @@ class Telemetry:
                     each["slots_busy"],
                     each["tokens_per_second"],
                     {device: sum(kinds.values()) for device, kinds in shares(each).items()},
-                    variant_telemetry(each, None)["n_gpu_layers"],
+                    each["n_gpu_layers"],
                     ways := self._host.ways(each["variant_id"]),
                     ways[0].decode_tokens_per_second if ways else None,
                 )
@@ -195,7 +206,9 @@ class Telemetry:
                 for each in devices
             ),
         )
-        return {alarm.variant_id: alarm_wording.sentence(alarm, names[alarm.device]) for alarm in standing}
+        return {
+            alarm.variant_id: alarm_wording.sentence(alarm, names.get(alarm.device, alarm.device)) for alarm in standing
+        }
 
     def _count(self, decisions: Sequence[Decision]) -> None:
         """Keeps totals: the log itself forgets."""
@@ -218,7 +231,8 @@ class Telemetry:
                 await sampled.wait()
             seen, (latest, newest) = last, self._latest
             last = newest
-            yield {**latest, "decisions": [each for each in self._host.decisions() if seen < each["number"] <= newest]}
+            news = [log_line(each) for each in self._host.decisions() if seen < each["number"] <= newest]
+            yield {**latest, "decisions": news}
 
     def _backlog(self, latest: Delta) -> Backlog:
         return {
@@ -231,20 +245,6 @@ class Telemetry:
             "queue": latest["queue"],
             "at": [round(each, 1) for each in self._history.at],
             "series": self._history.series,
-            "decisions": list(self._host.decisions()),
+            "decisions": [log_line(each) for each in self._host.decisions()],
             "decided": [DecidedCount(kind=kind, variant=name, n=n) for (kind, name), n in self._decided.items()],
         }
-
-
-def _queue(status: HostStatus) -> list[QueueEntry]:
-    return [
-        QueueEntry(
-            position=each["position"],
-            user=each["user"],
-            variant_id=each["variant_id"],
-            kind=each["kind"],
-            reason=each["reason"],
-            waiting_seconds=each["waiting_seconds"],
-        )
-        for each in status["queue"]
-    ]
