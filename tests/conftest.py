@@ -15,6 +15,8 @@ import pytest
 from tests.stack import Stack, running_stack
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+collect_ignore = ["gpu"]
+"""`make test-gpu` runs these, where there is a card."""
 
 _data_dir = Path(tempfile.mkdtemp(prefix="hostui-test-"))
 atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)

@@ -21,6 +21,7 @@ from inference.core.site import Site
 from inference.core.told import Told
 from inference.engine.children import FileIdentity, cache_key, engine_version
 from inference.host.load_record import LoadMeasured
+from inference.wishes import wishes_of
 from models_app.facts import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Device, Profile
@@ -53,17 +54,6 @@ class Plan:
     def wants_dry_run(self) -> bool:
         """Whether buffers of the best way are allowed for, and not known."""
         return bool(self.ways) and not self.ways[0].buffers_known and self.dry_run_keys[0] not in self.dry_runs
-
-
-def wishes_of(variant: Variant) -> Wishes:
-    return Wishes(
-        n_ctx_seq=variant.n_ctx_seq,
-        least_n_ctx_seq=variant.least_n_ctx_seq,
-        n_seq_max=variant.n_seq_max,
-        may_quantize_kv=variant.may_quantize_kv,
-        may_leave_gpu=variant.may_leave_gpu,
-        n_gpu_layers=variant.n_gpu_layers,
-    )
 
 
 @dataclass(frozen=True, slots=True)
