@@ -18,8 +18,8 @@ LONGEST_TITLE = 200
 
 CLOSE_SIGNED_OUT = 4401
 """Close code: nobody is signed in any more (or the account was switched off). Connecting again helps only after a login."""
-CLOSE_TOO_LARGE = 1009
-"""Close code: a frame was larger than LONGEST_FRAME_BYTES."""
+CLOSE_TOO_LARGE = 4413
+"""Close code: a frame was larger than LONGEST_FRAME_BYTES. Not WebSocket's own 1009, which an application may not send."""
 
 # browser → server ---------------------------------------------------------------------------------------------
 
