@@ -191,10 +191,12 @@ class VariantView(TypedDict):
     failure_detail: str | None
     size_bytes: int
     queued: int
+    trouble: str | None
+    """Why it cannot run, in sentences: its files are missing or broken. It can't be picked then."""
 
 
 class Variants(TypedDict):
-    """What can be picked and what is in memory: on connect and after every change. `host` is False while no host answers."""
+    """What there is, what of it can be picked, and what is in memory: on connect and after every change. `host` is False while no host answers."""
 
     type: Literal["variants"]
     host: bool

@@ -17,6 +17,7 @@ import { endingSentence, refusalSentence } from "./wording.js";
 
 const LONGEST_FRAME_BYTES = 1024 * 1024;
 const NOT_CONNECTED = "The connection is lost; try again when it is back.";
+const NONE_CAN_RUN = "None of this box's models can run at the moment; the list of models says why.";
 const STILL_WRITING = "An answer is still being written. Wait for it, or stop it with Esc.";
 
 const byId = (id) => document.getElementById(id);
@@ -64,7 +65,7 @@ function refuse(text) {
 
 /** Whether something can be said here now; if not, the page says why. */
 function mayAsk() {
-  if (!picker.picked) return refuse("There is no model to answer. Add one, then send again.");
+  if (!picker.picked) return refuse(picker.isEmpty ? "There is no model to answer. Add one, then send again." : NONE_CAN_RUN);
   if (thread.running || pending.of(place)) return refuse(STILL_WRITING);
   return true;
 }
