@@ -33,7 +33,7 @@ const socket = new ChatSocket(socketPath);
 const pending = new Pending();
 const banner = new Banner();
 const options = new Options();
-const thread = new Thread(byId("messages"), { showBranch, edit, regenerate });
+const thread = new Thread(byId("messages"), { showBranch, edit, regenerate, refocus: write });
 const follow = new Follow(byId("scroller"), byId("messages"), byId("jump"));
 const picker = new Picker({ onPick: showMode });
 const sidebar = new Sidebar({ open: (id) => go(id) });
@@ -111,6 +111,11 @@ function go(id, { push = true } = {}) {
   sidebar.current = id;
   showConversation();
   if (id) socket.sendForProof({ type: "open", conversation: id });
+  write();
+}
+
+/** Puts the focus where the person writes, except where that would open a soft keyboard over the page. */
+function write() {
   if (matchMedia("(pointer: fine)").matches) composer.focus();
 }
 
@@ -338,5 +343,5 @@ hear.conversations(conversations);
 if (conversation) picker.pick(conversation.variant);
 showConversation();
 follow.toEnd();
-if (!place && matchMedia("(pointer: fine)").matches) composer.focus();
+if (!place) write();
 socket.connect();
