@@ -64,7 +64,7 @@ async def _host(run_dir: RunDir) -> Host:
         log_dir=Path(settings.LOG_DIR),
         max_wait_seconds=settings.MAX_WAIT_SECONDS,
         drain_seconds=settings.DRAIN_SECONDS,
-        limits=Limits(load_seconds=settings.LOAD_TIMEOUT_SECONDS),
+        limits=Limits(load_seconds=settings.LOAD_TIMEOUT_SECONDS, step_seconds=settings.STEP_TIMEOUT_SECONDS),
         site=site,
     )
     return Host(options, inventory, run_dir)
