@@ -53,6 +53,9 @@ class Turns:
 
     def order(self, requests: Iterable[Request], now: float) -> list[Request]:
         """`requests` in serving order, if nobody else arrived. O(n log n)."""
+        requests = list(requests)
+        if len(requests) < 2:
+            return requests
         urgent: dict[str, list[Request]] = {}
         patient: dict[str, list[Request]] = {}
         for request in requests:

@@ -7,8 +7,9 @@ import time
 from collections import deque
 
 from inference.core.events import Decided
-from inference.host import wording
+from inference.host.decision_wording import decision
 from inference.host.messages import Decision
+from inference.host.wording import DeviceName, Name
 
 logger = logging.getLogger(__name__)
 
@@ -18,14 +19,14 @@ MOST_KEPT = 500
 class DecisionLog:
     """Keeps the last MOST_KEPT, worded when they were made: names may change later. Each is written to the log too."""
 
-    def __init__(self, name: wording.Name) -> None:
+    def __init__(self, name: Name) -> None:
         self._name = name
         self._kept: deque[Decision] = deque(maxlen=MOST_KEPT)
         self._number = 0
 
-    def add(self, decided: Decided, device_name: wording.DeviceName) -> None:
+    def add(self, decided: Decided, device_name: DeviceName) -> None:
         self._number += 1
-        sentence = wording.decision(decided, self._name, device_name)
+        sentence = decision(decided, self._name, device_name)
         variant = None if decided.variant_id is None else self._name(decided.variant_id)
         self._kept.append(
             {

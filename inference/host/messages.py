@@ -233,12 +233,29 @@ class WaitingRequest(TypedDict):
     waiting_seconds: float
 
 
+class DeviceStatus(TypedDict):
+    device: str
+    """`ram`, `gpu0`, …"""
+    name: str
+    capacity_bytes: int
+    budget_bytes: int
+    """What the owner allows."""
+    reserve_bytes: int
+    """Kept free."""
+    reserved_bytes: int
+    """What the ledger holds there for residents."""
+    foreign_bytes: int
+    """Used by programs that are not ours, when last sampled."""
+
+
 class HostStatus(TypedDict):
     type: Literal["status"]
     pid: int
     uptime_seconds: float
     budget_bytes: int
+    """Of all devices together, like the next."""
     reserved_bytes: int
+    devices: list[DeviceStatus]
     residents: list[ResidentVariant]
     """Every variant that isn't absent, failed ones included."""
     queue: list[WaitingRequest]

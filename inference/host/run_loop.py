@@ -17,7 +17,6 @@ from inference.core.residency import LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.site import Site
 from inference.core.turns import LeaseKind
-from inference.host import wording
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
@@ -30,6 +29,7 @@ from inference.host.inventory import (
 )
 from inference.host.load_record import LoadMeasured
 from inference.host.messages import Decision, HostStatus, LoadPreview
+from inference.host.preview_wording import load_preview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
 from inference.host.worker import WORKER_ARGV
@@ -169,7 +169,7 @@ class Host:
         def name(variant_id: int) -> str:
             return facts.name if variant_id == facts.variant_id else self._name(variant_id)
 
-        return wording.load_preview(found, name, self._device_name)
+        return load_preview(found, name, self._device_name)
 
     async def read_pools(self) -> None:
         """Takes over the budgets and reserves that the owner has set meanwhile. Raises InventoryUnavailable."""

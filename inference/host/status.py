@@ -9,7 +9,7 @@ from inference.core.ledger import is_memory
 from inference.core.residency import Residency
 from inference.core.scheduler import Scheduler
 from inference.host import wording
-from inference.host.messages import HostStatus, ResidentVariant, WaitingRequest
+from inference.host.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
 from inference.host.worker import Worker, process_bytes
 
 
@@ -27,6 +27,19 @@ def host_status(
         "uptime_seconds": round(now - started_at, 3),
         "budget_bytes": scheduler.budget_bytes,
         "reserved_bytes": scheduler.reserved_bytes,
+        "devices": [
+            DeviceStatus(
+                device=each.device,
+                name=each.name,
+                capacity_bytes=each.capacity_bytes,
+                budget_bytes=each.budget_bytes,
+                reserve_bytes=each.reserve_bytes,
+                reserved_bytes=scheduler.ledger.reserved(each.device),
+                foreign_bytes=each.foreign_bytes,
+            )
+            for each in scheduler.ledger.pools.values()
+            if is_memory(each.device)
+        ],
         "residents": [
             _resident(each, workers.get(each.launch), queued.get(each.variant_id, 0), now)
             for each in scheduler.residencies.values()

@@ -64,7 +64,7 @@ def crowds(draw: st.DrawFn, shelf: list[VariantFacts]) -> list[Person]:
     ]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_nobody_waits_beyond_the_bound(data: st.DataObject) -> None:
     shelf = data.draw(shelves())

@@ -13,7 +13,7 @@ from inference.core.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
 
 STORIES = st.binary(min_size=SETUP_BYTES + 40, max_size=SETUP_BYTES + 120)
-every_history = settings(max_examples=735, deadline=None)
+every_history = settings(max_examples=720, deadline=None)
 
 
 class KeepsWithinEveryDevice(Promise):

@@ -24,6 +24,13 @@ NAMES = {1: "one", 2: "two", 3: "three"}
         ),
         (Reason("room", (1,), 0), 1, "Waiting for one to make room; you are next."),
         (Reason("behind", (2,)), 2, "two is loaded first; 1 goes first."),
+        (Reason("behind", (2, 3)), 1, "two and three are loaded first; you are next."),
+        (Reason("behind"), 1, "Others are loaded first; you are next."),
+        (
+            Reason("room", (1, 2), 1),
+            1,
+            "Waiting for one and two to finish 1 running answer and make room; you are next.",
+        ),
         (Reason("leaving", (1,)), 1, "one is being unloaded and will be loaded again; you are next."),
         (Reason("lingering", (1,)), 1, "one is likely to be used again within moments; you are next."),
         (

@@ -141,6 +141,7 @@ class FakeHost(Listener):
             "uptime_seconds": 1.0,
             "budget_bytes": 8_000_000_000,
             "reserved_bytes": 0,
+            "devices": [],
             "residents": self.residents,
             "queue": [],
         }

@@ -51,7 +51,11 @@ def _processes(path: Path) -> dict[str, Any]:
 
 
 def _lines(host: HostStatus) -> list[str]:
-    lines = [f"budget   {size(host['reserved_bytes'])} reserved of {size(host['budget_bytes'])}"]
+    lines = [
+        f"{each['name']:<8} {size(each['reserved_bytes'])} held of a budget of {size(each['budget_bytes'])}; "
+        f"other programs use {size(each['foreign_bytes'])} of {size(each['capacity_bytes'])}"
+        for each in host["devices"]
+    ]
     if host["residents"]:
         rows: list[tuple[str, ...]] = [("VARIANT", "STATE", "SLOTS", "RESERVED", "MEMORY", "TOKENS/S", "NOTE")]
         rows += [_row(each) for each in host["residents"]]
