@@ -276,9 +276,11 @@ class ModelRow(TypedDict):
     size: str
     state: str
     state_words: str
+    trouble: str
+    """Why it cannot run; "" where nothing is known against it."""
 
 
-def model_row(pk: int, name: str, size_bytes: int, state: Backlog | None) -> ModelRow:
+def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: Backlog | None) -> ModelRow:
     present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
     residency = present or "absent"
     return {
@@ -287,6 +289,7 @@ def model_row(pk: int, name: str, size_bytes: int, state: Backlog | None) -> Mod
         "size": format_bytes(size_bytes),
         "state": residency,
         "state_words": STATE_WORDS[residency],
+        "trouble": trouble or "",
     }
 
 

@@ -29,7 +29,7 @@ async def dashboard(request: HttpRequest) -> HttpResponse:
     context = {
         "state": state,
         "page": None if state is None else page(state, names, user.pk),
-        "models": [model_row(row["id"], row["name"], row["size_bytes"], state) for row in rows],
+        "models": [model_row(row["id"], row["name"], row["size_bytes"], row["trouble"], state) for row in rows],
         "names": names,
     }
     return await sync_to_async(render)(request, "dashboard.html", context)

@@ -5,6 +5,7 @@ import re
 import uuid
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
@@ -100,6 +101,19 @@ async def test_the_dashboard_says_when_the_host_is_away(host: FakeHost, alice: U
     assert response.context["state"] is None
     assert "The model host does not answer" in response.content.decode()
     assert [row["state_words"] for row in response.context["models"]] == ["on disk"]
+
+
+@pytest.mark.parametrize("problem", ["", "the tensor blk.0 ends beyond the file"])
+async def test_the_dashboard_offers_no_load_of_what_cannot_run(
+    host: FakeHost, alice: User, variant: Variant, problem: str
+) -> None:
+    alice.is_staff = True
+    await alice.asave()
+    variant.problem = problem
+    await variant.asave()
+    page = (await (await signed_in(alice)).get("/")).content.decode()
+    assert (f'href="/residency/{variant.pk}/"' in page) is not bool(problem)
+    assert problem in page
 
 
 async def test_the_admin_lists_conversations_without_their_text(
