@@ -29,6 +29,19 @@ class LoginForm(AuthenticationForm):
         return super().get_invalid_login_error()
 
 
+class AccountForm(UserCreationForm):
+    """Django's, with its rules said shortly, and a bad password blamed on the field where it was chosen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].help_text = "Letters, digits and @ . + - _"
+        self.fields["password1"].help_text = "At least 8 characters, not all of them digits, and no common password"
+        self.fields["password2"].help_text = ""
+
+    def validate_password_for_user(self, user: Any, **_: Any) -> None:
+        super().validate_password_for_user(user, "password1")
+
+
 @method_decorator(login_not_required, name="dispatch")
 class Login(LoginView):
     authentication_form = LoginForm
@@ -60,7 +73,7 @@ def claim(request: HttpRequest, token: str) -> HttpResponse:
     invitation = Invitation.usable(token)
     if invitation is None:
         return render(request, "accounts/claim.html", {"invitation": None, "form": None}, status=410)
-    form = UserCreationForm(request.POST or None)
+    form = AccountForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             user = _create_account(invitation, form)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from inference.engine.requests import Intake, RequestRefused
 _LEAVE_SECONDS = 30.0
 """How long the last messages wait for a caller that has stopped reading."""
 _DISCARDED_BYTES = 64 * 1024
+_LONGEST_ID = 256
 
 
 class Server:
@@ -71,9 +75,20 @@ class Server:
             )
 
     async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
-        generation = await self._intake.generation(message, connection)
+        try:
+            generation = await self._intake.generation(message, connection)
+        except RequestRefused as refused:
+            _log(message, "refused", code=refused.code)
+            raise
         self._batcher.submit(generation)
         await self._until_over(reader, connection)
+        _log(
+            message,
+            "caller left" if connection.broken else "answered",
+            prompt_n=len(generation.prompt),
+            cache_n=generation.n_cached,
+            predicted_n=generation.n_generated,
+        )
         self._batcher.cancel(generation)
 
     async def _until_over(self, reader: asyncio.StreamReader, connection: Connection) -> None:
@@ -90,6 +105,15 @@ class Server:
         connection.send(
             Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
         )
+
+
+def _log(request: dict[str, Any], what: str, **facts: Any) -> None:
+    """A line as the other processes write theirs: by the request's id it is followed from socket to worker."""
+    now = time.time()
+    moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+    request_id = str(request.get("request_id"))[:_LONGEST_ID]
+    line = {"time": moment, "level": "INFO", "process": "worker", "message": what, "request_id": request_id}
+    print(json.dumps({**line, **facts}), file=sys.stderr, flush=True)
 
 
 async def _end_of(reader: asyncio.StreamReader) -> None:

@@ -41,7 +41,8 @@ def failure_of(returncode: int, tail: list[str], oom_killed: bool) -> Failure:
 
     `oom_killed`: the kernel's counter rose while the worker lived.
     """
-    last = next((line.strip() for line in reversed(tail) if line.strip()), "")
+    # Its own log lines are JSON; what llama.cpp or Python says last is not.
+    last = next((line.strip() for line in reversed(tail) if line.strip() and not line.startswith('{"time"')), "")
     said = f" Its last line: {last[:300]}" if last else ""
     if returncode == -signal.SIGKILL:
         if oom_killed:

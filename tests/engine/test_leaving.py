@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.engine.worker_process import WorkerProcess, text
+from tests.engine.worker_process import Message, WorkerProcess, text
+from tests.stack import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -81,6 +83,30 @@ def test_a_hundred_callers_at_once_are_answered_or_refused(worker: WorkerProcess
     assert set(outcomes) <= {"done", "no_slot"}
     assert outcomes.count("done") >= 2
     assert text(worker.answer("Still here?", temperature=0, max_tokens=2))
+
+
+def test_each_request_is_logged_with_its_id(worker: WorkerProcess) -> None:
+    def ask(request_id: str, prompt: str, **options: object) -> list[Message]:
+        with worker.call(type="generate", request_id=request_id, owner="ann", prompt=prompt, options=options) as call:
+            return list(call)
+
+    ask("the answered one", "Hello", max_tokens=2)
+    ask("the refused one", "word " * 2000)
+    with worker.call(type="generate", request_id="the left one", owner="ann", prompt="On", options=ENDLESS) as call:
+        call.next("token")
+
+    def logged() -> dict[str, Message]:
+        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith('{"time"')]
+        return {line["request_id"]: line for line in lines if line["request_id"].startswith("the ")}
+
+    wait_for(lambda: len(logged()) == 3, "three lines in the log")
+    assert {id_: line["message"] for id_, line in logged().items()} == {
+        "the answered one": "answered",
+        "the refused one": "refused",
+        "the left one": "caller left",
+    }
+    assert logged()["the answered one"]["predicted_n"] == 2
+    assert logged()["the refused one"]["code"] == "context_exceeded"
 
 
 def test_an_idle_worker_uses_no_processor_time(worker: WorkerProcess) -> None:

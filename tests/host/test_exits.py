@@ -32,6 +32,11 @@ def test_the_sentence_carries_the_last_line() -> None:
     assert failure.detail == "The worker ended by SIGABRT. Its last line: GGML_ASSERT(ctx) failed"
 
 
+def test_a_log_line_of_the_workers_own_is_not_its_last_word() -> None:
+    tail = ["GGML_ASSERT(ctx) failed", '{"time": "2026-01-02T03:04:05.678Z", "message": "answered"}', ""]
+    assert failure_of(-6, tail, oom_killed=False).detail.endswith("Its last line: GGML_ASSERT(ctx) failed")
+
+
 def test_the_kernel_counts_its_kills_where_it_is_linux() -> None:
     count = oom_kills()
     assert (count is not None) == (sys.platform == "linux")

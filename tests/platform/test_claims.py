@@ -45,6 +45,13 @@ def test_the_claim_makes_the_first_administrator_and_logs_them_in(client: Client
     assert Invitation.objects.get().used_by == ada
 
 
+def test_a_bad_password_is_blamed_on_the_field_where_it_was_chosen(client: Client, claim: str) -> None:
+    form = client.post(claim, {"username": "ada", "password1": "1234", "password2": "1234"}).context["form"]
+    assert set(form.errors) == {"password1"}
+    form = client.post(claim, {"username": "ada", **PASSWORDS, "password2": "another horse battery"}).context["form"]
+    assert set(form.errors) == {"password2"}
+
+
 def test_it_works_once(client: Client, claim: str) -> None:
     client.post(claim, {"username": "ada", **PASSWORDS})
     for method in (Client().get, Client().post):
