@@ -113,7 +113,7 @@ def does_not_fit(variant: str, facts: Mapping[str, Any], name: Name) -> str:
         if facts["needed_bytes"] == 1:
             # No memory is so little: this is a place at a server (core.ledger.clients_of).
             return (
-                f"{variant} must load {_on(device)}, whose server answers {facts['budget_bytes']} at a time, and {pinned} is "
+                f"{variant} must load {on(device)}, whose server answers {facts['budget_bytes']} at a time, and {pinned} is "
                 f"pinned there. Unpin it, or let layers of {variant} stay in RAM."
             )
         return (
