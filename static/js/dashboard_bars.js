@@ -13,12 +13,13 @@ export class Colours {
   #of = new Map();
 
   keep(variants) {
-    const ids = variants.map((each) => each.variant_id).sort((a, b) => a - b);
-    for (const id of ids) if (!this.#of.has(id)) this.#of.set(id, (this.#of.size % N_COLOURS) + 1);
+    for (const id of variants.map((each) => each.variant_id).sort((a, b) => a - b)) this.of(id);
   }
 
+  /** One of its own also for a variant that has left and shows in the charts. */
   of(id) {
-    return this.#of.get(id) ?? 1;
+    if (!this.#of.has(id)) this.#of.set(id, (this.#of.size % N_COLOURS) + 1);
+    return this.#of.get(id);
   }
 }
 
