@@ -9,7 +9,7 @@ from typing import Any
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import Amounts, StoredAmounts, warnings
 from models_app.hardware.pools import RAM, named_devices, with_ram_budget
-from models_app.units import format_bytes
+from models_app.units import format_bytes, format_rate
 
 _PARTS = ("weights_bytes", "kv_bytes", "compute_bytes", "overhead_bytes")
 
@@ -75,8 +75,7 @@ def _device_view(
 
 
 def _speed(bytes_per_second: int | None) -> str | None:
-    """As vendors print it, in powers of ten."""
-    return None if bytes_per_second is None else f"{bytes_per_second / 1e9:.3g} GB/s"
+    return None if bytes_per_second is None else format_rate(bytes_per_second)
 
 
 def summary(profile: Profile) -> str:

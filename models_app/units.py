@@ -14,6 +14,11 @@ def format_bytes(n_bytes: int) -> str:
     return f"{amount:.{digits}f}".removesuffix(".00") + f" {_BINARY[unit]}"
 
 
+def format_rate(bytes_per_second: int) -> str:
+    """`360000000000` is `360 GB/s`: vendors count so."""
+    return f"{bytes_per_second / 1e9:.3g} GB/s"
+
+
 def format_params(n_params: int) -> str:
     """`134515008` is `135M`, `8030261248` is `8.03B`."""
     for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6), ("K", 10**3)):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inference.core.placement import Alternative, CannotTell, DeviceBytes, Placement, Shortfall, Wishes
+from inference.core.roofline import ASSUMED_BANDWIDTH
 from inference.core.smaller import SmallerQuantization, smaller_quantization
 from models_app.gguf import Header
-from models_app.hardware import Profile
-from models_app.units import format_bytes
+from models_app.hardware import Device, Profile
+from models_app.units import format_bytes, format_rate
 
 SLOW_TOKENS_PER_SECOND = 5.0
 """About how fast people read."""
@@ -53,7 +54,19 @@ def cautions(
             "set aside. A dry run tells exactly."
         )
         found.append(Caution("buffers_not_known", sentence))
+    owners = zip(alternative.devices, (profile.ram, *profile.gpus), strict=False)
+    unknown = [owner for used, owner in owners if used.weights_bytes and owner.bandwidth_bytes_per_second is None]
+    if unknown:
+        found.append(_unknown_bandwidth(unknown[-1]))
     return tuple(found)
+
+
+def _unknown_bandwidth(device: Device) -> Caution:
+    sentence = (
+        f"How fast {device.name} reads its memory is not known. {format_rate(ASSUMED_BANDWIDTH[device.kind])} is assumed, "
+        "so take the tokens/s for a rough guess."
+    )
+    return Caution("bandwidth_not_known", sentence)
 
 
 def _spill(whole: tuple[DeviceBytes, ...], n_most: int) -> Caution:

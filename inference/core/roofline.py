@@ -12,7 +12,8 @@ _REACHED = {"gpu": 0.70, "ram": 0.55}
 _TOKEN_SECONDS = {"gpu": 0.0003, "ram": 0.0004}
 """Per token and device that has work: launches, synchronisation, sampling."""
 _LAYER_SECONDS = {"gpu": 0.00003, "ram": 0.00002}
-_ASSUMED_BANDWIDTH = {"gpu": 300 * 10**9, "ram": 40 * 10**9}
+ASSUMED_BANDWIDTH = {"gpu": 300 * 10**9, "ram": 40 * 10**9}
+"""Bytes per second, by kind of device, of one whose own is not known."""
 _ASSUMED_PCIE = 12 * 10**9
 _GPU_OPERATIONS_PER_BYTE = 50
 """Of prefill, per byte of bandwidth: cards with more of one have more of the other."""
@@ -49,7 +50,7 @@ def predict(shares: Sequence[Share], *, n_cores: int, n_ubatch: int, offloads: b
 
 
 def _bandwidth(device: Device) -> float:
-    return (device.bandwidth_bytes_per_second or _ASSUMED_BANDWIDTH[device.kind]) * _REACHED[device.kind]
+    return (device.bandwidth_bytes_per_second or ASSUMED_BANDWIDTH[device.kind]) * _REACHED[device.kind]
 
 
 def _decode_seconds(share: Share) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,6 +56,17 @@ def test_llama_3_8b_on_a_4_gb_laptop_card_leaves_its_buffers_room() -> None:
         each for each in cautions(best, placement, header("llama-8b"), profile, wishes) if each.code == "silent_spill"
     )
     assert "33 layers" in spill.sentence
+
+
+def test_a_speed_that_rests_on_an_assumption_says_so() -> None:
+    known, wishes = machine("RTX 3060"), Wishes(4096)
+    unknown = replace(known, gpus=(replace(known.gpus[0], bandwidth_bytes_per_second=None),))
+    assert "bandwidth_not_known" not in codes(place(header("llama-8b"), known, wishes), "llama-8b", known, wishes)
+    placement = place(header("llama-8b"), unknown, wishes)
+    said = cautions(placement.alternatives[0], placement, header("llama-8b"), unknown, wishes)
+    (sentence,) = (each.sentence for each in said if each.code == "bandwidth_not_known")
+    assert "RTX 3060" in sentence
+    assert "300 GB/s is assumed" in sentence
 
 
 @pytest.mark.parametrize("ram_bandwidth", [60, 90, 120])
