@@ -15,6 +15,8 @@ from hostui.accounts.throttle import FAILURES_PER_ADDRESS, FAILURES_PER_NAME, WI
 pytestmark = pytest.mark.django_db
 
 OPEN = {"healthz", "favicon.ico", "login/", "claim/<str:token>/"}
+FOR_PROGRAMS = {"metrics"}
+"""Like all below v1/, they refuse a stranger with 401: a program follows no login page."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,12 @@ def test_no_page_opens_without_a_login_but_the_few_that_must() -> None:
         if not getattr(entry.callback, "login_required", True) and not path.startswith("v1/")
     }
     # The admin guards itself, and marks its own login and script catalogue as open.
-    assert {path for path in unguarded if not path.startswith("admin/")} == OPEN
+    assert {path for path in unguarded if not path.startswith("admin/")} == OPEN | FOR_PROGRAMS
+
+
+@pytest.mark.parametrize("path", [*FOR_PROGRAMS, "v1/models"])
+def test_a_program_without_a_key_is_refused(client: Client, path: str) -> None:
+    assert client.get(f"/{path}").status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/", "/chat/", "/admin/", "/admin/login/", "/nowhere/"])
