@@ -94,7 +94,7 @@ def test_bars_queue_and_reasons_follow_the_socket(box: Stage, open_page: OpenPag
     assert width(page, "kv", 1) == pytest.approx(137.5, abs=0.1)
     assert width(page, "weights", 2) == pytest.approx(250, abs=0.1)
     expect(page.locator("[data-device=gpu0] rect.foreign")).to_have_count(0)
-    expect(page.locator("[data-device=gpu0] .legend")).to_contain_text(f"{COMPLETION_VARIANT}4.75 GiB")
+    expect(page.locator("[data-device=gpu0] .legend tr", has_text=COMPLETION_VARIANT)).to_contain_text("4.75 GiB")
     expect(page.locator("[data-device=ram]")).to_have_count(0)
     expect(page.locator("#log li").first).to_contain_text(f"{COMPLETION_VARIANT} is loaded.")
     expect(page.locator("#announcer")).to_contain_text(f"{COMPLETION_VARIANT} is loaded.")
