@@ -79,7 +79,7 @@ def test_from_the_claim_link_to_a_streaming_answer(fresh_stack: Stack, chromium:
 
     # Out, and in again.
     page.goto(fresh_stack.url + "/")
-    expect(page.get_by_role("rowheader", name="SmolLM2")).to_be_visible()
+    expect(page.locator("#residents").get_by_role("rowheader", name="SmolLM2")).to_be_visible()
     page.get_by_label("Account: ada").click()
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("Username").fill("ada")
