@@ -1,5 +1,6 @@
 # make serve    from a fresh clone to a printed link; later runs start at once
 # make test     sets up, checks and runs every ring of tests
+# make test-gpu checks memory against a real NVIDIA card; says so where there is none
 # make check    the checks alone
 # make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
 # make bench-memory   the same for memory: what is told, what is held, swaps; ARGS="--quick"
@@ -7,7 +8,7 @@
 SHELL := /bin/sh
 VENV := .venv/bin
 
-.PHONY: help serve test check bench bench-memory clean
+.PHONY: help serve test test-gpu check bench bench-memory clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -23,6 +24,10 @@ test:
 	@$(set_up) test
 	@$(MAKE) --no-print-directory check
 	$(VENV)/python -m pytest $(ARGS)
+
+test-gpu:
+	@$(set_up) test
+	$(VENV)/python -m tests.gpu $(ARGS)
 
 check:
 	$(VENV)/ruff format --check .

@@ -46,6 +46,10 @@ BUDGET_BYTES = env.size_bytes("HOSTUI_BUDGET")
 KEEP_ALIVE_SECONDS = env.seconds("HOSTUI_KEEP_ALIVE_SECONDS", 900)
 MAX_WAIT_SECONDS = env.seconds("HOSTUI_MAX_WAIT_SECONDS", 30)
 LOAD_TIMEOUT_SECONDS = env.seconds("HOSTUI_LOAD_TIMEOUT_SECONDS", 600)
+STEP_TIMEOUT_SECONDS = env.seconds("HOSTUI_STEP_TIMEOUT_SECONDS", 600)
+"""A worker that needs longer for one decode step hangs and is ended. See inference.core.liveness."""
+RPC_CLIENTS = env.integer("HOSTUI_RPC_CLIENTS", 1, 1, 64)
+"""Workers that an RPC server answers at once. llama.cpp's own lets a second one wait until the first has ended."""
 RPC_SERVERS = env.words("HOSTUI_RPC_SERVERS")
 """`host:port` of ggml RPC servers, comma-separated: their memory is used like that of GPUs. They ask nobody for a password."""
 for _server in RPC_SERVERS:

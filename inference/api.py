@@ -17,12 +17,13 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.views.decorators.csrf import csrf_exempt
 
 from inference import store
-from inference.api_reply import NO_KEY, Problem, Reply, no_such_model, problem_of
+from inference.api_reply import NO_KEY, Problem, Reply, cannot_run, no_such_model, problem_of
 from inference.api_request import Asked, BadRequest, parse
 from inference.database_thread import StorageFailed
 from inference.engine.protocol import Done, Prefill, Token
 from inference.host.client import WorkerRefusal
 from inference.host.messages import Evicting, LeaseLoading, Queued
+from inference.presentation import OfferedVariant
 from inference.turns import turns
 
 logger = logging.getLogger(__name__)
@@ -71,16 +72,24 @@ def _endpoint(method: str | None) -> Callable[[View], View]:
 @_endpoint("GET")
 async def models(request: HttpRequest) -> HttpResponseBase:
     """What can be asked; loading is the box's business."""
-    return JsonResponse({"object": "list", "data": [_model(each) for each in await store.served_variants()]})
+    offered = await store.offered_variants()
+    return JsonResponse({"object": "list", "data": [_model(each) for each in offered if each.trouble is None]})
 
 
 @_endpoint("GET")
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
-    found = next((each for each in await store.served_variants() if each.name == name), None)
-    return _refuse(no_such_model(name)) if found is None else JsonResponse(_model(found))
+    found = await _found(name)
+    return _refuse(found) if isinstance(found, Problem) else JsonResponse(_model(found))
 
 
-def _model(variant: store.ServedVariant) -> dict[str, Any]:
+async def _found(name: str) -> OfferedVariant | Problem:
+    found = next((each for each in await store.offered_variants() if each.name == name), None)
+    if found is None:
+        return no_such_model(name)
+    return found if found.trouble is None else cannot_run(name, found.trouble)
+
+
+def _model(variant: OfferedVariant) -> dict[str, Any]:
     return {
         "id": variant.name,
         "object": "model",
@@ -110,9 +119,9 @@ async def _complete(request: HttpRequest, *, chat: bool) -> HttpResponseBase:
         asked = parse(request.body, chat=chat)
     except RequestDataTooBig:
         return _refuse(Problem(413, "The body is too large.", "too_large"))
-    variant = next((each for each in await store.served_variants() if each.name == asked.model), None)
-    if variant is None:
-        return _refuse(no_such_model(asked.model))
+    variant = await _found(asked.model)
+    if isinstance(variant, Problem):
+        return _refuse(variant)
     request_id = getattr(request, "request_id", None) or uuid.uuid4().hex
     user = await request.auser()
     answer = Answer(_events(asked, variant.pk, user.pk, request_id))

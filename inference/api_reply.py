@@ -49,6 +49,10 @@ def no_such_model(name: str) -> Problem:
     )
 
 
+def cannot_run(name: str, trouble: str) -> Problem:
+    return Problem(503, f"The model {name!r} cannot run. {trouble}", "model_unavailable", "model", retry=False)
+
+
 def problem_of(error: Exception, prompt_param: str) -> Problem:
     """`prompt_param`: where the prompt stands in the request, messages or prompt."""
     if isinstance(error, HostRefusal):

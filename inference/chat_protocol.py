@@ -18,8 +18,8 @@ LONGEST_TITLE = 200
 
 CLOSE_SIGNED_OUT = 4401
 """Close code: nobody is signed in any more (or the account was switched off). Connecting again helps only after a login."""
-CLOSE_TOO_LARGE = 1009
-"""Close code: a frame was larger than LONGEST_FRAME_BYTES."""
+CLOSE_TOO_LARGE = 4413
+"""Close code: a frame was larger than LONGEST_FRAME_BYTES. Not WebSocket's own 1009, which an application may not send."""
 
 # browser → server ---------------------------------------------------------------------------------------------
 
@@ -191,10 +191,12 @@ class VariantView(TypedDict):
     failure_detail: str | None
     size_bytes: int
     queued: int
+    trouble: str | None
+    """Why it cannot run, in sentences: its files are missing or broken. It can't be picked then."""
 
 
 class Variants(TypedDict):
-    """What can be picked and what is in memory: on connect and after every change. `host` is False while no host answers."""
+    """What there is, what of it can be picked, and what is in memory: on connect and after every change. `host` is False while no host answers."""
 
     type: Literal["variants"]
     host: bool

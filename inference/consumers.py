@@ -36,7 +36,6 @@ VARIANTS_REFRESH_SECONDS = 30.0
 
 _REFUSED = {
     store.NotFound: ("not_found", "There is no such conversation or message."),
-    store.NoVariant: ("no_variant", "This model is not offered any more; pick another one."),
     store.Busy: ("busy", "An answer is still running here; wait for it or stop it first."),
 }
 
@@ -95,7 +94,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._refuse("storage", error.detail, nonce)
         except store.WrongPlace as error:
             await self._refuse("bad_message", str(error), nonce)
-        except (store.NotFound, store.NoVariant, store.Busy) as error:
+        except store.NoVariant as error:
+            await self._refuse("no_variant", str(error), nonce)
+        except (store.NotFound, store.Busy) as error:
             await self._refuse(*_REFUSED[type(error)], nonce)
 
     async def _act(self, frame: Frame, received_at: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from math import floor
 from typing import TypedDict
 
 from inference.host.telemetry_messages import (
@@ -68,6 +69,7 @@ class Bar(TypedDict):
     device: str
     name: str
     facts: str
+    note: str
     budget_x: float
     summary: str
     rects: list[Rect]
@@ -139,6 +141,7 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantTelemetry]) -> Bar:
         "device": device["device"],
         "name": device["name"],
         "facts": device_facts(device),
+        "note": device_note(device),
         "budget_x": round(BAR_WIDTH * device["budget_bytes"] / whole, 2),
         "summary": "; ".join(f"{row['name']} {row['size']}" for row in legend),
         "rects": rects,
@@ -152,7 +155,8 @@ def device_facts(device: DeviceTelemetry) -> str:
     facts = [f"{format_bytes(held)} of {format_bytes(device['budget_bytes'])} budget"]
     if device["utilisation_percent"] is not None:
         busy = "processor " if device["device"] == "ram" else ""
-        facts.append(f"{busy}{device['utilisation_percent']:.0f} % busy")
+        # As the script rounds: halves go up.
+        facts.append(f"{busy}{floor(device['utilisation_percent'] + 0.5)} % busy")
     if device["temperature_celsius"] is not None:
         facts.append(f"{device['temperature_celsius']} °C")
     if device["power_watts"] is not None:
@@ -160,6 +164,11 @@ def device_facts(device: DeviceTelemetry) -> str:
     if device["swap_in_bytes_per_second"]:
         facts.append(f"swapping in {format_bytes(int(device['swap_in_bytes_per_second']))}/s")
     return " · ".join(facts)
+
+
+def device_note(device: DeviceTelemetry) -> str:
+    note = f"Budget {format_bytes(device['budget_bytes'])}: the most that models may hold here."
+    return note if device["foreign_bytes"] is not None else f"{note} What other programs use is not known."
 
 
 def loaded_how(variant: VariantTelemetry) -> str:
@@ -187,6 +196,7 @@ class ResidentRow(TypedDict):
     state: str
     state_words: str
     pinned: bool
+    may_unload: bool
     completion: bool
     size: str
     slots: str
@@ -207,6 +217,7 @@ def resident_row(variant: VariantTelemetry) -> ResidentRow:
         "state": state,
         "state_words": STATE_WORDS[state] + loading,
         "pinned": variant["pinned"],
+        "may_unload": state in ("resident", "loading", "draining"),
         "completion": variant["mode"] == "completion",
         "size": format_bytes(variant["reserved_bytes"]) if variant["reserved_bytes"] else "",
         "slots": f"{variant['slots_busy']} of {variant['n_seq_max']}" if variant["n_seq_max"] else "",

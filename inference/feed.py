@@ -13,7 +13,7 @@ from inference.database_thread import StorageFailed
 from inference.engine.protocol import BadMessage
 from inference.host.client import HostClient, HostUnavailable
 from inference.host.messages import HostStatus
-from inference.presentation import variant_views
+from inference.presentation import OfferedVariant, variant_views
 from inference.pulse import Pulse
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class HostFeed:
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._connected = Pulse()
-        self._variants: list[tuple[int, str, int]] = []
+        self._variants: list[OfferedVariant] = []
         self._variants_read_at = float("-inf")
         self.status: HostStatus | None = None
         """None while no host answers."""
@@ -71,7 +71,7 @@ class HostFeed:
         if now - self._variants_read_at < FRESH_SECONDS:
             return
         self._variants_read_at = now
-        self._variants = await store.pickable_variants()
+        self._variants = await store.offered_variants()
         self._publish()
 
     async def next_connection(self, seen: int, timeout_seconds: float) -> None:

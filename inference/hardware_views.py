@@ -21,11 +21,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from inference.core.placement import Wishes
 from inference.hardware_presentation import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import HostStatus
-from inference.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, header_of, read_changes
+from inference.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
+from inference.wishes import wishes_of
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read
 from models_app.hardware.cards import cards
@@ -94,11 +94,10 @@ def _answer(query: Mapping[str, str]) -> Answer:
     try:
         if not paths:
             raise CannotBePlanned(f"{variant.name} has no files.")
-        header = header_of(paths)
+        told = told_of(paths)
     except CannotBePlanned as cannot:
         raise BadQuestion({"variant": cannot.detail}) from None
-    wishes = Wishes(n_ctx_seq=variant.n_ctx_seq, n_seq_max=variant.n_seq_max)
-    return answer(header, _profile(query.get("profile", "")), wishes, changes)
+    return answer(told, _profile(query.get("profile", "")), wishes_of(variant), changes)
 
 
 def _profile(name: str) -> Profile:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 from inference.core.placement import Alternative, DeviceBytes
@@ -10,17 +11,24 @@ from inference.core.placement_wording import Caution
 from models_app.hardware.pools import DevicePool
 from models_app.units import format_bytes
 
-Told = tuple[Alternative, tuple[Caution, ...]]
+ToldWay = tuple[Alternative, tuple[Caution, ...]]
 """One way to load, with what people should know about it."""
 
 
-def plan_as_json(profile_name: str, told: Sequence[Told], reason: str | None) -> dict[str, Any]:
-    """Best first. `reason`: why there is no alternative; None where there is one."""
-    rows = [alternative_as_json(each, said) for each, said in told]
+def plan_as_json(
+    profile_name: str,
+    told: Sequence[ToldWay],
+    reason: str | None,
+    leaving: Mapping[Alternative, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Best first. `reason`: why there is no alternative; None where there is one. `leaving`: who would have to go, by name."""
+    rows = [alternative_as_json(each, said, leaving.get(each, ())) for each, said in told]
     return {"profile": profile_name, "alternatives": rows, "reason": reason}
 
 
-def alternative_as_json(alternative: Alternative, said: tuple[Caution, ...]) -> dict[str, Any]:
+def alternative_as_json(
+    alternative: Alternative, said: tuple[Caution, ...], evicts: Sequence[str] = ()
+) -> dict[str, Any]:
     return {
         "n_gpu_layers": alternative.n_gpu_layers,
         "n_layers": alternative.n_layers,
@@ -46,7 +54,7 @@ def alternative_as_json(alternative: Alternative, said: tuple[Caution, ...]) -> 
         "decode_tokens_per_second": round(alternative.speed.decode_tokens_per_second, 3),
         "prefill_tokens_per_second": round(alternative.speed.prefill_tokens_per_second, 1),
         "limited_by": alternative.speed.limited_by,
-        "evicts": [],
+        "evicts": list(evicts),
         "warnings": [{"code": each.code, "sentence": each.sentence} for each in said],
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -54,22 +56,35 @@ def conversation_row(conversation: Conversation) -> ConversationRow:
     }
 
 
-def variant_view(pk: int, name: str, size_bytes: int, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:
+@dataclass(frozen=True, slots=True)
+class OfferedVariant:
+    """An enabled variant, as people pick it and programs name it."""
+
+    pk: int
+    name: str
+    size_bytes: int
+    created_at: datetime
+    repository: str
+    trouble: str | None
+    """Why it cannot run, in sentences; None where it can, as far as is known."""
+
+
+def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:
     """`residents` by variant id, as the host told; a variant it does not name is absent."""
-    resident = residents.get(pk, {})
+    resident = residents.get(variant.pk, {})
     return {
-        "id": pk,
-        "name": name,
+        "id": variant.pk,
+        "name": variant.name,
         "state": cast(Residency, resident.get("state", "absent")),
         "fraction": resident.get("fraction"),
         "mode": resident.get("mode"),
         "failure_detail": resident.get("failure_detail"),
-        "size_bytes": size_bytes,
+        "size_bytes": variant.size_bytes,
         "queued": resident.get("queued", 0),
+        "trouble": variant.trouble,
     }
 
 
-def variant_views(variants: Sequence[tuple[int, str, int]], status: HostStatus | None) -> list[VariantView]:
-    """`variants`: id, name and size of each that can be picked."""
+def variant_views(variants: Sequence[OfferedVariant], status: HostStatus | None) -> list[VariantView]:
     residents = {resident["variant_id"]: resident for resident in status["residents"]} if status else {}
-    return [variant_view(pk, name, size_bytes, residents) for pk, name, size_bytes in variants]
+    return [variant_view(each, residents) for each in variants]

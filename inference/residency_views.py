@@ -1,31 +1,96 @@
-"""Staff load, unload and pin variants from the dashboard."""
+"""Staff load, unload and pin variants from the dashboard; before a load they are told what it would do.
+
+The page's script asks for JSON; without it the same addresses are a page and forms.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypedDict
 
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_POST
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_http_methods
 
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.messages import LoadPreview
 from inference.turns import turns
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 1.0
 """A load takes longer than anybody should look at a pressed button: what comes later stands in the reason log."""
+STAFF_ONLY = "Only whoever runs this box may do that."
+AWAY = "The model host does not answer. Try again in a moment."
 
 _running: set[asyncio.Task[None]] = set()
+
+
+class LoadQuestion(TypedDict):
+    """What is asked before a load."""
+
+    variant_id: int
+    name: str
+    sentence: str
+    may_anyway: bool
+    """Whether it would have to wait, and "load anyway" might wait less."""
+    instead: str
+    """What "load anyway" would do; "" where that is told in the same words."""
+    load_words: str
+    """On the button; "" where there is nothing to press."""
+
+
+def load_question(found: LoadPreview, instead: LoadPreview | None) -> LoadQuestion:
+    """`instead`: the preview of "load anyway", where loading would have to wait."""
+    words = {"fits": "Load", "evicts": "Load", "waits": "Load when there is room"}
+    return {
+        "variant_id": found["variant_id"],
+        "name": found["name"],
+        "sentence": found["sentence"],
+        "may_anyway": instead is not None,
+        "instead": "" if instead is None or instead["sentence"] == found["sentence"] else instead["sentence"],
+        "load_words": words.get(found["outcome"], ""),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
+    """GET: a LoadQuestion. POST `action`: load, load-anyway, unload, pin or unpin; 200 done, 202 begun.
+
+    Otherwise `detail` says what to do.
+    """
+    if not (await request.auser()).is_staff:
+        return await _said(request, {"detail": STAFF_ONLY}, 403)
+    client = turns().client
+    try:
+        if request.method != "POST":
+            return await _said(request, {"question": await _question(client, variant_id)}, 200)
+        asked = _asked(client, request.POST.get("action", ""), variant_id)
+        if asked is None:
+            return await _said(request, {"detail": "There is no such action."}, 400)
+        is_done = await _within_a_moment(asked)
+    except HostRefusal as refusal:
+        return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
+    except HostUnavailable:
+        return await _said(request, {"detail": AWAY}, 503)
+    return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect("dashboard")
+
+
+async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
+    found = await client.preview(variant_id)
+    instead = await client.preview(variant_id, anyway=True) if found["outcome"] == "waits" else None
+    return load_question(found, None if instead is not None and instead["outcome"] == "cannot" else instead)
 
 
 def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:
     """None for an action that there is not."""
     match action:
-        case "load":
-            return client.load(variant_id)
+        case "load" | "load-anyway":
+            return client.load(variant_id, anyway=action == "load-anyway")
         case "unload":
             return client.unload(variant_id)
         case "pin" | "unpin":
@@ -33,14 +98,8 @@ def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, A
     return None
 
 
-@require_POST
-async def act(request: HttpRequest, variant_id: int) -> JsonResponse:
-    """`action`: load, unload, pin or unpin. 200 done, 202 begun, else `detail` says what to do."""
-    if not (await request.auser()).is_staff:
-        return JsonResponse({"detail": "Only whoever runs this box may do that."}, status=403)
-    asked = _asked(turns().client, request.POST.get("action", ""), variant_id)
-    if asked is None:
-        return JsonResponse({"detail": "There is no such action."}, status=400)
+async def _within_a_moment(asked: Coroutine[Any, Any, None]) -> bool:
+    """Whether it is done already. Raises HostRefusal, HostUnavailable."""
     # The host drops a request whose connection closes, so it outlives this answer.
     task = asyncio.create_task(asked)
     _running.add(task)
@@ -48,15 +107,26 @@ async def act(request: HttpRequest, variant_id: int) -> JsonResponse:
     try:
         await asyncio.wait_for(asyncio.shield(task), ANSWER_SECONDS)
     except asyncio.TimeoutError:
-        return JsonResponse({}, status=202)
-    except HostRefusal as refusal:
-        return JsonResponse({"detail": refusal.detail}, status=409)
-    except HostUnavailable:
-        return JsonResponse({"detail": "The model host does not answer. Try again in a moment."}, status=503)
-    return JsonResponse({})
+        return False
+    return True
 
 
 def _ended(task: asyncio.Task[None]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.info("not done: %s", error)
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+async def _said(request: HttpRequest, content: dict[str, Any], status: int) -> HttpResponse:
+    """`question` or `detail`, as JSON or as a page."""
+    response: HttpResponse
+    if _wants_json(request):
+        response = JsonResponse(content.get("question", content), status=status)
+    else:
+        response = await sync_to_async(render)(request, "dashboard/load.html", content, status=status)
+    patch_vary_headers(response, ["Accept"])
+    return response

@@ -7,9 +7,9 @@ holds up no read.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,7 +24,7 @@ from inference.chat_input import Regenerate, Send
 from inference.chat_protocol import ConversationRow, ConversationView, MessageView
 from inference.database_thread import DatabaseThread
 from inference.models import Conversation, Message
-from inference.presentation import conversation_row, conversation_view, message_view
+from inference.presentation import OfferedVariant, conversation_row, conversation_view, message_view
 from models_app.models import Variant
 
 MOST_ROWS = 200
@@ -36,7 +36,7 @@ class NotFound(Exception):
 
 
 class NoVariant(Exception):
-    """The variant does not exist or is disabled."""
+    """The variant does not exist, is disabled, or cannot run. The text is a sentence for a person."""
 
 
 class Busy(Exception):
@@ -91,10 +91,13 @@ def begin(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> Begun:
 
 
 def _variant_name(variant_id: int) -> str:
-    name = Variant.objects.filter(pk=variant_id, enabled=True).values_list("name", flat=True).first()
-    if name is None:
-        raise NoVariant
-    return name
+    variant = Variant.objects.filter(pk=variant_id, enabled=True).first()
+    if variant is None:
+        raise NoVariant("This model is not offered any more; pick another one.")
+    trouble = _trouble(variant)
+    if trouble is not None:
+        raise NoVariant(f"{variant.name} cannot run. {trouble} Or pick another model.")
+    return variant.name
 
 
 def _own(owner_id: int, **lookup: Any) -> Conversation:
@@ -308,12 +311,6 @@ def delete(owner_id: int, pk: UUID) -> None:
 
 
 @_reading
-def pickable_variants() -> list[tuple[int, str, int]]:
-    """Id, name and size of every enabled variant."""
-    return list(Variant.objects.filter(enabled=True).values_list("pk", "name", "size_bytes"))
-
-
-@_reading
 def signed_in(session_key: str | None, user_id: int) -> bool:
     """Whether this session still is that user's, and the user may still log in."""
     return _is_signed_in(session_key, user_id)
@@ -332,17 +329,21 @@ def _is_signed_in(session_key: str | None, user_id: int) -> bool:
     return bool(user.is_authenticated and user.is_active and user.pk == user_id)
 
 
-@dataclass(frozen=True, slots=True)
-class ServedVariant:
-    """What programs may ask for by name."""
-
-    pk: int
-    name: str
-    created_at: datetime
-    repository: str
-
-
 @_reading
-def served_variants() -> list[ServedVariant]:
-    enabled = Variant.objects.filter(enabled=True)
-    return [ServedVariant(*row) for row in enabled.values_list("pk", "name", "created_at", "repository__name")]
+def offered_variants() -> list[OfferedVariant]:
+    """Every enabled variant, those that cannot run too."""
+    return [
+        OfferedVariant(
+            each.pk, each.name, each.size_bytes, each.created_at, each.repository.name, trouble=_trouble(each)
+        )
+        for each in Variant.objects.filter(enabled=True).select_related("repository")
+    ]
+
+
+def _trouble(variant: Variant) -> str | None:
+    """`variant.trouble`, unless it is over: a disk that is mounted again needs no scan to be used. Blocks on the disk."""
+    if variant.missing_since is not None and not variant.problem:
+        paths = list(variant.shards.values_list("path", flat=True))
+        if paths and all(os.path.exists(path) for path in paths):
+            return None
+    return variant.trouble

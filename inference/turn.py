@@ -129,8 +129,10 @@ class Turn:
     async def _answer(self, client: HostClient, feed: HostFeed) -> Ending:
         try:
             return await self._answer_or_raise(client, feed)
-        except (HostRefusal, WorkerRefusal) as error:
+        except HostRefusal as error:
             return _failed(error.code, error.detail)
+        except WorkerRefusal as error:
+            return _failed(error.code, _refused(error))
         except WorkerLost as error:
             logger.warning("%s", error, extra={"request_id": str(self.message)})
             return _failed(
@@ -243,6 +245,17 @@ class Turn:
 
 def _failed(code: str, detail: str) -> Ending:
     return Ending(Message.State.FAILED, error_code=code, error_detail=detail)
+
+
+def _refused(error: WorkerRefusal) -> str:
+    """A worker says facts and phrases, which programs get as they are; people get sentences."""
+    if error.code == "context_exceeded":
+        n_prompt, n_ctx_seq = error.facts.get("n_prompt"), error.facts.get("n_ctx_seq")
+        return (
+            f"This conversation has {n_prompt} tokens, and this model's context holds {n_ctx_seq}. "
+            "Shorten the message, start a new chat, or have the model's context made longer."
+        )
+    return f"{error.detail[:1].upper()}{error.detail[1:].removesuffix('.')}."
 
 
 def _storable(text: str) -> str:

@@ -35,7 +35,8 @@ T = TypeVar("T")
 def interrupt_orphans() -> int:
     """Marks what a web process that is gone left running as interrupted; returns how many. Blocks.
 
-    To be called once, before the web process listens: with no process, no turn runs.
+    For the one web process of a database, which holds the data folder's lock and does not listen yet: then no turn runs anywhere.
+    A second web process on the same database (another box's, on a shared PostgreSQL) would have its running answers marked too.
     """
     return store.interrupt_running(INTERRUPTED.error_code, INTERRUPTED.error_detail)
 

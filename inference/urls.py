@@ -9,7 +9,7 @@ from inference import api, hardware_views, metrics, residency_views, views
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("metrics", metrics.metrics, name="metrics"),
-    path("residency/<int:variant_id>/", residency_views.act, name="residency"),
+    path("residency/<int:variant_id>/", residency_views.residency, name="residency"),
     path("chat/", views.chat, name="chat"),
     path("chat/<uuid:conversation>/", views.chat, name="conversation"),
     path("hardware/", hardware_views.hardware, name="hardware"),

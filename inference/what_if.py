@@ -11,9 +11,10 @@ from typing import Any, Literal, TypedDict, cast, get_args
 
 from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.core.placement_wording import cautions, reason_of, unknown_reason
-from inference.plan_presentation import Told, WayView, plan_as_json, way_view
+from inference.core.told import Told
+from inference.plan_presentation import ToldWay, WayView, plan_as_json, way_view
 from models_app.facts import NotAModel, explain, read_variant
-from models_app.gguf import BadGguf, Header
+from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.pools import profile_pools
 
@@ -77,8 +78,8 @@ def read_changes(query: Mapping[str, str]) -> Changes:
     return Changes(numbers["ctx"], numbers["slots"], cast(KvChoice, kv))
 
 
-def header_of(paths: Sequence[str]) -> Header:
-    """Of the variant whose files these are; read again when one of them has changed. Blocks. Raises CannotBePlanned."""
+def told_of(paths: Sequence[str]) -> Told:
+    """The header of the variant whose files these are; read again when one of them has changed. Blocks. Raises CannotBePlanned."""
     try:
         stats = [(path, os.stat(path)) for path in paths]
         return _read(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
@@ -87,8 +88,8 @@ def header_of(paths: Sequence[str]) -> Header:
 
 
 @lru_cache(maxsize=8)
-def _read(files: tuple[tuple[str, int, int], ...]) -> Header:
-    return read_variant(Path(files[0][0])).header
+def _read(files: tuple[tuple[str, int, int], ...]) -> Told:
+    return Told(read_variant(Path(files[0][0])).header)
 
 
 class Answer(TypedDict):
@@ -102,22 +103,22 @@ class Answer(TypedDict):
     note: str | None
 
 
-def answer(header: Header, profile: Profile, own: Wishes, changes: Changes) -> Answer:
-    """Nothing is loaded. Takes a tenth of a second for a large header."""
-    wishes = changes.to(own)
-    told: list[Told] = []
+def answer(told: Told, profile: Profile, own: Wishes, changes: Changes) -> Answer:
+    """Nothing is loaded. The first answer about a large header takes a tenth of a second."""
+    wishes, header = changes.to(own), told.header
+    ways: list[ToldWay] = []
     note: str | None = None
     try:
-        placement = place(header, profile, wishes)
+        placement = place(header, profile, wishes, told)
         found, note = _of_type(placement, changes.kv)
-        told = [(each, cautions(each, placement, header, profile, wishes)) for each in found]
+        ways = [(each, cautions(each, placement, header, profile, wishes)) for each in found]
         reason = None if placement.shortfall is None else reason_of(placement.shortfall)
     except CannotTell as error:
         reason = unknown_reason(error)
     pools = profile_pools(profile)
     asked = {"ctx": wishes.n_ctx_seq, "slots": wishes.n_seq_max, "kv": changes.kv}
-    ways = [way_view(pools, each, said) for each, said in told]
-    return cast(Answer, {**plan_as_json(profile.name, told, reason), "asked": asked, "ways": ways, "note": note})
+    views = [way_view(pools, each, said) for each, said in ways]
+    return cast(Answer, {**plan_as_json(profile.name, ways, reason), "asked": asked, "ways": views, "note": note})
 
 
 def _of_type(placement: Placement, kv: KvChoice) -> tuple[tuple[Alternative, ...], str | None]:

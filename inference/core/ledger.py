@@ -18,6 +18,16 @@ BytesByDevice = Mapping[str, int]
 """By `Pool.device`."""
 
 
+def clients_of(device: str) -> str:
+    """The pool beside the memory of a device on another machine: its server answers only so many workers at once. What it holds
+    is counted like bytes, one for each worker."""
+    return f"{device}/clients"
+
+
+def is_memory(device: str) -> bool:
+    return not device.endswith("/clients")
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A device's memory, as its owner and the other programs on the box leave it to us. All in bytes."""

@@ -12,8 +12,9 @@ Verdict = Literal["timed_out", "hung"]
 class Limits:
     load_seconds: float = 600.0
     """A load may stand still this long."""
-    step_seconds: float = 120.0
-    """One decode step may take this long: a chunk of prefill of a large model on a slow CPU does take minutes."""
+    step_seconds: float = 600.0
+    """One decode step may take this long. The engine aims at half a second, but nobody knows what the first chunk of the first
+    prompt costs: 512 tokens of a 70B model are 7e13 operations, five minutes for a CPU that makes 250 GFLOP/s."""
     silence_seconds: float = 60.0
     """After this long without a report, a ready worker is asked for a token."""
     pong_seconds: float = 20.0

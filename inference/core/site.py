@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from inference.core.options import LoadOptions
+
+_REMOTE = re.compile(r"RPC\d+\[(.+)\]")
+
+
+def server_of(key: str) -> str | None:
+    """`host:port` of the RPC server behind llama.cpp's name for a device; None for one in this machine."""
+    found = _REMOTE.fullmatch(key)
+    return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +28,32 @@ class Site:
     bus_ids: tuple[tuple[str, str], ...] = ()
     """Our name and the place on the PCI bus (`0000:01:00.0`) of the cards in this machine, as far as llama.cpp tells. Workers
     need not know."""
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """Our names of the devices on other machines."""
+        return tuple(device for device, key in self.gpus or () if server_of(key) is not None)
+
+    def needed(self, options: LoadOptions) -> tuple[Site, LoadOptions]:
+        """Without the RPC servers that get no layer, and `options` for what is left: a server may be busy with another worker,
+        and whoever as much as asks it then waits until that one ends."""
+        if self.gpus is None:
+            return self, options
+        split = options.tensor_split
+        kept = [
+            number
+            for number, (_, key) in enumerate(self.gpus)
+            if server_of(key) is None
+            or (options.n_gpu_layers != 0 and (split is None or any(split[number : number + 1])))
+        ]
+        gpus = tuple(self.gpus[number] for number in kept)
+        servers = {server_of(key) for _, key in gpus}
+        site = replace(self, rpc_servers=tuple(each for each in self.rpc_servers if each in servers), gpus=gpus)
+        if split is not None:
+            options = replace(
+                options, tensor_split=tuple(split[number] for number in kept if number < len(split)) or None
+            )
+        return site, options
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> Site:

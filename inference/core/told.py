@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from models_app.gguf import Header
 from models_app.memory import (
     Allocation,
     Cells,
     Estimate,
-    LayerShapes,
     Work,
     compute_bytes,
     estimate,
@@ -17,29 +16,26 @@ from models_app.memory import (
     shapes_by_layer,
 )
 
+_MOST_ESTIMATES = 128
+_MOST_BUFFERS = 1024
+"""The ways of an occupied machine take some hundred."""
+
 
 class Told:
-    """What a header says, asked once: for whoever places the same file again and again."""
+    """What a header says, asked once: for whoever places the same file again and again. Safe to use from several threads."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._estimates: dict[Cells, Estimate | None] = {}
-        self._compute: dict[tuple[Cells, Work], tuple[int, ...] | None] = {}
+        shapes = shapes_by_layer(header)
 
-    def estimate(self, cells: Cells) -> Estimate | None:
-        if cells not in self._estimates:
-            self._estimates[cells] = estimate(self.header, Allocation(cells, n_outputs_max=cells.n_seq_max))
-        return self._estimates[cells]
+        def estimated(cells: Cells) -> Estimate | None:
+            return estimate(header, Allocation(cells, n_outputs_max=cells.n_seq_max))
 
-    def compute_bytes(self, cells: Cells, work: Work) -> tuple[int, ...] | None:
-        if (cells, work) not in self._compute:
-            found = compute_bytes(self.header, cells, cells.n_seq_max, work, shapes=self.shapes)
-            self._compute[cells, work] = found
-        return self._compute[cells, work]
+        def computed(cells: Cells, work: Work) -> tuple[int, ...] | None:
+            return compute_bytes(header, cells, cells.n_seq_max, work, shapes=shapes)
 
-    @cached_property
-    def shapes(self) -> LayerShapes:
-        return shapes_by_layer(self.header)
+        self.estimate = lru_cache(_MOST_ESTIMATES)(estimated)
+        self.compute_bytes = lru_cache(_MOST_BUFFERS)(computed)
 
     @cached_property
     def largest(self) -> tuple[tuple[int, int], ...]:

@@ -48,7 +48,8 @@ class DryRuns:
     async def _run(self, path: Path, options: LoadOptions, key: str, keep: Keep) -> bool:
         try:
             async with self._turn:
-                told = await dry_run(path, options, self._environment, site=self._site)
+                site, options = self._site.needed(options)
+                told = await dry_run(path, options, self._environment, site=site)
             await keep(key, told.compute_bytes)
         except Exception as error:
             # What cannot be known before the load is known after it.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from inference.core.ladder import Known, Measured, Way, corrected, digest, ladder, unknown_way
-from inference.core.ledger import RAM, Pool
+from inference.core.ledger import RAM, Pool, clients_of
 from inference.core.options import LoadOptions
 from inference.core.placement import CannotTell, DeviceBytes, Wishes
 from inference.core.residency import LoadAlternative
@@ -21,6 +21,7 @@ from inference.core.site import Site
 from inference.core.told import Told
 from inference.engine.children import FileIdentity, cache_key, engine_version
 from inference.host.load_record import LoadMeasured
+from inference.wishes import wishes_of
 from models_app.facts import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Device, Profile
@@ -55,17 +56,6 @@ class Plan:
         return bool(self.ways) and not self.ways[0].buffers_known and self.dry_run_keys[0] not in self.dry_runs
 
 
-def wishes_of(variant: Variant) -> Wishes:
-    return Wishes(
-        n_ctx_seq=variant.n_ctx_seq,
-        least_n_ctx_seq=variant.least_n_ctx_seq,
-        n_seq_max=variant.n_seq_max,
-        may_quantize_kv=variant.may_quantize_kv,
-        may_leave_gpu=variant.may_leave_gpu,
-        n_gpu_layers=variant.n_gpu_layers,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Subject:
     """Everything that a ladder follows from."""
@@ -88,9 +78,12 @@ class _Ladder:
 
 
 class Planning:
-    def __init__(self, site: Site, ram_budget_bytes: int | None = None) -> None:
-        """`site` as `survey` found it. `ram_budget_bytes` goes before the profile's."""
+    def __init__(self, site: Site, ram_budget_bytes: int | None = None, n_rpc_clients: int = 1) -> None:
+        """`site` as `survey` found it. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
+        answers at once; llama.cpp's own answers one."""
         self._gpus = site.gpus or ()
+        self._remote = site.remote
+        self._n_rpc_clients = n_rpc_clients
         self._ram_budget_bytes = ram_budget_bytes
         self._headers: _Recent[tuple[str, str], Told | None] = _Recent(_MOST_HEADERS)
         self._ladders: _Recent[Hashable, _Ladder] = _Recent(_MOST_LADDERS)
@@ -128,7 +121,13 @@ class Planning:
             ways = (self._allowance(subject, found.told, results[keys[0]]),)
         exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
         known = replace(_read_known(subject.variant_id, subject.fingerprint, self._engine_version), dry_runs=exact)
-        return Plan(ways, tuple(corrected(way, known) for way in ways), found.unknown, keys, frozenset(results))
+        alternatives = tuple(self._with_clients(corrected(way, known)) for way in ways)
+        return Plan(ways, alternatives, found.unknown, keys, frozenset(results))
+
+    def _with_clients(self, way: LoadAlternative) -> LoadAlternative:
+        held = way.bytes_by_device
+        clients = {clients_of(device): 1 for device in self._remote if held.get(device)}
+        return replace(way, bytes_by_device={**held, **clients}) if clients else way
 
     def profile(self) -> Profile:
         """This machine's, with the GPUs that the engine can use and the RAM budget of this host. Raises BadDevices."""
@@ -142,7 +141,14 @@ class Planning:
     def pools(self) -> tuple[Pool, ...]:
         """What each device may hold, the RAM first, before anybody else's use of it is known. Raises BadDevices."""
         profile = self.profile()
-        return (_pool(RAM, profile.ram), *map(_pool, self._gpu_ids, profile.gpus))
+        gpus = tuple(map(_pool, self._gpu_ids, profile.gpus))
+        n_clients = self._n_rpc_clients
+        clients = (
+            Pool(clients_of(each.device), each.name, n_clients, n_clients)
+            for each in gpus
+            if each.device in self._remote
+        )
+        return (_pool(RAM, profile.ram), *gpus, *clients)
 
     def record(self, load: LoadMeasured) -> None:
         """Stores what a load took, for the next plan."""

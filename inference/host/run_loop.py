@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.core import events
-from inference.core.ledger import Pool
+from inference.core.ledger import Pool, is_memory
 from inference.core.liveness import Limits
 from inference.core.residency import LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
@@ -219,7 +219,7 @@ class Host:
 
     def pools(self) -> Sequence[Pool]:
         """Every device, RAM first, with what other programs use of it."""
-        return self._pools
+        return tuple(each for each in self._pools if is_memory(each.device))
 
     def bus_ids(self) -> Mapping[str, str]:
         """Where on the PCI bus the cards in this machine are, by `Pool.device`."""

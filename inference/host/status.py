@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from inference.core.ledger import is_memory
 from inference.core.residency import Residency
 from inference.core.scheduler import Scheduler
 from inference.host import wording
@@ -62,7 +63,7 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
         "pid": pid,
         "fraction": residency.fraction,
         "reserved_bytes": residency.reserved_bytes,
-        "bytes_by_device": dict(residency.bytes_by_device),
+        "bytes_by_device": {device: n for device, n in residency.bytes_by_device.items() if is_memory(device)},
         "weights_bytes": ready["weights_bytes"] if ready else None,
         "kv_bytes": ready["kv_bytes"] if ready else None,
         "compute_bytes": ready["compute_bytes"] if ready else None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from inference.core.events import ForLoading, InQueue, Reason, Refuse, Wait
-from inference.core.ledger import RAM, BytesByDevice
+from inference.core.ledger import RAM, BytesByDevice, is_memory
 from inference.host.messages import HostRefused, RefusalReason
 
 Name = Callable[[int], str]
@@ -37,7 +37,7 @@ def on(device_name: str) -> str:
 
 def places(bytes_by_device: BytesByDevice, device_name: DeviceName) -> str:
     """2.1 GiB on GeForce and 300 MiB in RAM"""
-    held = [(device, n_bytes) for device, n_bytes in bytes_by_device.items() if n_bytes]
+    held = [(device, n_bytes) for device, n_bytes in bytes_by_device.items() if n_bytes and is_memory(device)]
     held.sort(key=lambda each: (each[0] == RAM, each[0]))
     return listed([f"{size(n_bytes)} {on(device_name(device))}" for device, n_bytes in held]) or "no memory"
 
@@ -110,6 +110,12 @@ def does_not_fit(variant: str, facts: Mapping[str, Any], name: Name) -> str:
     needed, budget, device = size(facts["needed_bytes"]), size(facts["budget_bytes"]), facts["device"]
     if facts["needed_bytes"] <= facts["budget_bytes"]:
         pinned = _names(facts["pinned"], name)
+        if facts["needed_bytes"] == 1:
+            # No memory is so little: this is a place at a server (core.ledger.clients_of).
+            return (
+                f"{variant} must load {on(device)}, whose server answers {facts['budget_bytes']} at a time, and {pinned} is "
+                f"pinned there. Unpin it, or let layers of {variant} stay in RAM."
+            )
         return (
             f"{variant} needs at least {needed} {on(device)}, but of the budget of {budget} there "
             f"{pinned} keeps {size(facts['pinned_bytes'])} pinned. Unpin it, or give {variant} less context."

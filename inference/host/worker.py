@@ -192,15 +192,16 @@ class Worker:
         if self._told_to_go:
             self.stop()
             return
+        site, options = self._site.needed(self.facts.options)
         launch: protocol.Launch = {
             "type": "launch",
             "path": self.facts.path,
             "socket": self.socket_path,
-            "options": self.facts.options.to_json(),
-            "rpc_servers": list(self._site.rpc_servers),
+            "options": options.to_json(),
+            "rpc_servers": list(site.rpc_servers),
         }
-        if self._site.gpus is not None:
-            launch["gpus"] = dict(self._site.gpus)
+        if site.gpus is not None:
+            launch["gpus"] = dict(site.gpus)
         stdin = transport.get_pipe_transport(0)
         assert isinstance(stdin, asyncio.WriteTransport)
         stdin.write(protocol.encode(launch))

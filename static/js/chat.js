@@ -17,6 +17,7 @@ import { endingSentence, refusalSentence } from "./wording.js";
 
 const LONGEST_FRAME_BYTES = 1024 * 1024;
 const NOT_CONNECTED = "The connection is lost; try again when it is back.";
+const NONE_CAN_RUN = "None of this box's models can run at the moment; the list of models says why.";
 const STILL_WRITING = "An answer is still being written. Wait for it, or stop it with Esc.";
 
 const byId = (id) => document.getElementById(id);
@@ -32,7 +33,7 @@ const socket = new ChatSocket(socketPath);
 const pending = new Pending();
 const banner = new Banner();
 const options = new Options();
-const thread = new Thread(byId("messages"), { showBranch, edit, regenerate });
+const thread = new Thread(byId("messages"), { showBranch, edit, regenerate, refocus: write });
 const follow = new Follow(byId("scroller"), byId("messages"), byId("jump"));
 const picker = new Picker({ onPick: showMode });
 const sidebar = new Sidebar({ open: (id) => go(id) });
@@ -64,7 +65,7 @@ function refuse(text) {
 
 /** Whether something can be said here now; if not, the page says why. */
 function mayAsk() {
-  if (!picker.picked) return refuse("There is no model to answer. Add one, then send again.");
+  if (!picker.picked) return refuse(picker.isEmpty ? "There is no model to answer. Add one, then send again." : NONE_CAN_RUN);
   if (thread.running || pending.of(place)) return refuse(STILL_WRITING);
   return true;
 }
@@ -110,6 +111,11 @@ function go(id, { push = true } = {}) {
   sidebar.current = id;
   showConversation();
   if (id) socket.sendForProof({ type: "open", conversation: id });
+  write();
+}
+
+/** Puts the focus where the person writes, except where that would open a soft keyboard over the page. */
+function write() {
   if (matchMedia("(pointer: fine)").matches) composer.focus();
 }
 
@@ -337,5 +343,5 @@ hear.conversations(conversations);
 if (conversation) picker.pick(conversation.variant);
 showConversation();
 follow.toEnd();
-if (!place && matchMedia("(pointer: fine)").matches) composer.focus();
+if (!place) write();
 socket.connect();

@@ -4,6 +4,7 @@ import { Banner } from "./banner.js";
 import { Bars, Colours } from "./dashboard_bars.js";
 import { Charts } from "./dashboard_charts.js";
 import { Log, showModels, showQueue, showResidents, showTopbar } from "./dashboard_lists.js";
+import { act, LoadDialog } from "./dashboard_load.js";
 import { duration } from "./numbers.js";
 import { ChatSocket } from "./socket.js";
 
@@ -12,7 +13,7 @@ const AWAY = "The model host does not answer. It is restarted by itself; this pa
 
 const byId = (id) => document.getElementById(id);
 const painted = (id) => JSON.parse(byId(id).textContent);
-const { csrf, loginUrl, socketPath, user } = document.body.dataset;
+const { loginUrl, socketPath, user } = document.body.dataset;
 
 const names = new Map(Object.entries(painted("names-payload")).map(([id, name]) => [Number(id), name]));
 const banner = new Banner();
@@ -55,7 +56,9 @@ const hear = {
     show(state);
     log.add(state.decisions);
     charts.add(state);
-    if (state.decisions.length) announce(state.decisions.at(-1).sentence);
+    if (!state.decisions.length) return;
+    announce(state.decisions.at(-1).sentence);
+    loadDialog?.ask();
   },
 
   away() {
@@ -91,28 +94,25 @@ function refuse(text) {
   byId("refusal").textContent = text;
 }
 
-async function act(button) {
-  const pressed = button.getAttribute("aria-pressed") === "true";
-  const action = button.dataset.act === "pin" && pressed ? "unpin" : button.dataset.act;
-  const { variant } = button.closest("[data-variant]").dataset;
-  button.disabled = true;
-  try {
-    const answer = await fetch(`/residency/${variant}/`, {
-      method: "POST",
-      headers: { "X-CSRFToken": csrf },
-      body: new URLSearchParams({ action }),
-    });
-    refuse(answer.ok ? "" : ((await answer.json()).detail ?? "The box refused that."));
-  } catch {
-    refuse("The box could not be reached. Try again.");
-  } finally {
-    button.disabled = false;
-  }
-}
+const loadDialog = byId("load") && new LoadDialog(byId("load"), refuse);
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form.residency");
+  if (!form) return;
+  event.preventDefault();
+  const doing = act(form, event.submitter);
+  event.submitter.disabled = true;
+  refuse(await doing);
+  event.submitter.disabled = false;
+});
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-act]");
-  if (button) act(button);
+  const link = event.target.closest("[data-load]");
+  // Held keys mean another tab, where the page without scripts does the same.
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  refuse("");
+  loadDialog.open(link.href);
 });
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // One card a device: a bar of what lies in its memory, and the same in exact numbers.
 import { fill, keepRows } from "./fill.js";
 import { binary } from "./numbers.js";
-import { deviceFacts, KIND_WORDS } from "./dashboard_words.js";
+import { deviceFacts, deviceNote, KIND_WORDS } from "./dashboard_words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000;
@@ -49,6 +49,7 @@ export class Bars {
     card.querySelector("h2").id = `device-${device.device}`;
     card.setAttribute("aria-labelledby", `device-${device.device}`);
     fill(card.querySelector(".card-head"), { name: device.name, facts: deviceFacts(device) });
+    fill(card.querySelector(".note"), { note: deviceNote(device) });
     const held = device.segments.reduce((sum, each) => sum + each.bytes, 0);
     const whole = Math.max(1, device.capacity_bytes, held);
     const rows = this.#rows(device, names);

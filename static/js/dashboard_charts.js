@@ -114,7 +114,7 @@ export class Charts {
       axes: [{ ...axis, space: 70, values: (_plot, moments) => moments.map((at) => clock(at).slice(0, 5)) }, { ...axis, size: 40, space: 36 }],
       series: [
         { value: (_plot, at) => (at === null || at === undefined ? "–" : clock(at)) },
-        ...names.map((name) => ({ ...this.#line(name), width: 2, points: { show: false }, value: (_plot, value) => figure(value, digits) })),
+        ...names.map((name) => ({ ...this.#line(name), width: 2, points: { show: false }, value: told(digits) })),
       ],
     };
   }
@@ -136,6 +136,11 @@ export class Charts {
       if (known && width > 0 && known.plot.width !== width) known.plot.setSize({ width, height: HEIGHT });
     }
   }
+}
+
+/** What the legend says: of the moment under the pointer, and without one of the latest. */
+function told(digits) {
+  return (plot, value, series, moment) => figure(moment === null ? plot.data[series].at(-1) : value, digits);
 }
 
 function scaled(values, scale) {

@@ -21,12 +21,18 @@ export function showResidents(variants) {
       line.dataset.state = variant.state;
       fill(line, residentRow(variant));
       line.querySelector("[data-f=state_words]").dataset.state = variant.state;
-      const pin = line.querySelector("[data-act=pin]");
-      if (pin) pin.setAttribute("aria-pressed", String(variant.pinned));
-      const unload = line.querySelector("[data-act=unload]");
-      if (unload) unload.disabled = !["resident", "loading", "draining"].includes(variant.state);
+      const form = line.querySelector("form");
+      if (form) showActs(form, variant);
     },
   });
+}
+
+function showActs(form, variant) {
+  form.setAttribute("action", `/residency/${variant.variant_id}/`);
+  const pin = form.querySelector("[aria-pressed]");
+  pin.value = variant.pinned ? "unpin" : "pin";
+  pin.setAttribute("aria-pressed", String(variant.pinned));
+  form.querySelector("[value=unload]").disabled = !["resident", "loading", "draining"].includes(variant.state);
 }
 
 export function showModels(variants) {
@@ -37,8 +43,8 @@ export function showModels(variants) {
     chip.dataset.state = state;
     const words = stateWords(state, fraction);
     if (chip.textContent !== words) chip.textContent = words;
-    const load = line.querySelector("[data-act=load]");
-    if (load) load.disabled = state !== "absent" && state !== "failed";
+    const load = line.querySelector("[data-load]");
+    if (load) load.hidden = state !== "absent" && state !== "failed";
   }
 }
 

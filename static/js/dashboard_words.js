@@ -38,6 +38,11 @@ export function deviceFacts(device) {
   return facts.join(" · ");
 }
 
+export function deviceNote(device) {
+  const note = `Budget ${binary(device.budget_bytes)}: the most that models may hold here.`;
+  return device.foreign_bytes === null ? `${note} What other programs use is not known.` : note;
+}
+
 function loadedHow(variant) {
   if (variant.load_seconds === null) return "";
   const { n_layers: layers, n_gpu_layers: onGpu, wanted_gpu_layers: wanted } = variant;

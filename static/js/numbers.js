@@ -1,15 +1,6 @@
-const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
-
-/** As Django's filesizeformat writes it, so that one model has one size on all pages. "" where the size is not known. */
-export function bytes(count) {
-  if (!count) return "";
-  const power = Math.min(Math.floor(Math.log2(count) / 10), UNITS.length - 1);
-  return `${(count / 1024 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
-}
-
 const BINARY = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
-/** As models_app.units.format_bytes writes it: memory, where it is compared with a budget. */
+/** As models_app.units.format_bytes writes it, so that one model has one size on all pages. */
 export function binary(count) {
   let [amount, unit] = [count, 0];
   while (amount >= 1023.5 && unit < BINARY.length - 1) [amount, unit] = [amount / 1024, unit + 1];

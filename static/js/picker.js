@@ -37,7 +37,11 @@ export class Picker {
 
   /** The picked row; null where nothing can be picked. */
   get picked() {
-    return this.#rows.find((row) => row.id === this.#picked) ?? null;
+    return this.#rows.find((row) => row.id === this.#picked && !row.trouble) ?? null;
+  }
+
+  get isEmpty() {
+    return this.#rows.length === 0;
   }
 
   show(rows, hostAnswers) {
@@ -57,8 +61,8 @@ export class Picker {
   #settle() {
     if (this.picked) return;
     const last = Number(remembered("variant"));
-    const choice =
-      this.#rows.find((row) => row.id === last) ?? this.#rows.find((row) => row.state === "resident") ?? this.#rows[0];
+    const able = this.#rows.filter((row) => !row.trouble);
+    const choice = able.find((row) => row.id === last) ?? able.find((row) => row.state === "resident") ?? able[0];
     this.#picked = choice?.id ?? null;
   }
 
@@ -77,15 +81,16 @@ export class Picker {
   }
 
   #label(label, row) {
-    const { chip, note, failure } = variantShown(row, this.#host);
+    const { chip, note, failure, state } = variantShown(row, this.#host);
     label.dataset.id = row.id;
     const input = label.querySelector("input");
     input.value = row.id;
     input.checked = row.id === this.#picked;
+    input.disabled = Boolean(row.trouble);
     label.querySelector(".variant-name").textContent = row.name;
     label.querySelector(".variant-note").textContent = note;
     label.querySelector(".variant-failure").textContent = failure;
     label.querySelector(".chip").textContent = chip;
-    label.querySelector(".chip").dataset.state = this.#host ? row.state : "absent";
+    label.querySelector(".chip").dataset.state = state;
   }
 }

@@ -11,6 +11,7 @@ export class Thread {
   #shown = new Map();
   #idle = 0;
 
+  /** `acts`: what messages ask for (see message.js), and `refocus()`, when the control that had the focus is gone. */
   constructor(root, acts) {
     this.#root = root;
     this.#acts = acts;
@@ -30,8 +31,23 @@ export class Thread {
     return found instanceof Answer ? found : null;
   }
 
-  /** Shows exactly these messages, root first. */
+  /** Shows exactly these messages, root first. A focused control keeps the focus in the message that takes its message's place. */
   show(views) {
+    const focused = document.activeElement;
+    const place = [...this.#root.children].findIndex((node) => node.contains(focused));
+    this.#show(views);
+    if (place >= 0 && !focused.isConnected) this.#refocus(place, focused.dataset.action);
+  }
+
+  #refocus(place, action) {
+    const message = this.#root.children[place];
+    const names = { earlier: ["earlier", "later"], later: ["later", "earlier"] }[action] ?? [];
+    const control = names.map((name) => message?.querySelector(`[data-action=${name}]:enabled`)).find(Boolean);
+    if (control) control.focus();
+    else this.#acts.refocus();
+  }
+
+  #show(views) {
     const wanted = new Set(views.map((view) => view.id));
     for (const [id, each] of this.#shown) {
       if (wanted.has(id)) continue;

@@ -1,5 +1,5 @@
 // What the page says: waits, endings, refusals, figures.
-import { bytes, seconds, tokens } from "./numbers.js";
+import { binary, seconds, tokens } from "./numbers.js";
 
 /** How an answer ended, where that needs words; "" where it does not. The server words failures, facts included. */
 export function endingSentence(view) {
@@ -24,7 +24,7 @@ export function waitShown(wait, name) {
     case "evicting":
       return { text: `Making room: ${(wait.variants ?? []).join(", ") || "another model"} leaves the memory.`, done: null };
     case "loading":
-      return { text: `Loading ${whom}: ${Math.round((wait.fraction ?? 0) * 100)} %`, done: wait.fraction ?? null };
+      return { text: `Loading ${whom}: ${Math.round((wait.fraction ?? 0) * 100)}\u00a0%`, done: wait.fraction ?? null };
     case "prefill":
       if (!wait.total) return { text: "Reading the conversation…", done: null };
       return { text: `Reading the conversation: ${wait.done} of ${wait.total} tokens`, done: wait.done / wait.total };
@@ -59,18 +59,22 @@ export function timingFacts(view) {
   return facts;
 }
 
-/** State of a variant as `{chip, note}`; `note` is "" where there is nothing to add. */
+/** State of a variant as `{chip, state, note, failure}`; `note` and `failure` are "" where there is nothing to add. */
 export function variantShown(row, hostAnswers) {
+  const size = row.size_bytes ? binary(row.size_bytes) : "";
+  if (row.trouble) return { chip: "cannot run", state: "failed", note: size, failure: row.trouble };
   const queue = row.queued > 0 ? `${row.queued} waiting` : "";
-  const notes = [bytes(row.size_bytes), queue];
+  const notes = [size, queue];
   if (row.mode === "completion") notes.push("completion mode");
+  const state = hostAnswers ? row.state : "absent";
   const chip = {
     absent: "on disk",
     resident: "in memory",
-    loading: `loading ${Math.round((row.fraction ?? 0) * 100)} %`,
+    loading: `loading ${Math.round((row.fraction ?? 0) * 100)}\u00a0%`,
     draining: "finishing",
     unloading: "unloading",
     failed: "failed",
-  }[hostAnswers ? row.state : "absent"];
-  return { chip, note: notes.filter(Boolean).join(" · "), failure: row.state === "failed" ? row.failure_detail || "It could not be loaded." : "" };
+  }[state];
+  const failure = row.state === "failed" ? row.failure_detail || "It could not be loaded." : "";
+  return { chip, state, note: notes.filter(Boolean).join(" · "), failure };
 }

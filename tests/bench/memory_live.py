@@ -87,6 +87,7 @@ def measure(rounds: int, quiet: Quiet) -> Report:
                 gpu_budget=str(BUDGET_BYTES),
                 HOSTUI_BUDGET=RAM_BUDGET,
                 HOSTUI_RPC_SERVERS=endpoint,
+                HOSTUI_RPC_CLIENTS=str(MOST_CLIENTS),
             ) as box,
         ):
             began = time.monotonic()

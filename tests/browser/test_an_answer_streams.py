@@ -246,6 +246,26 @@ def test_a_failed_variant_says_why_in_the_picker(stage: Stage, page: Page) -> No
     expect(page.locator(".variant", has_text=VARIANT)).to_contain_text("in memory")
 
 
+def test_a_variant_without_its_files_is_shown_and_cannot_be_picked(stage: Stage, open_page: OpenPage) -> None:
+    # The list of models is read when the web process starts.
+    stage.stop_web()
+    found = "from models_app.models import Variant; Variant.objects.filter(pk=1).update(problem={!r})"
+    stage.manage("shell", "-c", found.format("it is cut short"))
+    try:
+        stage.start_web()
+        page = open_page()
+        expect(page.locator("#picker-name")).to_have_text(COMPLETION_VARIANT)
+        page.locator("#picker summary").click()
+        expect(page.get_by_label(VARIANT)).to_be_disabled()
+        row = page.locator(".variant", has_text=VARIANT)
+        expect(row).to_contain_text("cannot run")
+        expect(row).to_contain_text("Its files cannot be loaded: it is cut short.")
+    finally:
+        stage.stop_web()
+        stage.manage("shell", "-c", found.format(""))
+        stage.start_web()
+
+
 def test_generation_options_are_checked_and_reach_the_model(stage: Stage, page: Page) -> None:
     page.get_by_role("button", name="Generation options").click()
     page.get_by_label("Temperature").fill("9")

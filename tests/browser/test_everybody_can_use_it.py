@@ -141,6 +141,28 @@ def test_a_whole_conversation_by_keyboard_alone(stage: Stage, page: Page) -> Non
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
 
 
+def test_the_focus_is_not_lost_with_the_answer_that_is_made_again(stage: Stage, page: Page) -> None:
+    ask(page, "Try twice")
+    stage.answer().crash()
+    tab_to(page, "Retry")
+    page.keyboard.press("Enter")
+    again = stage.answer()
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    again.say("Whole.")
+    again.done()
+    tab_to(page, "Regenerate")
+    page.keyboard.press("Enter")
+    stage.answer().done()
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    tab_to(page, "Earlier version")
+    page.keyboard.press("Enter")
+    expect(page.locator(".branch-place:visible")).to_have_text("2 / 3")
+    expect(page.get_by_role("button", name="Earlier version")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".branch-place:visible")).to_have_text("1 / 3")
+    expect(page.get_by_role("button", name="Later version")).to_be_focused()
+
+
 def test_enter_of_an_input_method_sends_nothing(page: Page) -> None:
     field = page.get_by_label("Message", exact=True)
     field.fill("にほ")

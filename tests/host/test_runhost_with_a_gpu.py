@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,21 @@ def test_a_running_host_keeps_its_budgets_where_the_new_ones_make_no_sense(insta
         with pytest.raises(HostRefusal, match="Mend it on the Hardware page"):
             asyncio.run(HostClient(installation.socket).profile_changed())
         assert asyncio.run(HostClient(installation.socket).status())["budget_bytes"] > 0
+
+
+def test_an_rpc_server_lends_itself_to_one_model_at_a_time(
+    installation: Installation, gpu: str, starter_path: Path
+) -> None:
+    copy = installation.folder / "copy.gguf"
+    shutil.copyfile(starter_path, copy)
+    assert installation.manage("add_model", str(copy)).returncode == 0
+    with installation.host(HOSTUI_RPC_SERVERS=gpu):
+        client = HostClient(installation.socket)
+
+        async def both() -> list[dict[str, int]]:
+            await client.load(1)
+            await client.load(3)
+            return [held(each) for each in (await client.status())["residents"]]
+
+        devices = asyncio.run(asyncio.wait_for(both(), DEADLINE_SECONDS))
+        assert sum(each.get("gpu0", 0) > 0 for each in devices) == 1

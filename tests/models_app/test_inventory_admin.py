@@ -58,7 +58,7 @@ def test_the_list_says_what_is_wrong_and_escapes_it(admin_client: Client, varian
     assert "cannot be loaded: &lt;script&gt;" in text
     assert "<script>alert(1)" not in text
     Variant.objects.update(missing_since=timezone.now())
-    assert "files missing since" in page(admin_client, "variant_changelist")
+    assert "files are missing since" in page(admin_client, "variant_changelist")
 
 
 def test_the_list_of_many_variants_costs_a_bounded_number_of_queries(

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -123,3 +128,92 @@ def test_mistakes_get_a_sentence(arguments: tuple[str, ...], says: str, tmp_path
     named = [{"FILE": str(good), "BROKEN": str(broken)}.get(each, each) for each in arguments]
     with pytest.raises(CommandError, match=says):
         call_command("plan", *named)
+
+
+def test_this_machines_own_budget_goes_before_its_profiles(tmp_path: Path, settings: Any) -> None:
+    path = build(tmp_path / "tiny.gguf", SHAPES["tiny-gqa"])
+    settings.BUDGET_BYTES = 3 * GIB
+    here = planned(path)["alternatives"][0]["devices"][0]
+    assert here["budget_bytes"] == 3 * GIB
+    this_machine = HardwareProfile.objects.get().name
+    assert planned(path, "--profile", this_machine)["alternatives"][0]["devices"][0] == here
+    HardwareProfile.objects.create(name="lab", ram_bytes=32 * GIB, n_cores=8)
+    assert planned(path, "--profile", "lab")["alternatives"][0]["devices"][0]["budget_bytes"] > 3 * GIB
+
+
+# beside a running host ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def host_that_says(preview: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The socket of a host that answers everything with `preview`, and what it was asked."""
+    asked: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="host-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = f"{folder}/host.sock"
+        listener.bind(path)
+        listener.listen()
+
+        def answer() -> None:
+            try:
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, connection.makefile("rb") as lines:
+                        asked.append(json.loads(lines.readline()))
+                        connection.sendall(json.dumps(preview).encode() + b"\n")
+            except OSError:
+                return
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield path, asked
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def previewed(options: dict[str, Any] | None) -> dict[str, Any]:
+    leaver = {"variant_id": 7, "name": "old-one"}
+    busy = {"variant_id": 8, "name": "busy-one"}
+    sentence = "It loads after old-one has left."
+    return {"type": "preview", "options": options, "evicts": [leaver], "waits_for": [busy], "sentence": sentence}
+
+
+@pytest.fixture
+def variant(tmp_path: Path) -> Any:
+    return add_model(build(tmp_path / "tiny.gguf", SHAPES["tiny-gqa"])).variant
+
+
+def test_a_running_host_tells_who_would_leave_for_the_way_that_it_would_take(variant: Any, settings: Any) -> None:
+    ways = planned(variant.name)["alternatives"]
+    assert len(ways) > 1
+    for number, way in enumerate(ways):
+        names = ("n_gpu_layers", "n_cpu_moe", "n_ctx_seq", "n_seq_max", "n_ubatch", "type_k", "type_v")
+        options = {name: way[name] for name in names} | {"n_gpu_layers": None}
+        with host_that_says(previewed(options)) as (settings.HOST_SOCKET, asked):
+            evicts = [each["evicts"] for each in planned(variant.name)["alternatives"]]
+        assert evicts == [["old-one", "busy-one"] if each == number else [] for each in range(len(ways))]
+        assert asked == [{"type": "preview", "variant_id": variant.pk, "anyway": False}]
+
+
+def test_people_read_what_loading_it_now_would_do(variant: Any, settings: Any) -> None:
+    out = StringIO()
+    with host_that_says(previewed(None)) as (settings.HOST_SOCKET, _):
+        call_command("plan", variant.name, stdout=out)
+    assert "Now: It loads after old-one has left." in out.getvalue()
+
+
+@pytest.mark.parametrize("elsewise", [("--ctx", 512), ("--slots", 2), ("--budget", "90%"), MACHINE])
+def test_a_question_about_something_else_is_not_put_to_the_host(
+    elsewise: tuple[Any, ...], variant: Any, settings: Any
+) -> None:
+    with host_that_says(previewed({"n_ctx_seq": 512})) as (settings.HOST_SOCKET, asked):
+        assert [each["evicts"] for each in planned(variant.name, *elsewise)["alternatives"][:1]] == [[]]
+    assert asked == []
+
+
+@pytest.mark.parametrize("preview", [previewed(None), {"type": "refused", "code": "failed", "detail": "no"}])
+def test_where_the_host_cannot_tell_nobody_is_said_to_leave(
+    preview: dict[str, Any], variant: Any, settings: Any
+) -> None:
+    with host_that_says(preview) as (settings.HOST_SOCKET, asked):
+        assert all(each["evicts"] == [] for each in planned(variant.name)["alternatives"])
+    assert len(asked) == 1

@@ -38,6 +38,11 @@ class Line:
         rest = await asyncio.wait_for(self._reader.read(), DEADLINE_SECONDS)
         assert rest == b"", "the caller said more than one line"
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the connection has ended, from whichever side."""
+        return self._writer.is_closing() or self._reader.at_eof()
+
     def drop(self) -> None:
         """As when the process at this end is killed."""
         self._writer.transport.abort()
@@ -164,6 +169,7 @@ class FakeHost(Listener):
 
     async def tell_telemetry(self, frame: dict[str, Any]) -> None:
         """To everyone who follows now."""
+        self._following = [line for line in self._following if not line.is_dropped]
         for line in self._following:
             await line.say(frame)
 

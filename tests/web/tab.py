@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
@@ -14,6 +14,10 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient
 
 from inference.routing import websocket_urlpatterns
+
+if TYPE_CHECKING:
+    from models_app.models import Variant
+    from tests.web.fake_host import FakeHost, Line
 
 application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
 DEADLINE_SECONDS = 10.0
@@ -100,6 +104,13 @@ class Tab:
             content = _units(content)[: 2 * patch["at"]].decode("utf-16-le") + patch["content"]
             assert text.startswith(content), f"{content!r} is not how {text!r} begins"
         return patches
+
+
+async def asked(tab: Tab, host: FakeHost, variant: Variant) -> tuple[dict[str, Any], Line, Line]:
+    """Asks "Hello": the `accepted` frame, the lease, and the generation, which has said nothing yet."""
+    accepted = await tab.send("Hello", variant.pk)
+    lease, generation = await host.lease()
+    return accepted, lease, generation
 
 
 def _units(text: str) -> bytes:

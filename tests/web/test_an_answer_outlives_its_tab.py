@@ -37,8 +37,10 @@ async def test_a_reload_resumes_in_the_middle(open_tab: OpenTab, host: FakeHost,
 
 async def test_two_tabs_follow_one_answer(open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant) -> None:
     first, second = await open_tab(alice), await open_tab(alice)
+    # It has read its list, which is empty: from now on the list is told when it changes.
+    await second.hear("conversations", rows=[])
     accepted = await first.send("Hello", variant.pk)
-    (row,) = (await second.hear("conversations", rows=[]), await second.hear("conversations"))[1]["rows"]
+    (row,) = (await second.hear("conversations"))["rows"]
     assert (row["id"], row["title"], row["running"]) == (accepted["conversation"], "Hello", True)
     await second.say(type="open", conversation=accepted["conversation"])
     await second.hear("conversation")

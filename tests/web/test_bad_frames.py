@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from inference.chat_protocol import LONGEST_FRAME_BYTES
+from inference.chat_protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
 from inference.models import Conversation
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
@@ -137,7 +137,7 @@ async def test_too_large_a_frame_is_refused_and_ends_the_socket(open_tab: OpenTa
     n_bytes = len(character.encode())
     await tab.say_text(character * (LONGEST_FRAME_BYTES // n_bytes + 1))
     assert (await tab.hear("error"))["code"] == "too_large"
-    assert await tab.closed() == 1009
+    assert await tab.closed() == CLOSE_TOO_LARGE
 
 
 async def test_a_variant_that_is_not_offered_is_refused(open_tab: OpenTab, alice: User, variant: Variant) -> None:

@@ -12,15 +12,14 @@ from inference import turn
 from inference.models import Message
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost, resident
-from tests.web.tab import OpenTab
+from tests.web.tab import OpenTab, asked
 
 
 async def test_a_lost_worker_leaves_the_partial_answer_and_offers_a_retry(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
 ) -> None:
     tab = await open_tab(alice)
-    accepted = await tab.send("Hello", variant.pk)
-    lease, generation = await host.lease()
+    accepted, lease, generation = await asked(tab, host, variant)
     await generation.token(1, "Hel")
     await tab.said(accepted["message"], "Hel")
     generation.drop()
@@ -42,8 +41,7 @@ async def test_nothing_is_asked_twice_by_itself(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
 ) -> None:
     tab = await open_tab(alice)
-    await tab.send("Hello", variant.pk)
-    _lease, generation = await host.lease()
+    _accepted, _lease, generation = await asked(tab, host, variant)
     generation.drop()
     final = (await tab.hear("final"))["view"]
     assert (final["state"], final["error_code"]) == ("failed", "worker_lost")
@@ -87,17 +85,26 @@ async def test_a_refusal_is_told_in_the_hosts_words(
     assert (final["state"], final["error_code"], final["error_detail"]) == ("failed", code, "That cannot be. Do this.")
 
 
-async def test_too_long_a_prompt_is_told_in_the_workers_words(
-    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
+WORKER_REFUSALS: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "context_exceeded",
+        {"n_prompt": 5000, "n_ctx_seq": 4096},
+        "This conversation has 5000 tokens, and this model's context holds 4096. "
+        "Shorten the message, start a new chat, or have the model's context made longer.",
+    ),
+    ("template_timeout", {}, "The phrase of a worker."),
+]
+
+
+@pytest.mark.parametrize(("code", "facts", "sentence"), WORKER_REFUSALS)
+async def test_a_workers_refusal_is_told_in_sentences(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, code: str, facts: dict[str, Any], sentence: str
 ) -> None:
     tab = await open_tab(alice)
-    await tab.send("Hello", variant.pk)
-    _lease, generation = await host.lease()
-    facts = {"n_prompt": 5000, "n_ctx_seq": 4096}
-    detail = "5000 tokens do not fit 4096."
-    await generation.say({"type": "refused", "code": "context_exceeded", "detail": detail, "facts": facts})
+    _accepted, _lease, generation = await asked(tab, host, variant)
+    await generation.say({"type": "refused", "code": code, "detail": "the phrase of a worker", "facts": facts})
     final = (await tab.hear("final"))["view"]
-    assert (final["error_code"], final["error_detail"]) == ("context_exceeded", detail)
+    assert (final["error_code"], final["error_detail"]) == (code, sentence)
 
 
 async def test_an_answer_waits_for_a_host_that_is_away_and_goes_on_when_it_returns(
@@ -152,8 +159,7 @@ async def test_a_line_that_is_not_json_fails_the_answer_and_nothing_else(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
 ) -> None:
     tab = await open_tab(alice)
-    await tab.send("Hello", variant.pk)
-    _lease, generation = await host.lease()
+    _accepted, _lease, generation = await asked(tab, host, variant)
     await generation.say_raw(b"}{\n")
     assert (await tab.hear("final"))["view"]["state"] == "failed"
     await tab.send("Again", variant.pk, "n2")

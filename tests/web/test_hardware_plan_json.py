@@ -16,7 +16,7 @@ from django.urls import reverse
 from inference import what_if
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
-from models_app.models import HardwareProfile, Shard
+from models_app.models import HardwareProfile, Shard, Variant
 from tests.gguf_builder import SHAPES, build
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +68,15 @@ def test_it_answers_as_the_plan_command_does(
     assert status == 200
     assert {key: answer[key] for key in command} == command
     assert len(answer["ways"]) == len(command["alternatives"]) > 0
+
+
+def test_every_wish_of_the_variant_counts_as_in_the_plan_command(asked: Any, variant: str) -> None:
+    Variant.objects.update(n_ctx_seq=65536, least_n_ctx_seq=2048, may_quantize_kv=False, may_leave_gpu=False)
+    out = StringIO()
+    call_command("plan", variant, "--json", stdout=out)
+    _, answer = asked(variant=variant)
+    assert answer["alternatives"] == json.loads(out.getvalue())["alternatives"]
+    assert {(each["n_ctx_seq"], each["type_k"]) for each in answer["alternatives"]} == {(2048, "f16")}
 
 
 def test_every_byte_of_a_device_has_its_place_in_the_bar(asked: Any, variant: str) -> None:

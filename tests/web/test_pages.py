@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import uuid
 from typing import Any
 
-import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
@@ -102,23 +100,6 @@ async def test_the_dashboard_says_when_the_host_is_away(host: FakeHost, alice: U
     assert response.context["state"] is None
     assert "The model host does not answer" in response.content.decode()
     assert [row["state_words"] for row in response.context["models"]] == ["on disk"]
-
-
-@pytest.mark.parametrize(
-    ("user_is_staff", "action", "status"), [(False, "load", 403), (True, "explode", 400), (True, "load", 200)]
-)
-async def test_only_staff_load_and_only_by_name(
-    host: FakeHost, alice: User, variant: Variant, user_is_staff: bool, action: str, status: int
-) -> None:
-    alice.is_staff = user_is_staff
-    await alice.asave()
-    client = await signed_in(alice)
-    asked = asyncio.ensure_future(client.post(f"/residency/{variant.pk}/", {"action": action}))
-    if status == 200:
-        line = await host.take("load")
-        assert line.request["variant_id"] == variant.pk
-        await line.say({"type": "completed"})
-    assert (await asked).status_code == status
 
 
 async def test_the_admin_lists_conversations_without_their_text(

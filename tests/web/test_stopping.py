@@ -8,15 +8,14 @@ from django.contrib.auth.models import User
 from inference.models import Message
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
-from tests.web.tab import OpenTab
+from tests.web.tab import OpenTab, asked
 
 
 async def test_stop_frees_the_worker_and_keeps_the_text(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
 ) -> None:
     tab = await open_tab(alice)
-    accepted = await tab.send("Hello", variant.pk)
-    lease, generation = await host.lease()
+    accepted, lease, generation = await asked(tab, host, variant)
     await generation.token(1, "Hel")
     await tab.said(accepted["message"], "Hel")
     await tab.say(type="stop", message=accepted["message"])
@@ -47,8 +46,7 @@ async def test_nobody_stops_another_persons_answer(
     open_tab: OpenTab, host: FakeHost, alice: User, bob: User, variant: Variant
 ) -> None:
     hers, his = await open_tab(alice), await open_tab(bob)
-    accepted = await hers.send("Hello", variant.pk)
-    _lease, generation = await host.lease()
+    accepted, _lease, generation = await asked(hers, host, variant)
     await his.say(type="stop", message=accepted["message"])
     refused = await his.hear("error")
     await his.say(type="stop", message=str(uuid.uuid4()))
@@ -62,8 +60,7 @@ async def test_deleting_a_conversation_stops_its_answer(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
 ) -> None:
     tab = await open_tab(alice)
-    accepted = await tab.send("Hello", variant.pk)
-    _lease, generation = await host.lease()
+    accepted, _lease, generation = await asked(tab, host, variant)
     await tab.say(type="delete", conversation=accepted["conversation"])
     await generation.hung_up()
     await tab.hear("conversations", rows=[])
@@ -74,8 +71,7 @@ async def test_a_conversation_deleted_elsewhere_ends_its_answer_too(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant
 ) -> None:
     tab = await open_tab(alice)
-    await tab.send("Hello", variant.pk)
-    _lease, generation = await host.lease()
+    _accepted, _lease, generation = await asked(tab, host, variant)
     await generation.token(1, "Hi")
     await alice.conversations.all().adelete()  # type: ignore[attr-defined]
     await asyncio.wait_for(generation.hung_up(), 5)

@@ -16,7 +16,7 @@ from inference.host_feed import host_watch
 from tests.web.fake_host import FakeHost, decision, telemetry, variant_telemetry
 from tests.web.tab import Tab, session_cookie
 
-CLOSED, BAD_FRAME, TOO_LARGE = 4401, 4400, 1009
+CLOSED, BAD_FRAME, TOO_LARGE = 4401, 4400, 4413
 Watch = Callable[[User], Coroutine[Any, Any, Tab]]
 
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.core.placement_wording import cautions, reason_of, unknown_reason
+from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.messages import LoadPreview
 from inference.plan_presentation import plan_as_json
+from inference.wishes import wishes_of
 from models_app.facts import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
-from models_app.hardware.cards import card
-from models_app.hardware.inventory import this_machine
+from models_app.hardware.inventory import UnknownProfile, profile_named, this_machine
+from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.profile import BadAmount, parse_bytes
 from models_app.hardware.stored import BadDevices
-from models_app.models import HardwareProfile, Variant
+from models_app.models import Variant
 from models_app.units import format_bytes
+
+_ELSEWISE = ("profile", "vram", "ram", "ram_bandwidth", "budget", "ctx", "slots")
+"""Options with which this is no question about the box as it is."""
+_DECIDED = ("n_gpu_layers", "n_cpu_moe", "n_ctx_seq", "n_seq_max", "n_ubatch", "type_k", "type_v")
 
 
 class Command(BaseCommand):
@@ -40,7 +51,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        header, wishes = _wanted(options)
+        row, header, wishes = _wanted(options)
         profile = _profile(options)
         placement: Placement | None = None
         try:
@@ -50,9 +61,11 @@ class Command(BaseCommand):
             reason = unknown_reason(error)
         found = [] if placement is None else list(placement.alternatives)
         told = [] if placement is None else [cautions(each, placement, header, profile, wishes) for each in found]
+        preview = _preview(row.pk) if row is not None and not any(options[name] for name in _ELSEWISE) else None
         if options["json"]:
             pairs = list(zip(found, told, strict=True))
-            self.stdout.write(json.dumps(plan_as_json(profile.name, pairs, reason)))
+            leaving = {} if preview is None else _leaving(preview, found)
+            self.stdout.write(json.dumps(plan_as_json(profile.name, pairs, reason, leaving)))
             return
         if reason is not None:
             self.stdout.write(reason)
@@ -60,10 +73,30 @@ class Command(BaseCommand):
             self.stdout.write(line)
         for caution in told[0] if told else ():
             self.stdout.write(f"- {caution.sentence}")
+        if preview is not None:
+            self.stdout.write(f"- Now: {preview['sentence']}")
 
 
-def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
-    """Three ways to fail, all worded for a person: CommandError."""
+def _preview(variant_id: int) -> LoadPreview | None:
+    """What loading it would do now; None where no host runs that could tell."""
+    with suppress(HostUnavailable, HostRefusal):
+        return asyncio.run(HostClient(settings.HOST_SOCKET).preview(variant_id))
+    return None
+
+
+def _leaving(preview: LoadPreview, found: Sequence[Alternative]) -> dict[Alternative, list[str]]:
+    """Who would leave, for the alternative that the host would take. It looks at what is free now, so it may take another way."""
+    taken = preview["options"] or {}
+    names = [each["name"] for each in (*preview["evicts"], *preview["waits_for"])]
+    for each in found:
+        # Without a GPU the host says nothing of layers.
+        if all(taken.get(name) in (None, getattr(each, name)) for name in _DECIDED) and taken:
+            return {each: names}
+    return {}
+
+
+def _wanted(options: dict[str, Any]) -> tuple[Variant | None, Header, Wishes]:
+    """The variant, where it is one and no file. Three ways to fail, all worded for a person: CommandError."""
     wishes = Wishes()
     path = Path(options["variant"])
     # A file is planned without asking the database: it works before anything is set up.
@@ -73,14 +106,7 @@ def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
         if shard is None:
             raise CommandError(f"{row.name} has no files.")
         path = Path(shard.path)
-        wishes = Wishes(
-            n_ctx_seq=row.n_ctx_seq,
-            least_n_ctx_seq=row.least_n_ctx_seq,
-            n_seq_max=row.n_seq_max,
-            may_quantize_kv=row.may_quantize_kv,
-            may_leave_gpu=row.may_leave_gpu,
-            n_gpu_layers=row.n_gpu_layers,
-        )
+        wishes = wishes_of(row)
     elif not path.exists():
         raise CommandError(f"{options['variant']} is neither a variant nor a file.")
     try:
@@ -93,7 +119,7 @@ def _wanted(options: dict[str, Any]) -> tuple[Header, Wishes]:
         wishes = replace(wishes, n_ctx_seq=n_ctx_seq, least_n_ctx_seq=None)
     if options["slots"] is not None:
         wishes = replace(wishes, n_seq_max=_within("--slots", options["slots"], 1, 64))
-    return header, wishes
+    return row, header, wishes
 
 
 def _within(name: str, value: int, least: int, most: int) -> int:
@@ -107,7 +133,7 @@ def _profile(options: dict[str, Any]) -> Profile:
         profile = _named(options["profile"]) if options["profile"] else None
         if profile is None:
             told = options["vram"] and options["ram"] and options["ram_bandwidth"]
-            profile = Profile("as given", Device("RAM", "ram", 1)) if told else this_machine().profile()
+            profile = Profile("as given", Device("RAM", "ram", 1)) if told else _this_machine()
         if options["vram"]:
             profile = replace(profile, name="as given", gpus=_gpus(options["vram"], options["vram_bandwidth"]))
         elif options["vram_bandwidth"]:
@@ -128,15 +154,17 @@ def _profile(options: dict[str, Any]) -> Profile:
         raise CommandError(str(bad)) from None
 
 
+def _this_machine() -> Profile:
+    return with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
+
+
 def _named(name: str) -> Profile:
-    row = HardwareProfile.objects.filter(name=name).first()
-    if row is not None:
-        return row.profile()
-    found = card(name)
-    if found is None:
-        raise CommandError(f"There is no hardware profile and no known card named {name!r}.")
-    here = this_machine().profile()
-    return replace(here, name=found.name, gpus=(found,))
+    if name == this_machine().name:
+        return _this_machine()
+    try:
+        return profile_named(name)
+    except UnknownProfile:
+        raise CommandError(f"There is no hardware profile and no known card named {name!r}.") from None
 
 
 def _gpus(sizes: str, bandwidths: str | None) -> tuple[Device, ...]:

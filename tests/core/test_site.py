@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from inference.core.options import LoadOptions
+from inference.core.site import Site
+
+SITE = Site(("a:1", "b:2"), (("gpu0", "CUDA0"), ("gpu1", "RPC0[a:1]"), ("gpu2", "RPC0[b:2]")))
+
+
+def test_devices_of_other_machines_are_told_apart() -> None:
+    assert SITE.remote == ("gpu1", "gpu2")
+    assert Site().remote == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus", "servers", "split"),
+    [
+        (LoadOptions(n_gpu_layers=0), ["gpu0"], (), None),
+        (LoadOptions(n_gpu_layers=9), ["gpu0", "gpu1", "gpu2"], ("a:1", "b:2"), None),
+        (LoadOptions(n_gpu_layers=9, tensor_split=(4, 0, 4)), ["gpu0", "gpu2"], ("b:2",), (4, 4)),
+        (LoadOptions(n_gpu_layers=9, tensor_split=(8,)), ["gpu0"], (), (8,)),
+        (LoadOptions(n_gpu_layers=9, tensor_split=(0, 8)), ["gpu0", "gpu1"], ("a:1",), (0, 8)),
+    ],
+)
+def test_a_server_that_gets_no_layer_is_left_alone(
+    options: LoadOptions, gpus: list[str], servers: tuple[str, ...], split: tuple[int, ...] | None
+) -> None:
+    site, told = SITE.needed(options)
+    assert [device for device, _ in site.gpus or ()] == gpus
+    assert site.rpc_servers == servers
+    assert told.tensor_split == split
+    assert told.n_gpu_layers == options.n_gpu_layers
+
+
+def test_a_site_that_was_never_surveyed_stays_as_it_is() -> None:
+    assert Site(("a:1",)).needed(LoadOptions(n_gpu_layers=0)) == (Site(("a:1",)), LoadOptions(n_gpu_layers=0))
