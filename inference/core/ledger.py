@@ -97,8 +97,8 @@ class Ledger:
 
     @property
     def reserved_bytes(self) -> int:
-        """Of all devices together."""
-        return sum(self._reserved.values())
+        """Of the memory of all devices together."""
+        return sum(n_bytes for device, n_bytes in self._reserved.items() if is_memory(device))
 
     def reserved(self, device: str) -> int:
         return self._reserved.get(device, 0)

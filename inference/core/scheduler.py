@@ -44,7 +44,7 @@ from inference.core.events import (
 )
 from inference.core.household import Household
 from inference.core.leases import Leases
-from inference.core.ledger import Ledger, Pool, Shortage
+from inference.core.ledger import Ledger, Pool, Shortage, is_memory
 from inference.core.outbox import Outbox
 from inference.core.preview import Preview, preview
 from inference.core.queue import Queue
@@ -85,7 +85,7 @@ class Scheduler:
     @property
     def budget_bytes(self) -> int:
         """Of all devices together."""
-        return sum(each.budget_bytes for each in self.ledger.pools.values())
+        return sum(each.budget_bytes for each in self.ledger.pools.values() if is_memory(each.device))
 
     @property
     def reserved_bytes(self) -> int:
