@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from inference.core.ledger import RAM, BytesByDevice
+from inference.core.ledger import RAM, BytesByDevice, is_memory
 from inference.core.options import LoadOptions
 from inference.core.use import Use
 
@@ -182,7 +182,7 @@ class Residency:
     @property
     def reserved_bytes(self) -> int:
         """On all devices together."""
-        return sum(self.bytes_by_device.values())
+        return sum(n_bytes for device, n_bytes in self.bytes_by_device.items() if is_memory(device))
 
     @property
     def used_at(self) -> float:
