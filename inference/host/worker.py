@@ -124,9 +124,10 @@ class Worker:
         watch = asyncio.ensure_future(self._watch())
         try:
             await pipes.exited
-            # Its last words are still in the pipes; a child of it may hold them open, so there is an end to waiting.
-            await asyncio.wait({pipes.closed}, timeout=1.0)
-            await asyncio.wait({pipes.log_closed}, timeout=0.1)
+            if not self._told_to_go:
+                # Its last words are still in the pipes; a child of it may hold them open, so there is an end to waiting.
+                await asyncio.wait({pipes.closed}, timeout=1.0)
+                await asyncio.wait({pipes.log_closed}, timeout=0.1)
         finally:
             watch.cancel()
             if self._kill_timer is not None:
@@ -230,9 +231,11 @@ class Worker:
         self._give_up(Failure("crashed", "The worker wrote something other than reports."))
 
     def _hear_end(self) -> None:
-        """No more reports will come. The exit itself is known only later."""
-        self._on_ending(self)
-        self._kill_later()
+        """No more reports will come. The exit itself is known only later, but for one that was told to go."""
+        is_over = self._transport is not None and self._transport.get_returncode() is not None
+        if not (self._told_to_go and is_over):
+            self._on_ending(self)
+            self._kill_later()
 
     def _heard(self, report: protocol.WorkerReport) -> None:
         assert self._liveness is not None
