@@ -114,7 +114,7 @@ def row_from_json(values: Mapping[str, Any]) -> Row:
 
 
 def _number(value: float, unit: str) -> str:
-    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
+    digits = 0 if value == 0 or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
     text = f"{value:,.{digits}f}"
     return f"{text} {unit}" if unit else text
 
