@@ -28,6 +28,13 @@ class Answer:
     final: dict[str, Any] | None = None
 
 
+def spliced(text: str, at: int, more: str) -> str:
+    """`text` up to `at`, which counts as a page does (an emoji is two), and then `more`."""
+    units = text.encode("utf-16-le")
+    assert 2 * at <= len(units), "a gap that only opening the conversation again could mend"
+    return units[: 2 * at].decode("utf-16-le") + more
+
+
 @dataclass(slots=True)
 class Tab:
     socket: ClientConnection
@@ -54,8 +61,7 @@ class Tab:
                         self.answers[view["id"]] = Answer(view["content"], view["n_tokens"])
             case "patch":
                 answer = self.answers.setdefault(frame["message"], Answer())
-                assert frame["at"] <= len(answer.content), "a gap that only opening the conversation again could mend"
-                answer.content = answer.content[: frame["at"]] + frame["content"]
+                answer.content = spliced(answer.content, frame["at"], frame["content"])
                 assert frame["n"] >= answer.n
                 answer.n = frame["n"]
                 if frame["wait"]:
