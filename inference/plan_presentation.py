@@ -101,7 +101,7 @@ _LABELS = {
     "weights": "Weights",
     "kv": "KV cache",
     "compute": "Compute buffers",
-    "overhead": "Driver",
+    "overhead": "Overhead",
     "free": "Free to spend",
     "outside": "Not to spend",
     "reserve": "Kept free",

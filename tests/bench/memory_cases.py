@@ -17,6 +17,7 @@ from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
 from models_app.quantization import TENSOR_TYPES_BY_NAME
 from tests.bench.engine_worker import starter_model
+from tests.engine.test_dry_run import worker_params
 from tests.gguf_builder import LARGE, TINY, Shape, build
 from tests.gguf_shapes_more import MORE
 from tests.models_app.conftest import load_in_child
@@ -137,13 +138,7 @@ async def _dry_run(path: Path, options: LoadOptions, endpoint: str) -> Mapping[s
 def _context_params(options: LoadOptions) -> dict[str, Any]:
     """As inference.engine.llama.Context asks for them."""
     return {
-        "n_ctx": options.n_ctx,
-        "n_batch": options.n_batch,
-        "n_ubatch": options.n_ubatch,
-        "n_seq_max": options.n_seq_max + 1,
-        "n_outputs_max": options.n_seq_max + 1,
-        "kv_unified": True,
-        "swa_full": False,
+        **worker_params(options),
         "flash_attn_type": -1,
         "type_k": TENSOR_TYPES_BY_NAME[options.type_k].number,
         "type_v": TENSOR_TYPES_BY_NAME[options.type_v].number,

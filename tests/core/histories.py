@@ -224,15 +224,4 @@ def _let_everybody_finish(world: Any) -> None:
     """Others give their memory back, every worker does what it should, every answer ends, and time passes."""
     world.foreign = world.budget_cut = 0
     world.pools(*_pools(world.kind, 0, 0))
-    for _ in range(300):
-        for variant_id in sorted(world.alive):
-            if variant_id in world.stopping or world.scheduler.residencies[variant_id].is_ending:
-                world.gone(variant_id)
-            elif world.state(variant_id) == "loading":
-                world.ready(variant_id)
-        for ticket in sorted(world.leases):
-            world.leave(ticket)
-        if not world.scheduler.waiting() and not world.stopping:
-            return
-        world.wait(1.0)
-    raise AssertionError(f"still waiting: {world.scheduler.waiting()}")
+    world.settle()

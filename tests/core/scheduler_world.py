@@ -130,6 +130,21 @@ class World:
         self.leases = {ticket: leased for ticket, leased in self.leases.items() if leased != variant_id}
         self.feed(events.WorkerEnded(self.now, variant_id, launch, Failure(reason, "It ended.")))
 
+    def settle(self) -> None:
+        """Every worker loads or goes as it should, every answer ends, and time passes, until nobody waits any more."""
+        for _ in range(500):
+            for variant_id in sorted(self.alive):
+                if variant_id in self.stopping or self.scheduler.residencies[variant_id].is_ending:
+                    self.gone(variant_id)
+                elif self.state(variant_id) == "loading":
+                    self.ready(variant_id)
+            for ticket in sorted(self.leases):
+                self.leave(ticket)
+            if not self.scheduler.waiting() and not self.stopping:
+                return
+            self.wait(1.0)
+        raise AssertionError(f"still waiting: {self.scheduler.waiting()}")
+
     def wait(self, seconds: float) -> None:
         """Lets time pass, with a Tick at every deadline on the way and none besides."""
         until = self.now + seconds

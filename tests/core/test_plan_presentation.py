@@ -46,7 +46,7 @@ def test_a_bar_shows_what_is_used_what_is_free_and_what_is_kept() -> None:
     ]
     assert (bar["total"], bar["spendable"], bar["capacity"], bar["budget_x"]) == ("6 GiB", "8 GiB", "10.0 GiB", 800)
     assert bar["sentence"] == (
-        "Card, 10.0 GiB: Weights 4 GiB, KV cache 1 GiB, Compute buffers 512 MiB, Driver 512 MiB, Free to spend 2 GiB, "
+        "Card, 10.0 GiB: Weights 4 GiB, KV cache 1 GiB, Compute buffers 512 MiB, Overhead 512 MiB, Free to spend 2 GiB, "
         "Not to spend 1 GiB, Kept free 1 GiB."
     )
 

@@ -98,19 +98,8 @@ class History(RuleBasedStateMachine):
         """Now every worker loads, every answer ends, and time passes: nobody may be left waiting."""
         if not hasattr(self, "world"):
             return
-        world = self.world
-        for _ in range(500):
-            for variant_id in sorted(world.alive):
-                if variant_id in world.stopping or world.scheduler.residencies[variant_id].is_ending:
-                    world.gone(variant_id)
-                elif world.state(variant_id) == "loading":
-                    world.ready(variant_id)
-            for ticket in sorted(world.leases):
-                world.leave(ticket)
-            if not world.scheduler.waiting() and not world.stopping:
-                break
-            world.wait(1.0)
-        assert world.scheduler.waiting() == []
+        self.world.settle()
+        assert self.world.scheduler.waiting() == []
 
 
 class HistoryWithSurprises(History):
