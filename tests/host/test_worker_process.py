@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.host.worker import worker_environment
+from inference.host.worker_environment import worker_environment
 from inference.host.worker_log import LARGEST_LOG_BYTES, WorkerLog
 
 
