@@ -12,7 +12,6 @@ from inference.host.pipes import Pipes
 from inference.host.worker_environment import worker_environment
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-SPARE_AFTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,16 @@ class Spare:
     Kept while any variant is resident, for only then can one be swapped for another. Belongs to one event loop.
     """
 
-    def __init__(self, argv: tuple[str, ...]) -> None:
+    def __init__(self, argv: tuple[str, ...], after_seconds: float) -> None:
         self._argv = argv
+        self._after_seconds = after_seconds
         self._starting: asyncio.Task[Process] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def prepare_soon(self) -> None:
-        """Starts one when the answer that was loaded for is well on its way: imports take a core for a while."""
+        """Starts one in `after_seconds`, when the answer that was loaded for is well on its way: imports take a core for a while."""
         self.put_off()
-        self._timer = asyncio.get_running_loop().call_later(SPARE_AFTER_SECONDS, self._prepare)
+        self._timer = asyncio.get_running_loop().call_later(self._after_seconds, self._prepare)
 
     def put_off(self) -> None:
         """None is started until `prepare_soon` is called again."""
@@ -72,15 +72,12 @@ class Spare:
                 process.transport.close()
         return await start(self._argv)
 
-    def dismiss(self) -> None:
-        """Ends the one that was prepared."""
+    async def dismiss(self) -> None:
+        """Ends the one that was prepared, and returns when it is gone."""
         self.put_off()
         starting, self._starting = self._starting, None
         if starting is not None:
-            starting.add_done_callback(_end)
-
-
-def _end(starting: asyncio.Task[Process]) -> None:
-    if not starting.cancelled() and starting.exception() is None:
-        # Kills it, too.
-        starting.result().transport.close()
+            with suppress(OSError):
+                process = await starting
+                process.transport.close()  # which kills it
+                await process.pipes.exited

@@ -34,7 +34,7 @@ class Workers(Mapping[int, Worker]):
     def __init__(
         self,
         *,
-        argv: tuple[str, ...],
+        spare: Spare,
         site: Site,
         limits: Limits,
         run_dir: RunDir,
@@ -44,7 +44,7 @@ class Workers(Mapping[int, Worker]):
         in_background: Callable[[Awaitable[None]], None],
         is_over: Callable[[], bool],
     ) -> None:
-        self._spare = Spare(argv)
+        self._spare = spare
         self._site = site
         self._limits = limits
         self._run_dir = run_dir
@@ -99,7 +99,7 @@ class Workers(Mapping[int, Worker]):
         worker.stop()
 
     def kill_all(self) -> None:
-        self._spare.dismiss()
+        self._in_background(self._spare.dismiss())
         for worker in self._workers.values():
             worker.kill()
 
@@ -170,7 +170,7 @@ class Workers(Mapping[int, Worker]):
         self._measured.pop(worker.launch, None)
         self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
         if not self._workers:  # nor has its place been taken by another
-            self._spare.dismiss()
+            self._in_background(self._spare.dismiss())
 
 
 def _now() -> float:
