@@ -53,8 +53,9 @@ class Turns:
         return max(answer.first_token_seconds for answer in self.answers)
 
     @property
-    def answering_seconds(self) -> float:
-        return sum(answer.last_token_seconds - answer.first_token_seconds for answer in self.answers)
+    def answer_seconds(self) -> float:
+        """From the request to the last token, for the usual one, which waits for nothing but its prompt."""
+        return median(answer.last_token_seconds for answer in self.answers)
 
 
 async def _together(asking: Asking, side: OurSide, models: tuple[Path, Path]) -> Turns:
@@ -150,7 +151,7 @@ class _Measured:
             ),
             "least_possible_ratio": round(
                 median(
-                    (each.scheduled.answering_seconds + 2 * each.swap_seconds) / each.in_order.seconds
+                    (2 * N_REQUESTS * each.scheduled.answer_seconds + 2 * each.swap_seconds) / each.in_order.seconds
                     for each in self.rounds
                 ),
                 3,
