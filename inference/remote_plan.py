@@ -154,9 +154,9 @@ class PlanRow(TypedDict):
     key: str
     fit: str
     fit_words: str
-    title: str
+    how: str
+    """`29 of 33 layers on the GPU · 7.20 GiB RTX 3060, 1.10 GiB RAM`; or why it cannot be."""
     decode: str
-    memory: str
     notes: list[str]
     model: str
     """What all variants of a repository have in common: `8.03B parameters · llama · trained with 131,072 tokens`."""
@@ -178,9 +178,8 @@ def plan_row(key: str, plan: RemotePlan) -> PlanRow:
         "key": key,
         "fit": plan.fit,
         "fit_words": FIT_WORDS[plan.fit],
-        "title": plan.title,
+        "how": " · ".join(part for part in (plan.title, plan.memory) if part),
         "decode": "" if speed is None else f"about {rate(speed)} tokens/s",
-        "memory": plan.memory,
         "notes": list(plan.notes),
         "model": model_words(plan),
     }
@@ -204,9 +203,8 @@ def unplanned_row(key: str, why: str) -> PlanRow:
         "key": key,
         "fit": "unknown",
         "fit_words": FIT_WORDS["unknown"],
-        "title": why,
+        "how": why,
         "decode": "",
-        "memory": "",
         "notes": [],
         "model": "",
     }

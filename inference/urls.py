@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, hub_views, metrics, residency_views, views
+from inference import api, hardware_views, hub_views, job_views, metrics, residency_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -23,6 +23,8 @@ urlpatterns = [
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
     path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
+    path("jobs/", job_views.jobs, name="jobs"),
+    path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),
     path("v1/models/<path:name>", api.model, name="v1-model"),
     path("v1/chat/completions", api.chat_completions, name="v1-chat-completions"),

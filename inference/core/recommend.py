@@ -14,6 +14,8 @@ FAST_TOKENS_PER_SECOND = 10.0
 LEAST_SOUND_BITS = 4.0
 """Per weight. Below, answers are noticeably worse."""
 LEAST_BITS = 3.0
+NEARLY = 0.9
+"""Of the fastest's speed: what is nearly as fast and better is taken instead."""
 MOST_USEFUL_BITS = 12.0
 """Q8_0 has 8.5 and is practically lossless: unquantized weights only cost memory and speed."""
 
@@ -52,7 +54,7 @@ class Recommendation:
 
 
 def recommend(candidates: Sequence[Candidate]) -> Recommendation:
-    """The best quality that is fast; among what is slow, the fastest. Quality first, where speed is no question.
+    """The best quality that is fast; among what is slow, the fastest, or nearly. Quality first, where speed is no question.
 
     Larger means better here: the variants are of one model.
     """
@@ -71,7 +73,9 @@ def recommend(candidates: Sequence[Candidate]) -> Recommendation:
     if whole := [each for each in small if each.fit == "whole" and each.is_fast]:
         return Recommendation(max(whole, key=_quality).key, "small_whole")
     if sound:
-        return Recommendation(max(sound, key=_speed).key, "fastest")
+        fastest = max(each.decode_tokens_per_second or 0.0 for each in sound)
+        nearly = [each for each in sound if (each.decode_tokens_per_second or 0.0) >= NEARLY * fastest]
+        return Recommendation(max(nearly, key=_quality).key, "fastest")
     if less := [each for each in usable if each.bits_per_weight < LEAST_SOUND_BITS]:
         return Recommendation(max(less, key=_quality).key, "small")
     return Recommendation(max(usable, key=_speed).key, "unquantized")

@@ -42,6 +42,7 @@ def test_a_small_one_that_fits_wholly_goes_before_slow_ones() -> None:
 def test_among_slow_ones_the_fastest_sound_one() -> None:
     found = recommend([candidate("Q2_K", speed=6), candidate("Q4_K_M", speed=4), candidate("Q8_0", speed=2)])
     assert (found.key, found.ground) == ("Q4_K_M", "fastest")
+    assert recommend([candidate("Q4_K_M", speed=4), candidate("Q5_K_M", speed=3.7)]).key == "Q5_K_M"
 
 
 def test_what_the_disk_has_no_room_for_is_not_recommended() -> None:

@@ -166,7 +166,8 @@ async def test_every_variant_is_planned_and_one_recommended(
 
     assert set(plans) == {"Tiny-Q4_0.gguf", "Tiny-Q8_0.gguf", "Tiny-F16.gguf"}
     for plan in plans.values():
-        assert (plan["fit"], plan["fit_words"], plan["title"]) == ("whole", "Fits wholly", "All 5 layers on the GPU")
+        assert (plan["fit"], plan["fit_words"]) == ("whole", "Fits wholly")
+        assert re.match(r"All 5 layers on the GPU · .+ RTX 3060", plan["how"])
         assert re.fullmatch(r"about [\d,]+ tokens/s", plan["decode"])
         assert "llama · trained with 8,192 tokens of context" in plan["model"]
     assert lines[-1]["type"] == "recommended"
@@ -216,7 +217,7 @@ async def test_a_large_model_is_planned_in_part_and_who_would_leave_is_said(
     plans = by_key(await lines_of(owner))
 
     assert plans["Large-Q4_0.gguf"]["fit"] == "part"
-    assert re.match(r"\d+ of 81 layers on the GPU", plans["Large-Q4_0.gguf"]["title"])
+    assert re.match(r"\d+ of 81 layers on the GPU", plans["Large-Q4_0.gguf"]["how"])
     assert plans["Middle-Q4_0.gguf"]["fit"] == "whole"
     assert "Now Resident-7B would have to leave for it." in plans["Middle-Q4_0.gguf"]["notes"]
 
@@ -233,7 +234,7 @@ async def test_a_broken_header_costs_its_own_plan_alone(
 
     assert plans["Tiny-Q4_0.gguf"]["fit"] == "whole"
     assert plans["Tiny-Q5_0.gguf"]["fit"] == "unknown"
-    assert "this is not a GGUF file" in plans["Tiny-Q5_0.gguf"]["title"]
+    assert "this is not a GGUF file" in plans["Tiny-Q5_0.gguf"]["how"]
 
 
 async def test_one_failing_file_does_not_stop_the_others(
@@ -242,7 +243,7 @@ async def test_one_failing_file_does_not_stop_the_others(
     repository.faults.add(ServerError(where="resolve", path="Tiny-Q4_0.gguf"), NoRanges())
     lines = await lines_of(owner)
 
-    assert by_key(lines)["Tiny-Q4_0.gguf"]["title"].startswith("The Hub has a problem of its own (status 503)")
+    assert by_key(lines)["Tiny-Q4_0.gguf"]["how"].startswith("The Hub has a problem of its own (status 503)")
     assert lines[-1]["key"] == "Tiny-Q8_0.gguf"
 
 
@@ -280,7 +281,7 @@ async def test_without_a_token_a_gated_repository_is_asked_once(
     repository.repositories[NAME].gated = True
     lines = await lines_of(owner)
 
-    assert all("is gated" in plan["title"] for plan in by_key(lines).values())
+    assert all("is gated" in plan["how"] for plan in by_key(lines).values())
     assert lines[-1]["key"] is None
     assert len(repository.seen("resolve")) <= hub_views.HEADERS_AT_ONCE + 2
 
