@@ -59,19 +59,21 @@ class VariantView:
     """Why the disk has no room; "" where it has."""
     here: str
     """The variant in the inventory that has the same bytes, by name; "" where none has."""
-    is_coming: bool
-    """A download of it is under way."""
+    job_id: int | None
+    """Of the download that is under way; None where none is."""
 
 
 def variant_views(
-    contents: Contents, room_for: Mapping[str, Room], here: Mapping[str, str], coming: frozenset[str]
+    contents: Contents, room_for: Mapping[str, Room], here: Mapping[str, str], coming: Mapping[str, int]
 ) -> list[VariantView]:
     """Of `contents`, in its order. `room_for` by key; `here`: names of variants by their first file's SHA-256; `coming`:
-    likewise, of what is being downloaded."""
+    likewise, the jobs that download."""
     return [_variant_view(each, room_for[each.key], here, coming) for each in contents.variants]
 
 
-def _variant_view(variant: RemoteVariant, room: Room, here: Mapping[str, str], coming: frozenset[str]) -> VariantView:
+def _variant_view(
+    variant: RemoteVariant, room: Room, here: Mapping[str, str], coming: Mapping[str, int]
+) -> VariantView:
     digest = variant.files[0].sha256 or ""
     lacking = room.lacking_bytes
     return VariantView(
@@ -84,5 +86,5 @@ def _variant_view(variant: RemoteVariant, room: Room, here: Mapping[str, str], c
         is_verifiable=variant.is_verifiable,
         room=f"The disk lacks {format_bytes(lacking)} for it." if lacking else "",
         here=here.get(digest, ""),
-        is_coming=digest in coming,
+        job_id=coming.get(digest),
     )

@@ -24,6 +24,7 @@ from inference.core.recommend import recommend
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import HostStatus
 from inference.hub_presentation import found_view, variant_views
+from inference.job_store import job_rows
 from inference.remote_plan import (
     USUAL_N_CTX_SEQ,
     USUAL_N_SEQ_MAX,
@@ -80,7 +81,7 @@ def find(request: HttpRequest) -> HttpResponse:
         "problem": "",
         "is_offline": False,
         "again": f"?{urlencode({'q': words, 'again': 1})}",
-        **_access(request),
+        **_frame(request),
     }
     if words:
         try:
@@ -92,10 +93,11 @@ def find(request: HttpRequest) -> HttpResponse:
     return render(request, "hub/find.html", context)
 
 
-def _access(request: HttpRequest) -> dict[str, Any]:
-    """Of the token: that there is one, whose, and its last four characters."""
+def _frame(request: HttpRequest) -> dict[str, Any]:
+    """What both pages have: jobs that are under way; of the token that there is one, whose, and its last four characters."""
     row = stored_token(settings.HUB_ENDPOINT) if request.user.is_staff else None
     return {
+        "jobs": job_rows(request.user, most_ended=0),
         "endpoint": settings.HUB_ENDPOINT,
         "token": row,
         "token_is_unreadable": row is not None and not is_readable(row),
@@ -133,7 +135,7 @@ def _back(path: str) -> str:
 def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """`?ctx=…&slots=…` for the plans. Blocks on the network; the plans come by `plans`."""
     full_name = f"{owner}/{name}"
-    context: dict[str, Any] = {"owner": owner, "name": name, "full_name": full_name, **_access(request)}
+    context: dict[str, Any] = {"owner": owner, "name": name, "full_name": full_name, **_frame(request)}
     try:
         found = remote_models.newest(_client(request), full_name, again="again" in request.GET)
     except HubError as error:
@@ -181,13 +183,13 @@ def _rooms(parts: Contents) -> dict[str, Room]:
     return {each.key: Room(max(0, free), each.size_bytes, settings.DISK_RESERVE_BYTES) for each in parts.variants}
 
 
-def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], frozenset[str]]:
-    """Names of variants that are here, and what is on its way; both by the first file's digest."""
+def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], dict[str, int]]:
+    """Names of variants that are here, and the jobs of what is on its way; both by the first file's digest."""
     digests = [each.files[0].sha256 for each in parts.variants if each.files[0].sha256]
     rows = Shard.objects.filter(sha256__in=digests, number=1, variant__missing_since=None)
     here = dict(rows.values_list("sha256", "variant__name"))
-    specs = Job.objects.filter(kind="download", state__in=Job.ACTIVE, spec__repository=found.name)
-    coming = frozenset(str(spec["files"][0]["sha256"]) for spec in specs.values_list("spec", flat=True))
+    downloads = Job.objects.filter(kind="download", state__in=Job.ACTIVE, spec__repository=found.name)
+    coming = {str(spec["files"][0]["sha256"]): pk for pk, spec in downloads.values_list("pk", "spec")}
     return here, coming
 
 

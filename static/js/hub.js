@@ -1,6 +1,7 @@
-// A repository of the Hub: its variants' plans arrive one by one, each is put into its row, and one is recommended at last.
+// Finding models: jobs as they get on; on a repository's page its variants' plans, which arrive one by one, and at last advice.
 import { announce } from "./announcer.js";
 import { fill } from "./fill.js";
+import { mountJobs } from "./jobs.js";
 
 const SILENT = "The plans did not arrive: the box does not answer. Reload the page to try again.";
 
@@ -88,5 +89,21 @@ class Plans {
   }
 }
 
+/** A download that ends while the page is open. */
+function followDownloads(feed) {
+  const show = ({ detail }) => {
+    for (const job of detail.jobs) {
+      const chip = document.querySelector(`[data-job-id="${job.id}"] .chip`);
+      if (!chip || job.is_active) continue;
+      const isHere = job.state === "done";
+      chip.textContent = isHere ? "On this box" : `Download ${job.state}`;
+      chip.dataset.state = isHere ? "resident" : "failed";
+    }
+  };
+  feed.addEventListener("backlog", show);
+  feed.addEventListener("delta", show);
+}
+
+followDownloads(mountJobs(document.querySelector("[data-jobs]")));
 const section = document.getElementById("variants");
 if (section) new Plans(section).read(Object.fromEntries(new FormData(document.getElementById("wishes"))));
