@@ -211,7 +211,7 @@ def test_a_variants_page_tells_header_plan_files_and_use(visitor: Client, owner:
         "{% for message in messages %}",
         "1 conversation of 1 person",
         "Never used.",
-        "The folder",
+        "Found in the folder",
         "Nothing yet. What a load takes",
     ):
         assert expected in told, expected
@@ -237,7 +237,9 @@ def settings_of(client: Client, variant: Variant) -> dict[str, str]:
     """The form as a person would send it unchanged."""
     form = client.get(reverse("model", args=[variant.name])).context["form"]
     values = {name: form[name].value() for name in form.fields}
-    return {name: "on" if value is True else str(value) for name, value in values.items() if value not in (None, False)}
+    return {
+        name: "on" if value is True else str(value) for name, value in values.items() if value not in (None, False, [])
+    }
 
 
 def save(client: Client, variant: Variant, sent: dict[str, str], **changed: str) -> Any:
