@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, hub_views, job_views, metrics, residency_views, views
+from inference import api, hardware_views, hub_views, job_views, metrics, models_views, residency_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -23,6 +23,10 @@ urlpatterns = [
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
     path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
+    path("models/", models_views.shelf, name="models"),
+    path("models/plans.json", models_views.plans, name="models-plans"),
+    path("models/<str:name>/", models_views.variant, name="model"),
+    path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),
