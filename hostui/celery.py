@@ -45,6 +45,11 @@ else:
 app.autodiscover_tasks()
 
 
+def wake(job_id: int) -> None:
+    """Has the jobs process look at that job. Raises what the broker's client does where it cannot be told."""
+    app.send_task("models_app.run_job", [job_id])
+
+
 @setup_logging.connect
 def _keep_djangos_logging(**kwargs: Any) -> None:
     """Celery sets up logging of its own unless somebody listens here; settings.LOGGING already did."""

@@ -56,6 +56,8 @@ for _server in RPC_SERVERS:
     if not re.fullmatch(r"\S+:[0-9]{1,5}", _server):
         raise BadSetting("HOSTUI_RPC_SERVERS", _server, "host:port, or several with commas between them")
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
+JOBS_WAKE = "hostui.celery.wake"
+"""Sends the broker's message for a job. Imported by its first use: most processes never need Celery."""
 
 # applications -------------------------------------------------------------------------------------------------
 

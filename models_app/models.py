@@ -13,9 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
+from models_app.job import Job, JobLine
 from models_app.measurement import DryRunResult, Measurement
 
-__all__ = ["DryRunResult", "HardwareProfile", "Measurement", "Repository", "Shard", "Variant"]
+__all__ = ["DryRunResult", "HardwareProfile", "Job", "JobLine", "Measurement", "Repository", "Shard", "Variant"]
 
 LONGEST_NAME = 200
 
@@ -49,6 +50,13 @@ class Repository(models.Model):
 class Variant(models.Model):
     """One loadable quantization of a model: one GGUF file, or one set of shards."""
 
+    class Origin(models.TextChoices):
+        FOUND = "found", _("Found on disk")
+        DOWNLOADED = "downloaded", _("Downloaded")
+        QUANTIZED = "quantized", _("Quantized here")
+        IMPORTED = "imported", _("Imported")
+        UPLOADED = "uploaded", _("Uploaded")
+
     repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="variants")
     name = models.CharField(
         max_length=LONGEST_NAME,
@@ -73,6 +81,14 @@ class Variant(models.Model):
     )
     licence = models.CharField(max_length=80, blank=True)
     tags = models.JSONField(default=list, blank=True)
+
+    # Where it comes from.
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.FOUND)
+    made_from = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="made", help_text=_("If quantized here.")
+    )
+    revision = models.CharField(max_length=64, blank=True, help_text=_("The Hub's commit, if downloaded."))
+    recipe = models.JSONField(default=dict, blank=True, help_text=_("How it was quantized, if here."))
 
     # What the last look at the disk found.
     missing_since = models.DateTimeField(
@@ -168,6 +184,10 @@ class Shard(models.Model):
         help_text=_("Of the file whose header was read: with the size, tells whether it changed."),
     )
     sha256 = models.CharField(max_length=64, blank=True)
+    remote_path = models.CharField(max_length=4096, blank=True, help_text=_("In the Hub repository, if downloaded."))
+    verified_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When its bytes were last found to have the digest.")
+    )
 
     class Meta:
         ordering: ClassVar = ["variant", "number"]

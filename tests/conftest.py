@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import HubServer, running_hub
 from tests.stack import Stack, running_stack
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -61,6 +62,13 @@ def llama_sdist() -> Path:
     if len(found) != 1:
         pytest.fail("the sources of llama-cpp-python are not unpacked: make test does that")
     return found[0].parent
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """A Hub without repositories, in a thread."""
+    with running_hub() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 from types import FrameType
 from typing import Any
@@ -16,7 +17,8 @@ from django.core.management.base import BaseCommand, CommandError
 from hostui import lifeline, locks
 from hostui.health import HEARTBEAT_SECONDS, JOBS_HEARTBEAT
 
-CONCURRENCY = 2
+CONCURRENCY = 12
+"""Threads, each started by the first job that needs it. How many jobs of a kind run at once is the kind's own matter."""
 PREDECESSOR_SECONDS = 15.0
 
 
@@ -43,9 +45,12 @@ def _end_at_once_when_idle(**kwargs: Any) -> None:
     from celery.exceptions import WorkerShutdown
     from celery.worker import state
 
+    from models_app.tasks import runner
+
     politely: Any = signal.getsignal(signal.SIGTERM)
 
     def on_sigterm(number: int, frame: FrameType | None) -> None:
+        runner().stopping.set()
         if state.active_requests or state.reserved_requests:
             politely(number, frame)
         else:
@@ -70,6 +75,7 @@ class Command(BaseCommand):
         from celery.signals import worker_ready
 
         from hostui.celery import app
+        from models_app.tasks import runner
 
         # It warns of root because pickled messages could run anything; only JSON is accepted here.
         warnings.simplefilter("ignore", SecurityWarning)
@@ -84,5 +90,6 @@ class Command(BaseCommand):
             quiet=True,
         )
         worker_ready.connect(_end_at_once_when_idle)
+        threading.Thread(target=runner().keep_sweeping, name="sweep", daemon=True).start()
         worker.start()
         sys.exit(worker.exitcode)

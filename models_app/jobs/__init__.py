@@ -1,0 +1,25 @@
+"""Durable jobs: `start` writes a row, the jobs process claims it and runs the code that `register` named for its kind."""
+
+from models_app.jobs.kinds import register
+from models_app.jobs.outcomes import Cancelled, Failed, Interrupted, Lost, Outcome, Paused, Retry, Told, Wait
+from models_app.jobs.running import Running
+from models_app.jobs.wishes import cancel, pause, resume, retry, start
+
+__all__ = [
+    "Cancelled",
+    "Failed",
+    "Interrupted",
+    "Lost",
+    "Outcome",
+    "Paused",
+    "Retry",
+    "Running",
+    "Told",
+    "Wait",
+    "cancel",
+    "pause",
+    "register",
+    "resume",
+    "retry",
+    "start",
+]

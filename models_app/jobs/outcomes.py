@@ -1,0 +1,53 @@
+"""How an attempt at a job may end other than by being done. A job's code raises them; models_app.jobs.runner writes them down."""
+
+from __future__ import annotations
+
+
+class Outcome(Exception):
+    """Ends the present attempt."""
+
+
+class Failed(Outcome):
+    """No further attempt will help. `reason`: a sentence for a person, what happened and what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Retry(Outcome):
+    """Another attempt may succeed: it comes after a back-off, not before `after_seconds` where somebody asked for that."""
+
+    def __init__(self, reason: str, after_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after_seconds = after_seconds
+
+
+class Wait(Outcome):
+    """Nothing is wrong with the job: it goes on in `seconds`, as often as needed (a full disk, a host that is away)."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.seconds = seconds
+
+
+class Told(Outcome):
+    """Not the job's own doing; raised by `Running.progress` and `Running.check`. Let it through, after tidying up."""
+
+
+class Paused(Told):
+    """Somebody wishes so. What was done so far is kept."""
+
+
+class Cancelled(Told):
+    """Somebody wishes so. The kind's `discard` removes what the job left behind."""
+
+
+class Interrupted(Told):
+    """The jobs process is about to end; its successor goes on."""
+
+
+class Lost(Told):
+    """The row is claimed by another process, or gone: whatever is written from here on would be a second writer's."""

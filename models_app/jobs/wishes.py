@@ -1,0 +1,85 @@
+"""What people do to jobs: start, pause, resume, cancel, retry. Each is one compare-and-set on the row, from any process.
+
+They return whether the job's state allowed it. Nothing here waits for the job to obey.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.module_loading import import_string
+
+from models_app.job import Job
+from models_app.models import Variant
+
+logger = logging.getLogger(__name__)
+
+
+def start(
+    kind: str, spec: dict[str, Any], title: str, user: Any = None, variant: Variant | None = None, unit: str = "bytes"
+) -> Job:
+    """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON."""
+    longest = Job._meta.get_field("title").max_length
+    job = Job.objects.create(kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit)
+    transaction.on_commit(lambda: wake(job.pk))
+    return job
+
+
+def pause(job: Job) -> bool:
+    """A running job stops at its next step; one that waits or is queued is paused at once."""
+    rows = Job.objects.filter(pk=job.pk)
+    at_once = rows.filter(state__in=(Job.State.QUEUED, Job.State.WAITING)).exclude(wish=Job.Wish.CANCEL)
+    if at_once.update(state=Job.State.PAUSED, wish=Job.Wish.PAUSE, run_after=None, reason=""):
+        return True
+    running = rows.filter(state=Job.State.RUNNING).exclude(wish=Job.Wish.CANCEL)
+    return bool(running.update(wish=Job.Wish.PAUSE))
+
+
+def resume(job: Job) -> bool:
+    """A paused job is queued again, one that waits is not to wait any longer, one about to pause goes on."""
+    rows = Job.objects.filter(pk=job.pk).exclude(wish=Job.Wish.CANCEL)
+    changed = rows.filter(state__in=(Job.State.PAUSED, Job.State.WAITING)).update(
+        state=Job.State.QUEUED, wish=Job.Wish.RUN, run_after=None, reason=""
+    ) or rows.filter(state=Job.State.RUNNING).update(wish=Job.Wish.RUN)
+    if changed:
+        transaction.on_commit(lambda: wake(job.pk))
+    return bool(changed)
+
+
+def cancel(job: Job) -> bool:
+    """A running job stops at its next step. One that does not run is run once more, to tidy up what it left."""
+    rows = Job.objects.filter(pk=job.pk)
+    idle = rows.filter(state__in=(Job.State.QUEUED, Job.State.WAITING, Job.State.PAUSED))
+    if idle.update(state=Job.State.QUEUED, wish=Job.Wish.CANCEL, run_after=None, reason=""):
+        transaction.on_commit(lambda: wake(job.pk))
+        return True
+    return bool(rows.filter(state=Job.State.RUNNING).update(wish=Job.Wish.CANCEL))
+
+
+def retry(job: Job) -> bool:
+    """A failed or cancelled job starts again, from what it kept."""
+    changed = Job.objects.filter(pk=job.pk, state__in=(Job.State.FAILED, Job.State.CANCELLED)).update(
+        state=Job.State.QUEUED,
+        wish=Job.Wish.RUN,
+        reason="",
+        attempts=0,
+        run_after=None,
+        rate_per_second=None,
+        ended_at=None,
+    )
+    if changed:
+        transaction.on_commit(lambda: wake(job.pk))
+    return bool(changed)
+
+
+def wake(job_id: int) -> None:
+    """Sends the broker's message. One that cannot be sent, or is lost, is sent again by the jobs process's own sweep."""
+    try:
+        import_string(settings.JOBS_WAKE)(job_id)
+    except Exception as error:
+        logger.warning(
+            "a job's message was not sent", extra={"event": "job_unsent", "job": job_id, "error": str(error)}
+        )
