@@ -56,6 +56,12 @@ for _server in RPC_SERVERS:
     if not re.fullmatch(r"\S+:[0-9]{1,5}", _server):
         raise BadSetting("HOSTUI_RPC_SERVERS", _server, "host:port, or several with commas between them")
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
+MODELS_DIR = DATA_DIR / "models"
+"""What hostui downloads, makes or takes in; `.part` files and the quarantine, too."""
+DOWNLOAD_BYTES_PER_SECOND = env.size_bytes("HOSTUI_DOWNLOAD_LIMIT")
+"""All downloads together; None: as fast as they come."""
+DISK_RESERVE_BYTES = env.size_bytes("HOSTUI_DISK_RESERVE") or 1 << 30
+"""Stays free on the disk of the data folder: the database and the logs need it."""
 JOBS_WAKE = "hostui.celery.wake"
 """Sends the broker's message for a job. Imported by its first use: most processes never need Celery."""
 

@@ -37,6 +37,27 @@ class Added:
     """False: the file was known, and its facts were read again."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileOrigin:
+    """Of one file: the digest its bytes were just found to have, and its path in the Hub repository, if any."""
+
+    sha256: str = ""
+    remote_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a variant comes from. `files`: in the order of its shards, or empty where nothing is known of them."""
+
+    origin: Variant.Origin
+    repository: Repository | None = None
+    """None: the folder, or the package, that the file lies in."""
+    revision: str = ""
+    made_from: Variant | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    files: tuple[FileOrigin, ...] = ()
+
+
 @dataclass(slots=True)
 class ScanReport:
     """Names of variants by what the scan found; paths that are no variants, with the reason."""
@@ -54,8 +75,9 @@ class ScanReport:
 # adding -------------------------------------------------------------------------------------------------------
 
 
-def add_model(path: Path, *, name: str | None = None) -> Added:
+def add_model(path: Path, *, name: str | None = None, provenance: Provenance | None = None) -> Added:
     """Registers the GGUF at `path`, any file of a split one, where it lies. Adding it again only refreshes its facts.
+    Whoever made or brought it tells its `provenance`.
 
     Raises BadGguf, NotAModel, NameTaken, OSError, and django's ValidationError for an unfit `name`.
     """
@@ -66,12 +88,17 @@ def add_model(path: Path, *, name: str | None = None) -> Added:
         known = _known(found.files[0].path)
         try:
             if known is not None:
-                return Added(_refresh(known, found, name), created=False)
-            return Added(_create(found, name), created=True)
+                return Added(_refresh(known, found, name, provenance), created=False)
+            return Added(_create(found, name, provenance), created=True)
         except IntegrityError:
             if name is not None and Variant.objects.filter(name=name).exclude(pk=known.pk if known else None).exists():
                 raise NameTaken(name) from None
     raise RuntimeError(f"{path} could not be added: another process keeps adding variants of the same name")
+
+
+def is_known(path: Path) -> bool:
+    """Whether that file is a variant's."""
+    return Shard.objects.filter(path=str(path)).exists()
 
 
 def _known(path: Path) -> Variant | None:
@@ -79,7 +106,7 @@ def _known(path: Path) -> Variant | None:
 
 
 @transaction.atomic
-def _create(found: VariantFiles, name: str | None) -> Variant:
+def _create(found: VariantFiles, name: str | None, provenance: Provenance | None) -> Variant:
     facts = columns(found)
     n_ctx_train = facts["n_ctx_train"] or DEFAULT_N_CTX_SEQ
     variant = Variant.objects.create(
@@ -89,18 +116,37 @@ def _create(found: VariantFiles, name: str | None) -> Variant:
         **facts,
     )
     _store_shards(variant, found)
+    if provenance is not None:
+        _store_provenance(variant, provenance)
     return variant
 
 
 @transaction.atomic
-def _refresh(variant: Variant, found: VariantFiles, name: str | None = None) -> Variant:
+def _refresh(
+    variant: Variant, found: VariantFiles, name: str | None = None, provenance: Provenance | None = None
+) -> Variant:
     changes: dict[str, Any] = {**columns(found), "missing_since": None, "problem": ""}
     if name is not None:
         changes["name"] = name
     Variant.objects.filter(pk=variant.pk).update(**changes)
     _store_shards(variant, found)
+    if provenance is not None:
+        _store_provenance(variant, provenance)
     variant.refresh_from_db()
     return variant
+
+
+def _store_provenance(variant: Variant, provenance: Provenance) -> None:
+    variant.origin = provenance.origin
+    variant.repository = provenance.repository or variant.repository
+    variant.revision = provenance.revision
+    variant.made_from = provenance.made_from
+    variant.recipe = provenance.recipe
+    variant.save(update_fields=["origin", "repository", "revision", "made_from", "recipe"])
+    for shard, file in zip(variant.shards.order_by("number"), provenance.files, strict=False):
+        shard.sha256, shard.remote_path = file.sha256, file.remote_path
+        shard.verified_at = timezone.now() if file.sha256 else None
+        shard.save(update_fields=["sha256", "remote_path", "verified_at"])
 
 
 def _store_shards(variant: Variant, found: VariantFiles) -> None:
@@ -109,7 +155,7 @@ def _store_shards(variant: Variant, found: VariantFiles) -> None:
     for number, file in enumerate(found.files, start=1):
         shard = old.pop(number, None) or Shard(variant=variant, number=number)
         if (shard.size_bytes, shard.mtime_ns) != (file.size_bytes, file.mtime_ns):
-            shard.sha256 = ""
+            shard.sha256, shard.other_sha256, shard.verified_at = "", "", None
         shard.path, shard.size_bytes, shard.mtime_ns = str(file.path), file.size_bytes, file.mtime_ns
         shard.save()
     for shard in old.values():

@@ -188,6 +188,9 @@ class Shard(models.Model):
     verified_at = models.DateTimeField(
         null=True, blank=True, help_text=_("When its bytes were last found to have the digest.")
     )
+    other_sha256 = models.CharField(
+        max_length=64, blank=True, help_text=_("What the last verification found instead; empty: nothing else.")
+    )
 
     class Meta:
         ordering: ClassVar = ["variant", "number"]

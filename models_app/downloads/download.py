@@ -1,0 +1,231 @@
+"""A download, as a job: all files of one variant, several at once, each resumed from where it was."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from models_app import inventory
+from models_app.downloads import fetch
+from models_app.downloads.fetch import Fetch
+from models_app.downloads.limit import Limit
+from models_app.downloads.part import QUARANTINE, Held
+from models_app.downloads.source import Open
+from models_app.downloads.space import FreeBytes, Room, free_bytes
+from models_app.downloads.spec import DownloadSpec, part_of
+from models_app.facts import NotAModel, explain
+from models_app.gguf import BadGguf
+from models_app.hub.errors import Broken, HubError, Hurried, Unreachable
+from models_app.hub.wording import sentence
+from models_app.job import Job
+from models_app.jobs import Failed, Retry, Running, Wait
+from models_app.models import Repository, Variant
+
+FILES_AT_ONCE = 4
+LOOK_SECONDS = 0.25
+SYNC_SECONDS = 10.0
+FULL_DISK_SECONDS = 30.0
+HELD_SECONDS = 5.0
+STOP_SECONDS = 5.0
+
+
+def run(running: Running) -> None:
+    """The kind `download`. `running.spec` is a DownloadSpec."""
+    from models_app.downloads.hub_source import hub_source
+
+    spec = DownloadSpec.from_json(running.spec)
+    download(running, hub_source(spec.repository, spec.revision), settings.MODELS_DIR)
+
+
+def download(
+    running: Running, open_: Open, folder: Path, *, free: FreeBytes = free_bytes, limit: Limit | None = None
+) -> None:
+    """Fetches into `folder`, then adds the variant. Raises what a job may."""
+    spec = DownloadSpec.from_json(running.spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    total = spec.total_bytes
+    running.progress(running.job.done, total, "Looking at what is there")
+    with _fetching(running, spec, open_, folder, limit or _shared_limit()) as fetches:
+        for done_bytes in fetches:
+            room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
+            if room.lacking_bytes:
+                raise Wait(room.sentence(), FULL_DISK_SECONDS)
+    running.progress(total, total, "Adding it to the inventory")
+    running.made(_add(spec, folder))
+
+
+@cache
+def _shared_limit() -> Limit:
+    return Limit(settings.DOWNLOAD_BYTES_PER_SECOND)
+
+
+def discard(job: Job) -> None:
+    """Removes what the cancelled download left. A file that became a variant's is not its own any more."""
+    spec = DownloadSpec.from_json(job.spec)
+    for target in spec.targets(settings.MODELS_DIR):
+        part_of(target).unlink(missing_ok=True)
+        if not inventory.is_known(target):
+            target.unlink(missing_ok=True)
+
+
+# fetching -----------------------------------------------------------------------------------------------------
+
+
+class _Fetches:
+    """The files of one attempt. Iterating gives the bytes that are there, several times a second, until all are."""
+
+    def __init__(
+        self, running: Running, fetches: list[Fetch], stopping: threading.Event, changed: threading.Event
+    ) -> None:
+        self._running = running
+        self._fetches = fetches
+        self._stopping = stopping
+        self._changed = changed
+        self._synced_at = time.monotonic()
+
+    def __iter__(self) -> Iterator[int]:
+        waiting = list(self._fetches)
+        while True:
+            self._changed.clear()
+            for each in self._fetches:
+                if each.error is not None:
+                    raise _ending(each)
+            at_work = [each for each in self._fetches if each not in waiting and not each.is_done]
+            yield sum(each.done_bytes for each in self._fetches)
+            while waiting and len(at_work) < FILES_AT_ONCE:
+                at_work.append(waiting.pop(0))
+                at_work[-1].start()
+            if not at_work:
+                return
+            self._tell(at_work)
+            self._sync()
+            self._changed.wait(LOOK_SECONDS)
+
+    def _tell(self, at_work: list[Fetch]) -> None:
+        is_reading = any(each.is_reading for each in at_work)
+        done_bytes = sum(each.done_bytes for each in self._fetches)
+        self._running.progress(done_bytes, stage="Checking what is there" if is_reading else "Downloading")
+
+    def _sync(self) -> None:
+        if time.monotonic() - self._synced_at >= SYNC_SECONDS:
+            self.keep()
+            self._synced_at = time.monotonic()
+
+    def keep(self) -> None:
+        """Notes what a loss of power would not take."""
+        self._running.keep({"boot": boot_id(), "synced": [each.sync() for each in self._fetches]})
+
+    def stop(self) -> None:
+        """A thread that does not end in time is left behind: it holds its file's lock, writes no further block, and ends with
+        its connection."""
+        self._stopping.set()
+        for each in self._fetches:
+            each.abort()
+        for each in self._fetches:
+            each.join(STOP_SECONDS)
+
+
+@contextmanager
+def _fetching(running: Running, spec: DownloadSpec, open_: Open, folder: Path, limit: Limit) -> Iterator[_Fetches]:
+    stopping, changed = threading.Event(), threading.Event()
+    fetches = [
+        Fetch(
+            file,
+            target,
+            open_,
+            trusted_bytes=trusted,
+            limit=limit,
+            stopping=stopping,
+            ended=changed.set,
+        )
+        for file, target, trusted in zip(
+            spec.files, spec.targets(folder), trusted_bytes(running.kept, spec, boot_id()), strict=True
+        )
+    ]
+    together = _Fetches(running, fetches, stopping, changed)
+    try:
+        yield together
+    finally:
+        together.stop()
+
+
+def trusted_bytes(kept: dict[str, Any], spec: DownloadSpec, boot: str | None) -> list[int]:
+    """How much of each `.part` may be believed: all of it, unless the machine started anew meanwhile. What was not synced
+    by then may be holes. Pure.
+    """
+    synced = kept.get("synced")
+    if not synced or (boot is not None and kept.get("boot") == boot):
+        return [file.size_bytes for file in spec.files]
+    return [min(file.size_bytes, n_bytes) for file, n_bytes in zip(spec.files, synced, strict=True)]
+
+
+@cache
+def boot_id() -> str | None:
+    """Another one after each start of the machine; None where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _ending(failed: Fetch) -> Exception:
+    """What the job does about a file that could not be fetched."""
+    match failed.error:
+        case Hurried(after_seconds=after_seconds) | Broken(after_seconds=after_seconds):
+            return Retry(sentence(failed.error), after_seconds)
+        case Unreachable():
+            return Retry(sentence(failed.error))
+        case HubError():
+            return Failed(sentence(failed.error))
+        case fetch.NotAsRecorded(reason=reason):
+            return Failed(reason)
+        case Held():
+            return Wait(f"Something else is writing {part_of(failed.target).name}.", HELD_SECONDS)
+        case fetch.Mismatch(file=file, where=where):
+            return Failed(
+                f"What came as {file.path} is not what the Hub's record says (SHA-256 {(file.sha256 or '')[:12]}…). It lies in "
+                f"{QUARANTINE}/{where.name} and is not used. Try again; if that gives the same, the repository is broken."
+            )
+        case fetch.Taken(target=target):
+            return Failed(f"Another file lies at {target} already. Move it away, then try again.")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS)
+        case OSError() as error:
+            return Retry(f"{part_of(failed.target).name} could not be written: {error.strerror or error}.")
+        case error:
+            assert error is not None
+            return error
+
+
+# afterwards ---------------------------------------------------------------------------------------------------
+
+
+def _add(spec: DownloadSpec, folder: Path) -> Variant:
+    repository = Repository.objects.get_or_create(name=spec.repository, defaults={"kind": Repository.Kind.HUB})[0]
+    origin = inventory.Provenance(
+        Variant.Origin.DOWNLOADED,
+        repository=repository,
+        revision=spec.revision,
+        files=tuple(inventory.FileOrigin(file.sha256 or "", file.path) for file in spec.files),
+    )
+    targets = spec.targets(folder)
+    try:
+        return inventory.add_model(targets[0], name=spec.name, provenance=origin).variant
+    except (BadGguf, NotAModel) as error:
+        place = folder / QUARANTINE
+        place.mkdir(mode=0o700, exist_ok=True)
+        for target in targets:
+            target.rename(place / target.name)
+        raise Failed(
+            f"It came as the Hub has it, but it cannot be used: {explain(error)}. It lies in {QUARANTINE}/."
+        ) from None
+    except inventory.NameTaken:
+        raise Failed(f"Another variant is called {spec.name} by now. Rename that one, then try again.") from None

@@ -1,0 +1,40 @@
+"""Whether a disk has room."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models_app.units import format_bytes
+
+FreeBytes = Callable[[Path], int]
+
+
+def free_bytes(folder: Path) -> int:
+    """What this process may still write there."""
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`reserve_bytes` stay free whatever is wanted: a disk that is full to the last byte stops the database, too."""
+
+    free_bytes: int
+    wanted_bytes: int
+    reserve_bytes: int
+
+    @property
+    def lacking_bytes(self) -> int:
+        """0: it fits."""
+        return max(0, self.wanted_bytes + self.reserve_bytes - self.free_bytes)
+
+    def sentence(self) -> str:
+        """Why it waits, for a person."""
+        return (
+            f"The disk is too full: {format_bytes(self.wanted_bytes)} are still to come, {format_bytes(self.free_bytes)} "
+            f"are free and {format_bytes(self.reserve_bytes)} have to stay so. It goes on when "
+            f"{format_bytes(self.lacking_bytes)} more are free."
+        )
