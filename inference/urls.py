@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, metrics, models_views, residency_views, views
+from inference import api, hardware_views, metrics, models_views, quantize_views, residency_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("models/plans.json", models_views.plans, name="models-plans"),
     path("models/<str:name>/", models_views.variant, name="model"),
     path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
+    path("models/<str:name>/requantize/", quantize_views.requantize, name="requantize"),
     path("v1/models", api.models, name="v1-models"),
     path("v1/models/<path:name>", api.model, name="v1-model"),
     path("v1/chat/completions", api.chat_completions, name="v1-chat-completions"),

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
+from inference.core.placement import CannotTell, Placement, Wishes, place
 from models_app.gguf import Header
 from models_app.hardware import Budget, Profile
 from models_app.hardware.pools import named_devices
-
-Fit = Literal["wholly", "partly", "ram", "not", "unknown"]
-"""Everything on the GPUs (or, on a machine without, in RAM); some layers or experts in RAM; all in RAM though there are
-GPUs; in no way; the header does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +17,6 @@ class Candidate:
 
     name: str
     header: Header
-
-
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    candidate: Candidate
-    fit: Fit
-    way: Alternative | None
-    """The best, where there is one."""
 
 
 def beside(profile: Profile, held_bytes: Mapping[str, int]) -> Profile:
@@ -41,39 +28,28 @@ def beside(profile: Profile, held_bytes: Mapping[str, int]) -> Profile:
     return replace(profile, ram=ram, gpus=tuple(gpus))
 
 
-def fitting(candidate: Candidate, profile: Profile, wishes: Wishes) -> Fitting:
-    try:
-        placement = place(candidate.header, profile, wishes)
-    except CannotTell:
-        return Fitting(candidate, "unknown", None)
-    return Fitting(candidate, *_of(placement, profile))
-
-
-def _of(placement: Placement, profile: Profile) -> tuple[Fit, Alternative | None]:
-    if not placement.alternatives:
-        return "not", None
-    whole = next((way for way in placement.alternatives if _is_whole(way, profile)), None)
-    if whole is not None:
-        return "wholly", whole
-    best = placement.alternatives[0]
-    return ("partly" if best.n_gpu_layers else "ram"), best
-
-
-def _is_whole(way: Alternative, profile: Profile) -> bool:
-    return not profile.gpus or (way.n_gpu_layers == way.n_layers + 1 and way.n_cpu_moe == 0)
-
-
-def largest_that_fits(candidates: Iterable[Candidate], profile: Profile, wishes: Wishes) -> Fitting | None:
-    """The largest of `candidates` that runs wholly, with the full context; None where none does."""
-    # Shorter contexts and moving to RAM would let anything fit: the question is what fits without giving in.
+def largest_that_fits(candidates: Iterable[Candidate], profile: Profile, wishes: Wishes) -> Candidate | None:
+    """The largest that runs on the GPUs as a whole, or in RAM where there are none, with the full context; None: none does."""
+    # Shorter contexts and moving to RAM would let nearly anything fit: the question is what fits without giving in.
     firm = replace(wishes, least_n_ctx_seq=None, may_leave_gpu=False, n_gpu_layers=None)
-    for candidate in by_size(candidates):
-        found = fitting(candidate, profile, firm)
-        if found.fit == "wholly":
-            return found
-    return None
+    return next((each for each in by_size(candidates) if _fits_wholly(each, profile, firm)), None)
 
 
 def by_size(candidates: Iterable[Candidate]) -> Sequence[Candidate]:
     """Largest first."""
     return sorted(candidates, key=lambda each: each.header.tensor_bytes, reverse=True)
+
+
+def _fits_wholly(candidate: Candidate, profile: Profile, firm: Wishes) -> bool:
+    try:
+        return is_whole(place(candidate.header, profile, firm), profile)
+    except CannotTell:
+        return False
+
+
+def is_whole(placement: Placement, profile: Profile) -> bool:
+    """Whether the best way leaves nothing in RAM that a GPU could have. Without a GPU: whether there is a way."""
+    if not placement.alternatives:
+        return False
+    best = placement.alternatives[0]
+    return not profile.gpus or (best.n_gpu_layers == best.n_layers + 1 and best.n_cpu_moe == 0)
