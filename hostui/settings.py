@@ -55,6 +55,12 @@ RPC_SERVERS = env.words("HOSTUI_RPC_SERVERS")
 for _server in RPC_SERVERS:
     if not re.fullmatch(r"\S+:[0-9]{1,5}", _server):
         raise BadSetting("HOSTUI_RPC_SERVERS", _server, "host:port, or several with commas between them")
+HUB_ENDPOINT = env.text("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+"""Where models are found and fetched from: the Hub, a mirror of it, or a server that speaks like it."""
+if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", HUB_ENDPOINT):
+    raise BadSetting("HF_ENDPOINT", HUB_ENDPOINT, "an address such as https://huggingface.co")
+HUB_TOKEN = env.optional("HF_TOKEN")
+"""For gated and private repositories, where none was entered on the page. Goes to HUB_ENDPOINT alone."""
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
 MODELS_DIR = DATA_DIR / "models"
 """What hostui downloads, makes or takes in; `.part` files and the quarantine, too."""

@@ -1,9 +1,11 @@
-"""`/ws/host/`: what the box is doing, for everybody who is signed in. See inference.host.telemetry_messages for the frames."""
+"""Sockets of pages that watch; of them `/ws/host/`: what the box is doing, for everybody who is signed in. See
+inference.host.telemetry_messages for its frames.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -15,8 +17,18 @@ CLOSE_BAD_FRAME = 4400
 LONGEST_FRAME_BYTES = 1024
 
 
-class HostConsumer(AsyncWebsocketConsumer):
-    """One open dashboard. A page says `{"type": "seen"}` now and then; one that stops gets no more frames until it does."""
+class Watch(Protocol):
+    """Tells what happens to whoever joined."""
+
+    def leave(self, watcher: Any) -> None: ...
+
+    async def seen(self, watcher: Any) -> None: ...
+
+
+class WatchConsumer(AsyncWebsocketConsumer):
+    """One open page that watches. It says `{"type": "seen"}` now and then; one that stops gets no more frames until it does."""
+
+    _watch: Watch
 
     async def connect(self) -> None:
         self.session: tuple[str | None, int] = (None, 0)
@@ -28,19 +40,22 @@ class HostConsumer(AsyncWebsocketConsumer):
             return
         self.session = (self.scope["session"].session_key, user.pk)
         self._is_watching = True
-        self._watch = host_watch()
-        await self._watch.join(self)
+        await self.watch()
+
+    async def watch(self) -> None:
+        """Sets `_watch` and joins it. Somebody is signed in."""
+        raise NotImplementedError
 
     async def disconnect(self, code: int) -> None:
         if self._is_watching:
             self._watch.leave(self)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels does, less a hop into another thread for each message: no handler touches the database."""
+        """As Channels does, less a hop into another thread for each message: no handler touches the database here."""
         await getattr(self, get_handler_name(message))(message)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """`seen` grants nothing but more of what HostWatch checks every ten seconds, so it is not checked again."""
+        """`seen` grants nothing but more of what the watch checks every ten seconds, so it is not checked again."""
         if not self._is_watching:
             return
         if text_data is None or len(text_data) > LONGEST_FRAME_BYTES:
@@ -50,7 +65,7 @@ class HostConsumer(AsyncWebsocketConsumer):
         else:
             await self._watch.seen(self)
 
-    # what HostWatch asks ------------------------------------------------------------------------------------------
+    # what a watch asks ------------------------------------------------------------------------------------------
 
     async def tell(self, text: str) -> None:
         # Past Channels' own send, which only picks a key.
@@ -58,6 +73,14 @@ class HostConsumer(AsyncWebsocketConsumer):
 
     async def signed_out(self) -> None:
         await self.close(CLOSE_SIGNED_OUT)
+
+
+class HostConsumer(WatchConsumer):
+    """One open dashboard."""
+
+    async def watch(self) -> None:
+        watch = self._watch = host_watch()
+        await watch.join(self)
 
 
 def _is_seen(text: str) -> bool:

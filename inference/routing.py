@@ -6,8 +6,10 @@ from django.urls import path
 
 from inference.consumers import ChatConsumer
 from inference.host_consumer import HostConsumer
+from inference.job_consumer import JobConsumer
 
 websocket_urlpatterns = [
     path("ws/chat/", ChatConsumer.as_asgi()),
     path("ws/host/", HostConsumer.as_asgi()),
+    path("ws/jobs/", JobConsumer.as_asgi()),
 ]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, metrics, models_views, quantize_views, residency_views, views
+from inference import (
+    api,
+    hardware_views,
+    hub_views,
+    job_views,
+    metrics,
+    models_views,
+    quantize_views,
+    residency_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -18,6 +28,13 @@ urlpatterns = [
     path("hardware/machines/add/", hardware_views.add, name="hardware-add"),
     path("hardware/machines/<int:pk>/delete/", hardware_views.delete, name="hardware-delete"),
     path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
+    path("models/find/", hub_views.find, name="hub-find"),
+    path("models/hub/token/", hub_views.token, name="hub-token"),
+    path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
+    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
+    path("jobs/", job_views.jobs, name="jobs"),
+    path("jobs/<int:pk>/", job_views.job, name="job"),
     path("models/", models_views.shelf, name="models"),
     path("models/plans.json", models_views.plans, name="models-plans"),
     path("models/<str:name>/", models_views.variant, name="model"),

@@ -13,10 +13,21 @@ from django.utils.translation import gettext_lazy as _
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
+from models_app.hub.access import HubToken
 from models_app.job import Job, JobLine
 from models_app.measurement import DryRunResult, Measurement
 
-__all__ = ["DryRunResult", "HardwareProfile", "Job", "JobLine", "Measurement", "Repository", "Shard", "Variant"]
+__all__ = [
+    "DryRunResult",
+    "HardwareProfile",
+    "HubToken",
+    "Job",
+    "JobLine",
+    "Measurement",
+    "Repository",
+    "Shard",
+    "Variant",
+]
 
 LONGEST_NAME = 200
 

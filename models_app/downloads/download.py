@@ -99,7 +99,7 @@ class _Fetches:
                 if each.error is not None:
                     raise _ending(each)
             at_work = [each for each in self._fetches if each not in waiting and not each.is_done]
-            yield sum(each.done_bytes for each in self._fetches)
+            yield self._done_bytes
             while waiting and len(at_work) < FILES_AT_ONCE:
                 at_work.append(waiting.pop(0))
                 at_work[-1].start()
@@ -109,10 +109,13 @@ class _Fetches:
             self._sync()
             self._changed.wait(LOOK_SECONDS)
 
+    @property
+    def _done_bytes(self) -> int:
+        return sum(each.done_bytes for each in self._fetches)
+
     def _tell(self, at_work: list[Fetch]) -> None:
         is_reading = any(each.is_reading for each in at_work)
-        done_bytes = sum(each.done_bytes for each in self._fetches)
-        self._running.progress(done_bytes, stage="Checking what is there" if is_reading else "Downloading")
+        self._running.progress(self._done_bytes, stage="Checking what is there" if is_reading else "Downloading")
 
     def _sync(self) -> None:
         if time.monotonic() - self._synced_at >= SYNC_SECONDS:
@@ -131,6 +134,7 @@ class _Fetches:
             each.abort()
         for each in self._fetches:
             each.join(STOP_SECONDS)
+        self._running.note(self._done_bytes)
 
 
 @contextmanager

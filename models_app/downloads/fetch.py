@@ -162,10 +162,11 @@ class Fetch:
                     self._stopping.wait(wait_seconds)
                 self._tick(part.size_bytes)
                 if part.size_bytes + len(block) > self.file.size_bytes:
-                    raise Refused(
+                    raise NotAsRecorded(
                         f"The server sends more of {self.file.path} than {format_bytes(self.file.size_bytes)}."
                     )
                 part.write(block)
+                self.done_bytes = part.size_bytes
             self._tick(part.size_bytes)
 
     def _judge(self, part: Part) -> None:

@@ -56,6 +56,10 @@ class Running:
             self._rate = Rate()
         self.check(write=is_new)
 
+    def note(self, done: int) -> None:
+        """As `progress`, for one last time: raises nothing, is written with how the attempt ends."""
+        self.done = self._unwritten["done"] = done
+
     def check(self, *, write: bool = False) -> None:
         """`progress` for who has none to tell: raises the same."""
         if self._stopping.is_set():

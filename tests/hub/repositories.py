@@ -21,6 +21,8 @@ class RemoteFile:
 
     path: str
     source: Path
+    known_sha256: str | None = None
+    """Spares reading a file of many GB; None: it is read when first asked for."""
 
     @cached_property
     def size_bytes(self) -> int:
@@ -28,6 +30,8 @@ class RemoteFile:
 
     @cached_property
     def sha256(self) -> str:
+        if self.known_sha256 is not None:
+            return self.known_sha256
         digest = hashlib.sha256()
         with self.source.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
@@ -68,9 +72,10 @@ class RemoteRepository:
     def head(self) -> str:
         return next(reversed(self.commits))
 
-    def commit(self, files: Mapping[str, Path]) -> str:
-        """A new state of the repository, made of these files alone; its commit."""
-        state = {path: RemoteFile(path, source) for path, source in files.items()}
+    def commit(self, files: Mapping[str, Path], sha256: Mapping[str, str] | None = None) -> str:
+        """A new state of the repository, made of these files alone; its commit. `sha256`: by path, where it is known."""
+        known = sha256 or {}
+        state = {path: RemoteFile(path, source, known.get(path)) for path, source in files.items()}
         salt = json.dumps([self.name, len(self.commits), sorted(state)])
         commit = hashlib.sha1(salt.encode(), usedforsecurity=False).hexdigest()
         self.commits[commit] = state

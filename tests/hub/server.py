@@ -79,10 +79,12 @@ class HubServer:
         self.cdn_endpoint = self._cdn.origin
         """Where redirects to the bytes of large files lead: another origin, as on the Hub."""
 
-    def add(self, name: str, files: Mapping[str, Path], **about: Any) -> RemoteRepository:
-        """A repository with one commit of these files; `about` as in RemoteRepository."""
+    def add(
+        self, name: str, files: Mapping[str, Path], sha256: Mapping[str, str] | None = None, **about: Any
+    ) -> RemoteRepository:
+        """A repository with one commit of these files; `sha256` as in its commit(), `about` as in RemoteRepository."""
         repository = RemoteRepository(name, **about)
-        repository.commit(files)
+        repository.commit(files, sha256)
         self.repositories[name] = repository
         return repository
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import httpx2
 import pytest
-from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url, set_client_factory
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import close_session
 
+from models_app.hub import session
 from tests.hub import (
     CaptivePortal,
     Cut,
@@ -32,9 +33,10 @@ BODY = bytes(range(256)) * 4096
 
 
 @pytest.fixture(autouse=True)
-def _own_session() -> Iterator[None]:
+def _unmodified_client() -> Iterator[None]:
+    set_client_factory(lambda: httpx2.Client(follow_redirects=True, timeout=None))
     yield
-    close_session()
+    set_client_factory(session.make_client)
 
 
 @pytest.fixture

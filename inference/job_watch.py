@@ -1,0 +1,192 @@
+"""`/ws/jobs/`: one reader of the job rows per web process while anybody watches, and for each watcher what is new to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import weakref
+from contextlib import suppress
+from typing import Protocol
+
+from django.utils import timezone
+
+from inference import job_store, store
+from inference.database_thread import StorageFailed
+from inference.job_presentation import JobFrame, JobRow, job_row, line_row
+from models_app.job import Job
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+AUTHORISED_SECONDS = 10.0
+"""How old the knowledge that a watcher is still signed in may be."""
+MOST_UNSEEN = 15
+"""Frames that a watcher may leave unacknowledged. daphne buffers without end, so a page says what it has taken in; one that is
+behind gets nothing more until it does, and then everything."""
+
+
+class Watcher(Protocol):
+    """One open socket."""
+
+    session: tuple[str | None, int]
+    """Session key and user id."""
+    is_staff: bool
+
+    async def tell(self, text: str) -> None: ...
+
+    async def signed_out(self) -> None: ...
+
+
+class _Seat:
+    """What one watcher was told."""
+
+    __slots__ = ("is_behind", "told", "unseen")
+
+    def __init__(self) -> None:
+        self.told: dict[int, JobRow] = {}
+        self.unseen = 0
+        self.is_behind = True
+        """Its next frame is a backlog."""
+
+
+class JobWatch:
+    """Lives in one event loop. The reader starts with the first watcher and ends with the last."""
+
+    def __init__(self) -> None:
+        self._seats: dict[Watcher, _Seat] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._active: set[int] = set()
+        self._last_job = 0
+        self._last_line: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._tasks)
+
+    async def join(self, watcher: Watcher) -> None:
+        """The watcher hears a backlog, then what changes. It was found signed in just now."""
+        self._seats[watcher] = _Seat()
+        if not self._tasks:
+            self._last_line = None
+            self._tasks = [
+                asyncio.create_task(self._keep_looking(), name="job rows"),
+                asyncio.create_task(self._guard(), name="job watchers' sessions"),
+            ]
+        await self._catch_up([watcher])
+
+    def leave(self, watcher: Watcher) -> None:
+        self._seats.pop(watcher, None)
+        if not self._seats:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
+
+    async def seen(self, watcher: Watcher) -> None:
+        """The watcher has taken in everything it was sent, or is near."""
+        seat = self._seats.get(watcher)
+        if seat is not None:
+            seat.unseen = 0
+            if seat.is_behind:
+                await self._catch_up([watcher])
+
+    # looking ------------------------------------------------------------------------------------------------------
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except StorageFailed:
+                logger.debug("no look at the jobs")
+
+    async def look(self) -> None:
+        """Tells every watcher what has changed since it was last told. Raises StorageFailed."""
+        await self._catch_up([watcher for watcher, seat in self._seats.items() if seat.is_behind])
+        # Whoever is told a backlog while the rows are read knows more than they say.
+        told = [(watcher, seat, seat.told) for watcher, seat in self._seats.items()]
+        if self._last_line is None:
+            self._last_line = await job_store.last_line()
+        after = self._last_line
+        found = await job_store.changes(self._active, self._last_job, after)
+        self._remember(found.jobs)
+        self._last_line = max([after, *(line.pk for line in found.lines)])
+        for watcher, seat, before in told:
+            if seat.told is not before or seat.is_behind:
+                continue
+            if seat.unseen >= MOST_UNSEEN:
+                seat.is_behind = True
+                continue
+            rows = self._rows(watcher, found.jobs)
+            news = [row for row in rows if seat.told.get(row["id"]) != row]
+            lines = [
+                line_row(line)
+                for line in found.lines
+                if watcher.is_staff or found.owners.get(line.job_id) == watcher.session[1]
+            ]
+            if news or lines:
+                await self._tell(watcher, seat, {"type": "delta", "jobs": news, "lines": lines})
+
+    def _remember(self, found: list[Job]) -> None:
+        self._active = {job.pk for job in found if job.is_active}
+        self._last_job = max([self._last_job, *(job.pk for job in found)])
+
+    async def _catch_up(self, watchers: list[Watcher]) -> None:
+        behind = [watcher for watcher in watchers if self._seats[watcher].unseen < MOST_UNSEEN]
+        if not behind:
+            return
+        try:
+            jobs = await job_store.backlog()
+        except StorageFailed:
+            return
+        # Kept from the next look: what was active here and has ended by then is told, too.
+        self._active |= {job.pk for job in jobs if job.is_active}
+        self._last_job = max([self._last_job, *(job.pk for job in jobs)])
+        for watcher in behind:
+            seat = self._seats.get(watcher)
+            if seat is not None:
+                seat.is_behind, seat.told = False, {}
+                await self._tell(watcher, seat, {"type": "backlog", "jobs": self._rows(watcher, jobs)})
+
+    def _rows(self, watcher: Watcher, jobs: list[Job]) -> list[JobRow]:
+        now = timezone.now()
+        return [job_row(job, watcher.session[1], watcher.is_staff, now) for job in jobs]
+
+    async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
+        seat.unseen += 1
+        seat.told.update((row["id"], row) for row in frame["jobs"])
+        try:
+            await watcher.tell(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
+        except Exception:
+            # Its end is noticed where it is read; the others must not suffer for it.
+            logger.debug("a watcher could not be told", exc_info=True)
+
+    # who may watch ------------------------------------------------------------------------------------------------
+
+    async def _guard(self) -> None:
+        while True:
+            await asyncio.sleep(AUTHORISED_SECONDS)
+            await self.check_sessions()
+
+    async def check_sessions(self) -> None:
+        """Closes the sockets of whoever is not signed in any more, and learns who has become staff or ceased to be."""
+        watchers = list(self._seats)
+        try:
+            allowed = await store.still_signed_in({watcher.session for watcher in watchers})
+            staff = await job_store.staff_among({watcher.session[1] for watcher in watchers})
+        except StorageFailed:
+            # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
+            return
+        for watcher in watchers:
+            watcher.is_staff = watcher.session[1] in staff
+            if watcher.session not in allowed:
+                with suppress(Exception):
+                    await watcher.signed_out()
+
+
+_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()
+
+
+def job_watch() -> JobWatch:
+    """The watch of the running event loop: a web process has one."""
+    return _by_loop.setdefault(asyncio.get_running_loop(), JobWatch())

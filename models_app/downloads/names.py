@@ -1,0 +1,35 @@
+"""Names for variants that are still to come: of no other variant, of no other job, of no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from models_app.downloads.spec import file_names, part_of
+from models_app.job import Job
+from models_app.models import Variant, validate_variant_name
+
+
+def free_name(wanted: str, n_files: int = 1) -> str:
+    """`wanted`, with a number behind it where that is taken. Raises ValidationError where it is not fit for a name."""
+    validate_variant_name(wanted)
+    promised = {name.lower() for name in _promised()}
+    number, name = 1, wanted
+    while name.lower() in promised or _is_taken(name, n_files):
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def _promised() -> list[str]:
+    """By jobs that have not made their variant yet, failed ones included: they may be tried again."""
+    open_jobs = Job.objects.filter(state__in=(*Job.ACTIVE, Job.State.FAILED), spec__has_key="name")
+    return [str(name) for name in open_jobs.values_list("spec__name", flat=True)]
+
+
+def _is_taken(name: str, n_files: int) -> bool:
+    if Variant.objects.filter(name__iexact=name).exists():
+        return True
+    targets = [Path(settings.MODELS_DIR) / file for file in file_names(name, n_files)]
+    return any(path.exists() for target in targets for path in (target, part_of(target)))

@@ -1,0 +1,21 @@
+"""The Hub: what is there, what of it may be taken, and its bytes.
+
+`hub()` is the way in. Importing this loads no huggingface_hub: calling it does, which takes a fifth of a second once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models_app.hub.session import Hub
+
+
+def hub(*, with_token: bool = True) -> Hub:
+    """The Hub that this box is set up for, asked with the box's token or as a stranger."""
+    from django.conf import settings
+
+    from models_app.hub.access import token_for
+    from models_app.hub.session import Hub
+
+    return Hub(settings.HUB_ENDPOINT, token_for(settings.HUB_ENDPOINT) if with_token else None)

@@ -1,0 +1,105 @@
+"""The box's token for the Hub: sealed in the database, opened for requests to the endpoint it was entered for, never shown again."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+
+_TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
+_SHOWN = 4
+
+
+class BadToken(ValueError):
+    """Not what a token looks like. The message is a sentence for a person."""
+
+
+class HubToken(models.Model):
+    """One endpoint's. A token never goes to another endpoint than the one it was entered for."""
+
+    endpoint = models.CharField(max_length=400, unique=True)
+    sealed = models.TextField(editable=False)
+    last_four = models.CharField(max_length=_SHOWN)
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    set_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("Hub token")
+        ordering: ClassVar = ["endpoint"]
+
+    def __str__(self) -> str:
+        return f"…{self.last_four} for {self.endpoint}"
+
+
+def token_for(endpoint: str) -> str | None:
+    """The token to send there: the one entered, else HF_TOKEN's. None where there is none, or it can no longer be opened."""
+    row = HubToken.objects.filter(endpoint=endpoint).first()
+    if row is None:
+        return str(settings.HUB_TOKEN) if settings.HUB_TOKEN and endpoint == settings.HUB_ENDPOINT else None
+    return _open(row.sealed)
+
+
+def stored_token(endpoint: str) -> HubToken | None:
+    return HubToken.objects.filter(endpoint=endpoint).select_related("set_by").first()
+
+
+def is_readable(row: HubToken) -> bool:
+    """False where the box's secret key is not the one that it was sealed with."""
+    return _open(row.sealed) is not None
+
+
+def set_token(endpoint: str, token: str, user: Any) -> HubToken:
+    """Replaces what was there; who did it is in the log. Raises BadToken."""
+    token = token.strip()
+    if not _TOKEN.fullmatch(token):
+        raise BadToken("A token is one word of letters, digits and signs, such as hf_… from the Hub's settings page.")
+    fields = {"sealed": _seal(token), "last_four": token[-_SHOWN:], "set_by": user}
+    with transaction.atomic():
+        row, _created = HubToken.objects.update_or_create(endpoint=endpoint, defaults=fields)
+        _log(row, user, "Token entered.")
+    return row
+
+
+def forget_token(endpoint: str, user: Any) -> bool:
+    """Whether there was one."""
+    with transaction.atomic():
+        row = HubToken.objects.filter(endpoint=endpoint).first()
+        if row is None:
+            return False
+        _log(row, user, "Token forgotten.")
+        row.delete()
+    return True
+
+
+def _log(row: HubToken, user: Any, message: str) -> None:
+    LogEntry.objects.log_actions(user.pk, [row], CHANGE, change_message=message, single_object=True)
+
+
+def _fernet() -> Any:
+    # Imported by whoever opens a token, and not by every process.
+    from cryptography.fernet import Fernet
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"hostui hub token").derive(settings.SECRET_KEY.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _seal(token: str) -> str:
+    return str(_fernet().encrypt(token.encode()).decode())
+
+
+def _open(sealed: str) -> str | None:
+    from cryptography.fernet import InvalidToken
+
+    try:
+        return str(_fernet().decrypt(sealed.encode()).decode())
+    except InvalidToken:
+        return None

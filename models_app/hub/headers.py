@@ -1,0 +1,105 @@
+"""GGUF headers of files that are not here: read by range requests, as few as will do. Blocks on the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from models_app.gguf import BadGguf, Header, Need, combine, parse
+from models_app.hub.names import RemoteFile
+
+FIRST_RANGE_BYTES = 32 << 20
+"""Of the largest vocabularies, with their merges, the header takes some 20 MB. Reading ends with the header, not with the range."""
+FURTHER_RANGE_BYTES = 8 << 20
+MOST_HEADER_BYTES = 256 << 20
+_PIECE_BYTES = 64 << 10
+_AT_ONCE = 4
+"""Shards whose headers are read side by side."""
+
+
+class Body(Protocol):
+    """models_app.hub.session.Body, as far as it is needed here."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+Open = Callable[[str, int, int], AbstractContextManager[Body]]
+"""Path, first byte, end (not included): the bytes as they arrive, which may begin earlier. Raises HubError."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What reading a header took."""
+
+    n_requests: int = 0
+    n_bytes: int = 0
+
+
+def read_variant(open_range: Open, files: Sequence[RemoteFile]) -> Header:
+    """The header that all shards have together. Raises BadGguf, HubError."""
+    if len(files) == 1:
+        return read_file(open_range, files[0])
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hub-header") as pool:
+        return combine(list(pool.map(lambda file: read_file(open_range, file), files)))
+
+
+def read_file(open_range: Open, file: RemoteFile, reading: Reading | None = None) -> Header:
+    """The header of one file, of which only that much is fetched. One request for any header up to FIRST_RANGE_BYTES.
+
+    The length of a header is known when its end is reached, and no sooner: so a generous range is opened, parsed while it
+    arrives, and closed. Raises BadGguf, HubError.
+    """
+    reading = reading or Reading()
+    steps = parse(file.size_bytes)
+    try:
+        need = next(steps)
+        n_range_bytes = FIRST_RANGE_BYTES
+        while True:
+            if need.offset > MOST_HEADER_BYTES:
+                raise BadGguf(f"its header is longer than {MOST_HEADER_BYTES} bytes", need.offset)
+            end = min(file.size_bytes, need.offset + max(n_range_bytes, need.n_bytes))
+            reading.n_requests += 1
+            with open_range(file.path, need.offset, end) as body:
+                arriving = _Arriving(body, reading)
+                while need.offset + need.n_bytes <= end:
+                    need = steps.send(arriving.at(need))
+            n_range_bytes = FURTHER_RANGE_BYTES
+    except StopIteration as done:
+        header: Header = done.value
+        return header
+
+
+class _Arriving:
+    """A window over bytes that arrive: what lies before the parser's place is dropped."""
+
+    def __init__(self, body: Body, reading: Reading) -> None:
+        self._chunks = body.chunks
+        self._offset = body.start
+        self._buffer = bytearray()
+        self._reading = reading
+        self._is_over = False
+
+    def at(self, need: Need) -> bytes:
+        """At least `need.n_bytes` from `need.offset`, and what else is there; less only where the body has ended."""
+        wanted = max(need.n_bytes, _PIECE_BYTES)
+        while not self._is_over:
+            self._drop(need.offset)
+            if self._offset == need.offset and len(self._buffer) >= wanted:
+                break
+            chunk = next(self._chunks, b"")
+            self._is_over = not chunk
+            self._reading.n_bytes += len(chunk)
+            self._buffer += chunk
+        self._drop(need.offset)
+        return bytes(self._buffer)
+
+    def _drop(self, offset: int) -> None:
+        gone = min(len(self._buffer), max(0, offset - self._offset))
+        del self._buffer[:gone]
+        self._offset += gone
