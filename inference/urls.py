@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, hub_views, job_views, metrics, models_views, residency_views, views
+from inference import (
+    api,
+    hardware_views,
+    hub_views,
+    job_views,
+    metrics,
+    models_views,
+    quantize_views,
+    residency_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -27,6 +37,7 @@ urlpatterns = [
     path("models/plans.json", models_views.plans, name="models-plans"),
     path("models/<str:name>/", models_views.variant, name="model"),
     path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
+    path("models/<str:name>/requantize/", quantize_views.requantize, name="requantize"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),
