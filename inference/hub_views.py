@@ -23,7 +23,7 @@ from inference import remote_models
 from inference.core.recommend import recommend
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import HostStatus
-from inference.hub_presentation import found_view, variant_views
+from inference.hub_presentation import found_view, repository_named, variant_views
 from inference.job_store import job_rows
 from inference.remote_plan import (
     USUAL_N_CTX_SEQ,
@@ -45,11 +45,12 @@ from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub
 from models_app.hub.access import BadToken, forget_token, is_readable, set_token, stored_token
-from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
+from models_app.hub.errors import CutOff, Gated, HubError, Hurried, NotFound, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
 from models_app.models import Job, Shard
+from models_app.units import format_bytes
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
@@ -75,8 +76,12 @@ def _client(request: HttpRequest) -> Hub:
 def find(request: HttpRequest) -> HttpResponse:
     """`?q=…`, and `?again=1` to ask a Hub that was silent a moment ago. Blocks on the network."""
     words = request.GET.get("q", "").strip()[:LONGEST_QUERY]
+    named = repository_named(words, settings.HUB_ENDPOINT)
+    if named is not None and named.is_address:
+        return redirect("hub-repository", named.owner, named.name)
     context: dict[str, Any] = {
         "words": words,
+        "named": named,
         "found": None,
         "problem": "",
         "is_offline": False,
@@ -152,6 +157,7 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "variants": variant_views(parts, _rooms(parts), *_known(found, parts)),
         "others": parts.others,
         "refused": parts.refused,
+        "free": format_bytes(_free_bytes()),
         **_asked(request),
     }
     return render(request, "hub/repository.html", context)
@@ -174,13 +180,19 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _rooms(parts: Contents) -> dict[str, Room]:
-    """By key. What other downloads still have to bring is not free."""
+def _free_bytes() -> int:
+    """For models that are still to come: what other downloads have yet to bring, and what has to stay free, is not."""
     folder = settings.MODELS_DIR
-    free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists()))
+    free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists())) - settings.DISK_RESERVE_BYTES
     for total, done in Job.objects.filter(kind="download", state__in=Job.ACTIVE).values_list("total", "done"):
         free -= max(0, (total or 0) - done)
-    return {each.key: Room(max(0, free), each.size_bytes, settings.DISK_RESERVE_BYTES) for each in parts.variants}
+    return max(0, int(free))
+
+
+def _rooms(parts: Contents) -> dict[str, Room]:
+    """By key."""
+    free = _free_bytes()
+    return {each.key: Room(free, each.size_bytes, 0) for each in parts.variants}
 
 
 def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], dict[str, int]]:
@@ -251,11 +263,10 @@ async def _lines(
             if refusals:
                 raise refusals[0]
             made[variant.key] = plan_remote(remote_models.told_of(client, found, variant), profile, changes, status)
-        except (Gated, TokenRefused, Unreachable) as error:
-            # As for this one, so for all others.
-            refusals.append(error)
-            return dict(unplanned_row(variant.key, sentence(error)))
         except HubError as error:
+            if isinstance(error, (Gated, Hurried, TokenRefused, Unreachable)) and not isinstance(error, CutOff):
+                # As for this one, so for all others.
+                refusals.append(error)
             return dict(unplanned_row(variant.key, sentence(error)))
         except (BadGguf, NotAModel) as error:
             return dict(unplanned_row(variant.key, f"Its header cannot be used: {error}."))

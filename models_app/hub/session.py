@@ -31,6 +31,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 from models_app.hub import addresses
 from models_app.hub.errors import (
     Broken,
+    CutOff,
     Forbidden,
     Gated,
     HubError,
@@ -107,11 +108,11 @@ class Body:
     size_bytes: int | None
     """Of the whole file, as whoever sends it says."""
     chunks: Iterator[bytes]
-    """Raises Unreachable when the connection ends too early."""
+    """Raises CutOff when the connection ends too early."""
     _connection: socket.socket | None = None
 
     def abort(self) -> None:
-        """Ends a read that waits in another thread: `chunks` raises Unreachable there. Harmless at any time."""
+        """Ends a read that waits in another thread: `chunks` raises CutOff there. Harmless at any time."""
         if self._connection is not None:
             with suppress(OSError):
                 # The socket's own: TLS would first take its state away from the thread that reads.
@@ -202,7 +203,7 @@ class Hub:
         try:
             yield from response.iter_raw(chunk_bytes)
         except httpx2.TransportError as error:
-            raise Unreachable(self.endpoint, _cause(error)) from None
+            raise CutOff(self.endpoint, _cause(error)) from None
 
     @contextmanager
     def _errors(self, what: str, name: str, repository: str = "") -> Iterator[None]:

@@ -16,6 +16,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from inference import hub_views, remote_models
+from inference.hub_presentation import repository_named
 from models_app.hardware.profile import GIB
 from models_app.hub.access import set_token, token_for
 from models_app.hub.reach import Reach
@@ -129,6 +130,31 @@ def test_a_search_leads_to_repositories(member: Client, repository: HubServer) -
     assert "Nothing on the Hub" in text_of(member.get(reverse("hub-find"), {"q": "no such thing"}))
     assert "before anything is downloaded" in text_of(member.get(reverse("hub-find")))
     assert len(repository.seen("search")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("owner/Tiny-GGUF", ("owner", "Tiny-GGUF", False)),
+        ("https://huggingface.co/owner/Tiny-GGUF", ("owner", "Tiny-GGUF", True)),
+        ("https://hf.co/owner/Tiny-GGUF/tree/main?x=1", ("owner", "Tiny-GGUF", True)),
+        ("http://mirror.lan:8080/owner/Tiny-GGUF", ("owner", "Tiny-GGUF", True)),
+        ("https://huggingface.co/datasets/squad", None),
+        ("https://elsewhere.example/owner/Tiny-GGUF", None),
+        ("owner/../name", None),
+        ("tiny model", None),
+        ("", None),
+    ],
+)
+def test_a_name_or_an_address_is_recognised(words: str, told: tuple[str, str, bool] | None) -> None:
+    found = repository_named(words, "http://mirror.lan:8080")
+    assert told == (None if found is None else (found.owner, found.name, found.is_address))
+
+
+def test_a_pasted_address_leads_to_the_repository(member: Client, repository: HubServer) -> None:
+    response = member.get(reverse("hub-find"), {"q": f"https://huggingface.co/{NAME}/blob/main/README.md"})
+    assert (response.status_code, response.url) == (302, URL)
+    assert f"Open the repository {NAME}" in text_of(member.get(reverse("hub-find"), {"q": NAME}))
 
 
 def test_a_repository_shows_each_variant_as_a_row_before_anything_is_planned(
