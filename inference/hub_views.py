@@ -48,6 +48,7 @@ from models_app.hub.access import BadToken, forget_token, is_readable, set_token
 from models_app.hub.errors import CutOff, Gated, HubError, Hurried, NotFound, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents, local_name
 from models_app.hub.records import RemoteRepository
+from models_app.hub.sources import better_sources
 from models_app.hub.wording import sentence
 from models_app.models import Job, Shard
 from models_app.units import format_bytes
@@ -203,6 +204,21 @@ def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], di
     downloads = Job.objects.filter(kind="download", state__in=Job.ACTIVE, spec__repository=found.name)
     coming = {str(spec["files"][0]["sha256"]): pk for pk, spec in downloads.values_list("pk", "spec")}
     return here, coming
+
+
+@require_safe
+def sources(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """`?than=Q4_K_M`: `sources`, variants of the repository that are better to requantize from, best first. Blocks on the network.
+
+    502 with a `detail` where the Hub does not tell.
+    """
+    try:
+        found = remote_models.newest(_client(request), f"{owner}/{name}")
+    except HubError as error:
+        return JsonResponse({"detail": sentence(error)}, status=502)
+    better = better_sources(contents(found.files), request.GET.get("than", ""))
+    rows = [{"quantization": each.quantization, "size": format_bytes(each.size_bytes)} for each in better]
+    return JsonResponse({"sources": rows})
 
 
 # plans --------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ urlpatterns = [
     path("models/hub/token/", hub_views.token, name="hub-token"),
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
     path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/sources.json", hub_views.sources, name="hub-sources"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),

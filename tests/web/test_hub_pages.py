@@ -278,6 +278,29 @@ async def test_nonsense_in_the_form_is_said(owner: User, repository: HubServer, 
     assert set(told["problems"]) == {"ctx", "slots"}
 
 
+@pytest.mark.parametrize(
+    ("than", "better"),
+    [
+        ("Q4_0", ["F16", "Q8_0"]),
+        ("Q8_0", ["F16"]),
+        ("F16", []),
+        ("IQ2_XS", ["F16", "Q8_0"]),
+        ("nonsense", []),
+        ("", []),
+    ],
+)
+def test_better_sources_to_requantize_from(member: Client, repository: HubServer, than: str, better: list[str]) -> None:
+    told = member.get(f"{URL}sources.json", {"than": than}).json()
+    assert [each["quantization"] for each in told["sources"]] == better
+
+
+def test_no_answer_about_sources_is_told(member: Client, repository: HubServer) -> None:
+    repository.faults.add(ServerError(where="repository"))
+    response = member.get(f"{URL}sources.json", {"than": "Q4_0"})
+    assert response.status_code == 502
+    assert "problem of its own" in response.json()["detail"]
+
+
 # gated, private, offline --------------------------------------------------------------------------------------
 
 
