@@ -93,7 +93,7 @@ def find(request: HttpRequest) -> HttpResponse:
         try:
             client = _client(request)
             found = remote_models.ask(client, lambda: client.search(words), again="again" in request.GET)
-            context["found"] = [found_view(each) for each in found]
+            context["found"] = [found_view(each) for each in found if repository_named(each.name, "") is not None]
         except HubError as error:
             context |= {"problem": sentence(error), "is_offline": isinstance(error, Unreachable)}
     return render(request, "hub/find.html", context)
@@ -151,6 +151,9 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
             "wants_token": isinstance(error, (Gated, NotFound, TokenRefused)),
         }
         return render(request, "hub/repository.html", context, status=404 if isinstance(error, NotFound) else 200)
+    now_named = repository_named(found.name, "")
+    if found.name != full_name and now_named is not None:
+        return redirect("hub-repository", now_named.owner, now_named.name)
     parts = contents(found.files)
     context |= {
         "found": found_view(found.found),
@@ -330,7 +333,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         messages.error(request, "The repository has no such variant any more. Look again.")
         return back
     try:
-        job = start_download(full_name, found.revision, local_name(full_name, key), variant.files, request.user)
+        job = start_download(found.name, found.revision, local_name(found.name, key), variant.files, request.user)
     except NoDigest as none:
         messages.error(
             request,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from django.conf import settings
@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import ModelInfo, RepoFile
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, parse_ratelimit_headers
 
 from models_app.hub import addresses
 from models_app.hub.errors import (
@@ -51,8 +51,6 @@ READ_SECONDS = 30.0
 MOST_FILES = 10_000
 CHUNK_BYTES = 1 << 20
 _EXPAND = ["author", "downloads", "gated", "gguf", "lastModified", "likes", "private", "tags"]
-
-T = TypeVar("T")
 
 
 class _Client(httpx2.Client):
@@ -95,6 +93,9 @@ def _cause(error: Exception) -> str:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
+    limit = parse_ratelimit_headers(response.headers)
+    if limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds)
     value = response.headers.get("Retry-After", "").strip()
     return min(float(value), 86_400.0) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
@@ -194,9 +195,10 @@ class Hub:
             )
 
     def _check_is_file(self, response: httpx2.Response) -> None:
-        first = response.history[0] if response.history else response
         encoding = response.headers.get("Content-Encoding", "identity")
-        if "X-Repo-Commit" not in first.headers or encoding != "identity" or response.status_code not in (200, 206):
+        # A CDN does not say it; the Hub does, on the way there.
+        is_hub = any("X-Repo-Commit" in each.headers for each in (*response.history, response))
+        if not is_hub or encoding != "identity" or response.status_code not in (200, 206):
             raise NotAHub(self.endpoint, "it sent something else than the file")
 
     def _chunks(self, response: httpx2.Response, chunk_bytes: int) -> Iterator[bytes]:

@@ -35,9 +35,10 @@ class Latency(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class TooManyRequests(Fault):
-    """429, with Retry-After if a number is given."""
+    """429, with Retry-After, or with the RateLimit header that the Hub sends, if a number is given."""
 
     retry_after_seconds: int | None = None
+    reset_seconds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,6 +157,20 @@ def test_a_pasted_address_leads_to_the_repository(member: Client, repository: Hu
     assert f"Open the repository {NAME}" in text_of(member.get(reverse("hub-find"), {"q": NAME}))
 
 
+def test_names_that_are_none_are_left_out_of_what_was_found(member: Client, repository: HubServer) -> None:
+    files = {path: file.source for path, file in (repository.repositories[NAME].files("main") or {}).items()}
+    for name in ("tiny-without-an-owner", "tiny/of/three", "tiny/..", "tiny/<script>"):
+        repository.add(name, files)
+    told = text_of(member.get(reverse("hub-find"), {"q": "tiny"}))
+    assert "1 repository with GGUF files" in told
+
+
+def test_a_renamed_repository_leads_to_its_new_name(member: Client, repository: HubServer) -> None:
+    repository.renamed["former/Name"] = NAME
+    response = member.get("/models/hub/former/Name/")
+    assert (response.status_code, response.url) == (302, URL)
+
+
 def test_a_repository_shows_each_variant_as_a_row_before_anything_is_planned(
     staff: Client, repository: HubServer
 ) -> None:
