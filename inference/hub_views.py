@@ -43,8 +43,8 @@ from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import with_ram_budget
-from models_app.hub import hub
-from models_app.hub.access import BadToken, forget_token, is_readable, set_token, stored_token
+from models_app.hub import hub, hub_as
+from models_app.hub.access import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.errors import CutOff, Gated, HubError, Hurried, NotFound, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents, local_name
 from models_app.hub.records import RemoteRepository
@@ -113,19 +113,35 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
 
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """`token` to be kept, or `forget`. Then back to `next`, a path of ours."""
+    """`token` to be kept, or `forget`. Then back to `next`, a path of ours. Blocks on the network: a token is shown to the Hub first."""
     if not request.user.is_staff:
         raise PermissionDenied
     if "forget" in request.POST:
         if forget_token(settings.HUB_ENDPOINT, request.user):
             messages.success(request, "The token is forgotten. On the Hub's settings page you can revoke it, too.")
     else:
-        try:
-            row = set_token(settings.HUB_ENDPOINT, request.POST.get("token", ""), request.user)
-            messages.success(request, f"The token ending in {row.last_four} is kept, sealed. It is never shown again.")
-        except BadToken as bad:
-            messages.error(request, str(bad))
+        _keep_token(request, request.POST.get("token", "").strip())
     return redirect(_back(request.POST.get("next", "")))
+
+
+def _keep_token(request: HttpRequest, entered: str) -> None:
+    """Keeps it unless the Hub says that it is none; a Hub that cannot be asked is no reason to lose what a person typed."""
+    try:
+        check_token(entered)
+        account = hub_as(entered).whose()
+        known = f"The Hub knows it as {account}'s." if account else ""
+    except BadToken as bad:
+        messages.error(request, str(bad))
+        return
+    except TokenRefused:
+        messages.error(
+            request, "The Hub does not accept this token, so it was not kept. Copy it again, or make a new one there."
+        )
+        return
+    except HubError as error:
+        known = f"Whether the Hub accepts it could not be asked: {sentence(error)}"
+    row = set_token(settings.HUB_ENDPOINT, entered, request.user)
+    messages.success(request, f"The token ending in {row.last_four} is kept, sealed. It is never shown again. {known}")
 
 
 def _back(path: str) -> str:

@@ -139,6 +139,13 @@ class Hub:
     def has_token(self) -> bool:
         return bool(self._token)
 
+    def whose(self) -> str | None:
+        """The name of the account that the token is of. Raises TokenRefused; without a token, Forbidden."""
+        if not self._token:
+            raise Forbidden("a token is needed")
+        with self._errors("account", "of the token"):
+            return _text(self._api.whoami().get("name"))
+
     def search(self, words: str, limit: int = 30) -> tuple[Found, ...]:
         """Repositories with GGUF files, those downloaded most first."""
         with self._errors("repository", words):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, TypeVar
 
-Where = Literal["any", "search", "repository", "tree", "resolve", "cdn"]
-"""The kinds of requests: searching, a repository's facts, its file list, a file's address, a file's bytes."""
+Where = Literal["any", "account", "search", "repository", "tree", "resolve", "cdn"]
+"""The kinds of requests: whose a token is, searching, a repository's facts, its file list, a file's address, a file's bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

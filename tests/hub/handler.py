@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _NAME = r"(?P<name>[^/]+/[^/]+)"
 _ROUTES = [
+    ("account", re.compile(r"/api/whoami-v2")),
     ("search", re.compile(r"/api/models")),
     ("tree", re.compile(rf"/api/models/{_NAME}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?")),
     ("repository", re.compile(rf"/api/models/{_NAME}(?:/revision/(?P<revision>[^/]+))?")),
@@ -50,7 +51,7 @@ class Seen:
 
     method: str
     where: str
-    """search, repository, tree, resolve or cdn."""
+    """A faults.Where."""
     path: str
     """Of the file in its repository, else the repository's name."""
     range: str | None
@@ -155,6 +156,12 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     # the API --------------------------------------------------------------------------------------------------
+
+    def _account(self, query: Mapping[str, tuple[str, ...]]) -> None:
+        if self._user is None:
+            self._error(HTTPStatus.UNAUTHORIZED, None, "Invalid username or password.")
+        else:
+            self._send(HTTPStatus.OK, json.dumps({"type": "user", "name": self._user}).encode())
 
     def _search(self, query: Mapping[str, tuple[str, ...]]) -> None:
         words = " ".join(query.get("search", ())).casefold().split()

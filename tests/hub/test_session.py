@@ -13,6 +13,7 @@ import pytest
 
 from models_app.hub.errors import (
     Broken,
+    Forbidden,
     ForbiddenAddress,
     Gated,
     HubError,
@@ -112,6 +113,17 @@ def test_the_token_goes_to_the_endpoint_and_nowhere_else(hub: HubServer, client:
     assert read(friend) == BODY
     assert [seen.user for seen in hub.seen("resolve")] == ["friend"]
     assert [seen.has_token for seen in hub.seen("cdn")] == [False]
+
+
+def test_whose_a_token_is(hub: HubServer, client: Hub) -> None:
+    hub.users = {"hf_friend": "friend"}
+
+    assert Hub(hub.endpoint, "hf_friend").whose() == "friend"
+    with pytest.raises(TokenRefused):
+        Hub(hub.endpoint, "hf_revoked").whose()
+    with pytest.raises(Forbidden):
+        client.whose()
+    assert len(hub.seen("account")) == 2
 
 
 def test_no_token_is_taken_from_elsewhere(hub: HubServer, client: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -338,6 +338,26 @@ def test_a_gated_repository_says_so_and_takes_a_token(
     assert token_for(repository.endpoint) is None
 
 
+def test_a_token_that_the_hub_does_not_know_is_not_kept(staff: Client, repository: HubServer) -> None:
+    repository.users = {"hf_of_a_friend": "friend"}
+    url = reverse("hub-token")
+
+    assert "The Hub knows it as friend" in text_of(staff.post(url, {"token": "hf_of_a_friend"}, follow=True))
+    refused = staff.post(url, {"token": "hf_mistyped"}, follow=True)
+    assert "does not accept this token" in text_of(refused)
+    assert "hf_mistyped" not in refused.content.decode()
+    assert "A token is one word" in text_of(staff.post(url, {"token": "two words"}, follow=True))
+    assert token_for(repository.endpoint) == "hf_of_a_friend"
+
+
+def test_a_token_entered_while_the_hub_is_away_is_kept_unasked(staff: Client, repository: HubServer) -> None:
+    repository.faults.add(ServerError(where="account"))
+    told = text_of(staff.post(reverse("hub-token"), {"token": "hf_entered_anyway"}, follow=True))
+
+    assert "could not be asked" in told
+    assert token_for(repository.endpoint) == "hf_entered_anyway"
+
+
 async def test_without_a_token_a_gated_repository_is_asked_once(
     owner: User, repository: HubServer, box: HardwareProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
