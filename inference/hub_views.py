@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from inference import remote_models
-from inference.core.recommend import recommend
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import HostStatus
 from inference.hub_presentation import found_view, repository_named, variant_views
 from inference.job_store import job_rows
-from inference.remote_plan import (
-    USUAL_N_CTX_SEQ,
-    USUAL_N_SEQ_MAX,
-    RemotePlan,
-    candidate,
-    plan_remote,
-    plan_row,
-    recommended_row,
-    unplanned_row,
-)
-from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, Changes, read_changes
-from models_app.downloads.space import Room, free_bytes
+from inference.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
+from inference.remote_room import free_bytes_for_models, rooms
+from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from models_app.downloads.starting import Here, NoDigest, start_download
-from models_app.facts import NotAModel
-from models_app.gguf import BadGguf
-from models_app.hardware import Profile
-from models_app.hardware.inventory import this_machine
-from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub, hub_as
 from models_app.hub.access import BadToken, check_token, forget_token, is_readable, set_token, stored_token
-from models_app.hub.errors import CutOff, Gated, HubError, Hurried, NotFound, TokenRefused, Unreachable
-from models_app.hub.names import Contents, RemoteVariant, contents, local_name
+from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
+from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
 from models_app.hub.wording import sentence
@@ -56,13 +33,7 @@ from models_app.units import format_bytes
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
 
-HOST_ANSWERS_WITHIN_SECONDS = 1.0
 LONGEST_QUERY = 200
-HEADERS_AT_ONCE = 3
-_readers = ThreadPoolExecutor(HEADERS_AT_ONCE, thread_name_prefix="hub-plan")
-"""For all pages together: parsing a header is this process's own time."""
-
-T = TypeVar("T")
 
 
 def _client(request: HttpRequest) -> Hub:
@@ -174,10 +145,10 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     context |= {
         "found": found_view(found.found),
         "repository": found,
-        "variants": variant_views(parts, _rooms(parts), *_known(found, parts)),
+        "variants": variant_views(parts, rooms(parts), *_known(found, parts)),
         "others": parts.others,
         "refused": parts.refused,
-        "free": format_bytes(_free_bytes()),
+        "free": format_bytes(free_bytes_for_models()),
         **_asked(request),
     }
     return render(request, "hub/repository.html", context)
@@ -198,21 +169,6 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
         "ranges": {"ctx": CONTEXT_RANGE, "slots": SLOTS_RANGE},
         "problems": problems,
     }
-
-
-def _free_bytes() -> int:
-    """For models that are still to come: what other downloads have yet to bring, and what has to stay free, is not."""
-    folder = settings.MODELS_DIR
-    free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists())) - settings.DISK_RESERVE_BYTES
-    for total, done in Job.objects.filter(kind="download", state__in=Job.ACTIVE).values_list("total", "done"):
-        free -= max(0, (total or 0) - done)
-    return max(0, int(free))
-
-
-def _rooms(parts: Contents) -> dict[str, Room]:
-    """By key."""
-    free = _free_bytes()
-    return {each.key: Room(free, each.size_bytes, 0) for each in parts.variants}
 
 
 def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], dict[str, int]]:
@@ -240,94 +196,6 @@ def sources(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     return JsonResponse({"sources": rows})
 
 
-# plans --------------------------------------------------------------------------------------------------------
-
-
-@login_required
-@require_safe
-async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
-    """`?revision=…&ctx=…&slots=…`: a line of JSON for each variant as its header was read, a PlanRow; last a RecommendedRow.
-
-    `{"type": "problem", "sentence": …}` where the repository cannot be read.
-    """
-    try:
-        changes = read_changes(request.GET)
-    except BadQuestion as bad:
-        return JsonResponse({"problems": bad.problems}, status=400)
-    user = await request.auser()
-    client, profile = await sync_to_async(_planning)(bool(user.is_staff))
-    try:
-        found = await _read(lambda: _at(client, f"{owner}/{name}", request.GET.get("revision", "")))
-    except HubError as error:
-        return JsonResponse({"type": "problem", "sentence": sentence(error)})
-    parts = contents(found.files)
-    rooms = await sync_to_async(_rooms)(parts)
-    lines = _lines(client, found, parts, profile, changes, rooms, await _host_status())
-    return StreamingHttpResponse(
-        lines, content_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    )
-
-
-def _planning(is_staff: bool) -> tuple[Hub, Profile]:
-    return hub(with_token=is_staff), with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
-
-
-def _at(client: Hub, name: str, revision: str) -> RemoteRepository:
-    return remote_models.at_revision(client, name, revision) if revision else remote_models.newest(client, name)
-
-
-async def _read(question: Callable[[], T]) -> T:
-    """Off the event loop, a few at a time."""
-    return await asyncio.get_running_loop().run_in_executor(_readers, question)
-
-
-async def _lines(
-    client: Hub,
-    found: RemoteRepository,
-    parts: Contents,
-    profile: Profile,
-    changes: Changes,
-    rooms: dict[str, Room],
-    status: HostStatus | None,
-) -> AsyncIterator[str]:
-    made: dict[str, RemotePlan] = {}
-    refusals: list[HubError] = []
-
-    def plan(variant: RemoteVariant) -> dict[str, Any]:
-        try:
-            if refusals:
-                raise refusals[0]
-            made[variant.key] = plan_remote(remote_models.told_of(client, found, variant), profile, changes, status)
-        except HubError as error:
-            if isinstance(error, (Gated, Hurried, TokenRefused, Unreachable)) and not isinstance(error, CutOff):
-                # As for this one, so for all others.
-                refusals.append(error)
-            return dict(unplanned_row(variant.key, sentence(error)))
-        except (BadGguf, NotAModel) as error:
-            return dict(unplanned_row(variant.key, f"Its header cannot be used: {error}."))
-        return dict(plan_row(variant.key, made[variant.key]))
-
-    tasks = [asyncio.ensure_future(_read(lambda variant=each: plan(variant))) for each in parts.variants]
-    try:
-        for finished in asyncio.as_completed(tasks):
-            yield json.dumps(await finished) + "\n"
-    finally:
-        for task in tasks:
-            task.cancel()
-    sizes = {each.key: each.size_bytes for each in parts.variants}
-    names = {each.key: each.quantization or each.key for each in parts.variants}
-    candidates = [candidate(key, sizes[key], each, not rooms[key].lacking_bytes) for key, each in made.items()]
-    yield json.dumps(recommended_row(recommend(candidates), made, names)) + "\n"
-
-
-async def _host_status() -> HostStatus | None:
-    """None where the host does not answer."""
-    try:
-        return await asyncio.wait_for(HostClient(settings.HOST_SOCKET).status(), HOST_ANSWERS_WITHIN_SECONDS)
-    except (HostUnavailable, HostRefusal, asyncio.TimeoutError):
-        return None
-
-
 # fetching -----------------------------------------------------------------------------------------------------
 
 
@@ -339,7 +207,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     full_name = f"{owner}/{name}"
     back = redirect("hub-repository", owner, name)
     try:
-        found = _at(_client(request), full_name, request.POST.get("revision", ""))
+        found = remote_models.at_or_newest(_client(request), full_name, request.POST.get("revision", ""))
     except HubError as error:
         messages.error(request, sentence(error))
         return back

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, hub_views, job_views, metrics, residency_views, views
+from inference import api, hardware_views, hub_plans, hub_views, job_views, metrics, residency_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -21,7 +21,7 @@ urlpatterns = [
     path("models/find/", hub_views.find, name="hub-find"),
     path("models/hub/token/", hub_views.token, name="hub-token"),
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
-    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_plans.plans, name="hub-plans"),
     path("models/hub/<str:owner>/<str:name>/sources.json", hub_views.sources, name="hub-sources"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("jobs/", job_views.jobs, name="jobs"),

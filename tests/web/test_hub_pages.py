@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
-from inference import hub_views, remote_models
+from inference import hub_plans, remote_models
 from inference.hub_presentation import repository_named
 from models_app.hardware.profile import GIB
 from models_app.hub.access import set_token, token_for
@@ -366,7 +366,7 @@ async def test_without_a_token_a_gated_repository_is_asked_once(
 
     assert all("is gated" in plan["how"] for plan in by_key(lines).values())
     assert lines[-1]["key"] is None
-    assert len(repository.seen("resolve")) <= hub_views.HEADERS_AT_ONCE + 2
+    assert len(repository.seen("resolve")) <= hub_plans.HEADERS_AT_ONCE + 2
 
 
 def test_what_is_private_is_shown_to_the_owner_of_the_token_alone(
