@@ -7,6 +7,7 @@ from django.urls import path
 from inference import (
     api,
     hardware_views,
+    hub_plans,
     hub_views,
     job_views,
     metrics,
@@ -31,7 +32,8 @@ urlpatterns = [
     path("models/find/", hub_views.find, name="hub-find"),
     path("models/hub/token/", hub_views.token, name="hub-token"),
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
-    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_plans.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/sources.json", hub_views.sources, name="hub-sources"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("models/", models_views.shelf, name="models"),
     path("models/plans.json", models_views.plans, name="models-plans"),
