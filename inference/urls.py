@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from inference import api, hardware_views, job_views, metrics, residency_views, views
+from models_app import upload_views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -18,6 +19,9 @@ urlpatterns = [
     path("hardware/machines/add/", hardware_views.add, name="hardware-add"),
     path("hardware/machines/<int:pk>/delete/", hardware_views.delete, name="hardware-delete"),
     path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
+    path("models/upload/", upload_views.begin, name="upload-begin"),
+    path("models/upload/<int:pk>/", upload_views.upload, name="upload"),
+    path("models/upload/<int:pk>/<int:number>/", upload_views.piece, name="upload-piece"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),
