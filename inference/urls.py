@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from inference import api, hardware_views, job_views, metrics, models_views, residency_views, views
+from models_app import upload_views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -20,6 +21,9 @@ urlpatterns = [
     path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
     path("models/", models_views.shelf, name="models"),
     path("models/plans.json", models_views.plans, name="models-plans"),
+    path("models/upload/", upload_views.begin, name="upload-begin"),
+    path("models/upload/<int:pk>/", upload_views.upload, name="upload"),
+    path("models/upload/<int:pk>/<int:number>/", upload_views.piece, name="upload-piece"),
     path("models/<str:name>/", models_views.variant, name="model"),
     path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
     path("jobs/", job_views.jobs, name="jobs"),
