@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, hub_views, job_views, metrics, models_views, residency_views, views
+from inference import (
+    adding_views,
+    api,
+    hardware_views,
+    hub_views,
+    job_views,
+    metrics,
+    models_views,
+    residency_views,
+    views,
+)
 from models_app import upload_views
 
 urlpatterns = [
@@ -21,6 +31,7 @@ urlpatterns = [
     path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
     path("models/", models_views.shelf, name="models"),
     path("models/plans.json", models_views.plans, name="models-plans"),
+    path("models/add/", adding_views.add, name="model-add"),
     path("models/upload/", upload_views.begin, name="upload-begin"),
     path("models/upload/<int:pk>/", upload_views.upload, name="upload"),
     path("models/upload/<int:pk>/<int:number>/", upload_views.piece, name="upload-piece"),
@@ -31,6 +42,7 @@ urlpatterns = [
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("models/<str:name>/", models_views.variant, name="model"),
     path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
+    path("models/<str:name>/verify/", models_views.verify, name="model-verify"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),

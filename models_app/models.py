@@ -37,7 +37,7 @@ validate_variant_name = RegexValidator(
 )
 """Names stand in URLs, JSON and command lines."""
 
-RESERVED_NAMES = frozenset(("find", "hub", "import", "upload"))
+RESERVED_NAMES = frozenset(("add", "find", "hub", "upload"))
 """What `/models/…/` means itself."""
 
 

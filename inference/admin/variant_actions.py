@@ -21,8 +21,9 @@ from inference.asking import ask
 from inference.deleting import InUse, delete_variant
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.variant_form import VariantForm
-from models_app import deletion, jobs
+from models_app import deletion
 from models_app.changes import CHANGE, note
+from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 
 HOST_ACTS_WITHIN_SECONDS = 60.0
@@ -127,7 +128,7 @@ class VariantActions:
         started = list(queryset)
         with transaction.atomic():
             for variant in started:
-                jobs.start("verify", {"variant": variant.pk}, f"Verify {variant.name}", request.user, variant)
+                start_verify(variant, request.user)
             note(started, request.user.pk, CHANGE, "Verification asked for.")
         return redirect("admin:models_app_job_changelist")
 

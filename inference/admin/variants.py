@@ -20,12 +20,13 @@ from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, 
 from inference.asking import ask, status_now
 from inference.dashboard import STATE_WORDS
 from inference.host.client import HostRefusal, HostUnavailable
-from inference.models_presentation import explained, states_of
+from inference.models_presentation import states_of
 from inference.plan_badge import Badge
 from models_app.admin.base import NotByHand, Sized
 from models_app.admin.measurements import MeasurementInline
 from models_app.admin.repositories import ShardInline
 from models_app.models import Job, Variant
+from models_app.quantization import described
 from models_app.units import format_bytes, format_params
 
 BADGES_WITHIN_SECONDS = 0.15
@@ -193,7 +194,7 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
 
     @admin.display(description=_("quantization"))
     def quantization_explained(self, variant: Variant) -> str:
-        said = explained(variant.quantization)
+        said = described(variant.quantization)
         return f"{variant.quantization}. {said}" if said else variant.quantization or "–"
 
 
