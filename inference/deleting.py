@@ -20,10 +20,16 @@ class InUse(Exception):
 
 
 def delete_variant(variant: Variant, user_id: int) -> Removal:
-    """What was taken away. Nothing is cut: a lease that slips in after the look is waited for.
+    """What was taken away. Nothing is cut: a lease that slips in after the look is waited for, a job must have ended.
 
     Raises InUse, HostUnavailable (whether it is in use can't be told then), OSError.
     """
+    jobs = deletion.removal(variant).jobs
+    if jobs:
+        titles = ", ".join(f"“{job.title}”" for job in jobs)
+        raise InUse(
+            f"{variant.name} is needed by a job that has not ended: {titles}. Cancel it, or wait until it is done."
+        )
     is_loaded = _check_idle(variant)
     deletion.withhold(variant)
     if is_loaded:

@@ -11,24 +11,31 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference import badges, models_query
 from inference.asking import status_now
 from inference.deleting import InUse, delete_variant
 from inference.host.client import HostUnavailable
+from inference.job_store import job_rows
 from inference.models_presentation import shelf_row, states_of
 from inference.variant_form import ChangedMeanwhile, VariantForm
 from inference.variant_page import variant_context
 from inference.variant_use import Use, people_of, use_by_variant
 from models_app import changes, deletion
+from models_app.access import usable_by
+from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 from models_app.units import format_bytes
 
 MOST_ROWS = 1000
+SHOWN_JOBS = 5
+"""That ended, beside those that have not."""
 PLANS_AT_ONCE = 32
 PLANS_WITHIN_SECONDS = 0.4
 AWAY = "The model host does not answer, so nobody can tell whether it is in use. Try again in a moment."
@@ -42,7 +49,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
     """The inventory. Context: `rows` (ShelfRow), `asked`, what can be asked for, and the totals."""
     host = status_now()
     states = states_of(host["residents"]) if host else {}
-    everything = Variant.objects.all()
+    everything = _visible(request)
     choices = list(everything.values_list("architecture", "quantization", "size_bytes"))
     asked = models_query.read(request.GET.dict())
     variants = list(models_query.found(everything, asked, _in_memory(states))[:MOST_ROWS])
@@ -52,6 +59,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
     rows = [shelf_row(each, states, known.get(each.pk), use.get(each.pk, Use()), now) for each in variants]
     context = {
         "rows": rows,
+        "jobs": job_rows(request.user, most_ended=0),
         "n_all": len(choices),
         "total": format_bytes(sum(size_bytes for *_, size_bytes in choices)),
         "free": format_bytes(shutil.disk_usage(settings.DATA_DIR).free),
@@ -77,7 +85,7 @@ def plans(request: HttpRequest) -> JsonResponse:
     ids = [
         int(each) for each in request.GET.get("ids", "").split(",")[:PLANS_AT_ONCE] if each.isascii() and each.isdigit()
     ]
-    variants = list(Variant.objects.filter(pk__in=[each for each in ids if each < 1 << 63]))
+    variants = list(_visible(request).filter(pk__in=[each for each in ids if each < 1 << 63]))
     found = badges.badges(variants, PLANS_WITHIN_SECONDS)
     return JsonResponse(
         {
@@ -90,11 +98,11 @@ def plans(request: HttpRequest) -> JsonResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def variant(request: HttpRequest, name: str) -> HttpResponse:
     """One variant. POST: VariantForm, from staff."""
-    row = _named(name)
+    row = _named(request, name)
     if request.method != "POST":
         return _page(request, row, VariantForm(instance=row))
     _staff(request)
-    form = VariantForm(request.POST, instance=_named(name))
+    form = VariantForm(request.POST, instance=_named(request, name))
     if not form.is_valid():
         return _page(request, row, form, status=422)
     try:
@@ -111,6 +119,7 @@ def _page(
 ) -> HttpResponse:
     context = {
         **variant_context(row, status_now()),
+        "jobs": job_rows(request.user, SHOWN_JOBS, row.pk),
         "form": form,
         "problem": problem,
         "people": people_of(row.pk) if request.user.is_staff else (),
@@ -119,8 +128,14 @@ def _page(
     return render(request, "model.html", context, status=status)
 
 
-def _named(name: str) -> Variant:
-    row = Variant.objects.select_related("repository").filter(name=name).first()
+def _visible(request: HttpRequest) -> QuerySet[Variant]:
+    """Whoever may not use a variant does not see it; staff sees all, to administer it."""
+    variants = Variant.objects.all()
+    return variants if request.user.is_staff else usable_by(request.user, variants)
+
+
+def _named(request: HttpRequest, name: str) -> Variant:
+    row = _visible(request).select_related("repository", "made_from").filter(name=name).first()
     if row is None:
         raise Http404(f"There is no model named “{name}”.")
     return row
@@ -137,6 +152,17 @@ def _user_id(request: HttpRequest) -> int:
     return pk
 
 
+@require_POST
+def verify(request: HttpRequest, name: str) -> HttpResponse:
+    """Has its files compared with their digests, by a job."""
+    _staff(request)
+    row = _named(request, name)
+    with transaction.atomic():
+        start_verify(row, request.user)
+        changes.note([row], _user_id(request), changes.CHANGE, "Verification asked for.")
+    return redirect("model", row.name)
+
+
 # deleting -----------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +170,7 @@ def _user_id(request: HttpRequest) -> int:
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """GET: what would go and what depends on it. POST: does it."""
     _staff(request)
-    row = _named(name)
+    row = _named(request, name)
     if request.method != "POST":
         return _question(request, row)
     try:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db import transaction
+from django.db.models import QuerySet
 
 from models_app.changes import CHANGE, note
 from models_app.models import Variant
@@ -34,13 +35,16 @@ class VariantForm(forms.ModelForm):
             "may_quantize_kv",
             "may_leave_gpu",
             "enabled",
+            "groups",
         ]
+        widgets: ClassVar = {"groups": forms.CheckboxSelectMultiple}
         labels: ClassVar = {
             "n_ctx_seq": "Context of one slot",
             "n_seq_max": "Slots",
             "n_gpu_layers": "Layers on the GPU",
             "keep_alive_seconds": "Unload after, in seconds",
             "enabled": "Offered to people and programs",
+            "groups": "Only for members of",
         }
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -53,7 +57,8 @@ class VariantForm(forms.ModelForm):
     @property
     def wishes(self) -> list[forms.BoundField]:
         """The fields that are written, in order."""
-        return [field for field in self.visible_fields() if not isinstance(field.field, forms.BooleanField)]
+        kinds = (forms.BooleanField, forms.ModelMultipleChoiceField)
+        return [field for field in self.visible_fields() if not isinstance(field.field, kinds)]
 
     @property
     def switches(self) -> list[forms.BoundField]:
@@ -69,21 +74,30 @@ class VariantForm(forms.ModelForm):
             if not changed:
                 return None
             told = "; ".join(self._told(stored, name) for name in changed) + "."
-            Variant.objects.filter(pk=stored.pk).update(**{name: self.cleaned_data[name] for name in changed})
+            columns = {name: self.cleaned_data[name] for name in changed if name != "groups"}
+            Variant.objects.filter(pk=stored.pk).update(**columns)
+            if "groups" in changed:
+                stored.groups.set(self.cleaned_data["groups"])
             note([self.instance], user_id, CHANGE, told)
         return told
 
     def _told(self, stored: Variant, name: str) -> str:
         label = self.fields[name].label or name
-        return f"{str(label).capitalize()}: {_words(getattr(stored, name))} → {_words(self.cleaned_data[name])}"
+        return f"{str(label).capitalize()}: {_words(_value(stored, name))} → {_words(self.cleaned_data[name])}"
+
+
+def _value(variant: Variant, name: str) -> Any:
+    return list(variant.groups.order_by("name")) if name == "groups" else getattr(variant, name)
 
 
 def _words(value: Any) -> str:
     if value is None:
         return "default"
+    if isinstance(value, (list, QuerySet)):
+        return ", ".join(sorted(map(str, value))) or "everybody"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def digest(variant: Variant) -> str:
     """Of what the form can change, as it is stored."""
-    return sha256(repr([getattr(variant, name) for name in VariantForm.Meta.fields]).encode()).hexdigest()[:16]
+    return sha256(repr([_value(variant, name) for name in VariantForm.Meta.fields]).encode()).hexdigest()[:16]

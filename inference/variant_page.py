@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 
 from inference import badges
 from inference.host.messages import HostStatus
-from inference.models_presentation import ShelfRow, ago, explained, shelf_row, states_of
+from inference.models_presentation import ShelfRow, ago, shelf_row, states_of
 from inference.plan_presentation import rate
 from inference.variant_use import Use, use_by_variant
 from inference.what_if import Answer, CannotBePlanned, Changes, answer, told_of
@@ -29,6 +30,7 @@ LONGEST_TEMPLATE = 20_000
 class Fact:
     name: str
     value: str
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,6 @@ def variant_context(row: Variant, host: HostStatus | None) -> dict[str, Any]:
     return {
         "variant": row,
         "row": shelf,
-        "explained": explained(row.quantization),
         "facts": list(facts(row, header)),
         "unread": unread,
         "template": _template(header),
@@ -149,20 +150,43 @@ def _shard(shard: Shard) -> dict[str, Any]:
         "file": shard.path.rpartition("/")[2],
         "size": format_bytes(shard.size_bytes),
         "sha256": shard.sha256,
-        "verified_at": getattr(shard, "verified_at", None),
+        "verified_at": shard.verified_at,
+        "other_sha256": shard.other_sha256,
     }
 
 
 _KINDS = {
-    Repository.Kind.HUB: "The Hub repository {}",
-    Repository.Kind.FOLDER: "The folder {}",
-    Repository.Kind.PACKAGE: "The installed package {}",
+    Repository.Kind.HUB: "the Hub repository {}",
+    Repository.Kind.FOLDER: "the folder {}",
+    Repository.Kind.PACKAGE: "the installed package {}",
+}
+_ORIGINS = {
+    Variant.Origin.FOUND: "Found in {}",
+    Variant.Origin.DOWNLOADED: "Downloaded from {}",
+    Variant.Origin.QUANTIZED: "Quantized here",
+    Variant.Origin.IMPORTED: "Imported from {}",
+    Variant.Origin.UPLOADED: "Uploaded",
 }
 
 
 def provenance(row: Variant, now: datetime) -> Iterator[Fact]:
-    yield Fact("From", _KINDS[Repository.Kind(row.repository.kind)].format(row.repository.name))
+    place = _KINDS[Repository.Kind(row.repository.kind)].format(row.repository.name)
+    yield Fact("Origin", _ORIGINS[Variant.Origin(row.origin)].format(place))
+    if row.made_from is not None:
+        yield Fact("Made from", row.made_from.name, reverse("model", args=[row.made_from.name]))
+    if row.recipe:
+        yield Fact("Recipe", ", ".join(f"{name} {_told(value)}" for name, value in row.recipe.items()))
+    for made in row.made.order_by("name"):
+        yield Fact("Source of", made.name, reverse("model", args=[made.name]))
+    if row.revision:
+        yield Fact("Revision", row.revision)
     yield Fact("Added", f"{row.created_at:%Y-%m-%d %H:%M} UTC, {ago(row.created_at, now)}")
+
+
+def _told(value: Any) -> str:
+    return (
+        {True: "yes", False: "no", None: "default"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
 
 
 # what loads took ----------------------------------------------------------------------------------------------

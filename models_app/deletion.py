@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 
 from models_app.changes import DELETION, note
-from models_app.models import Shard, Variant
+from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 
 WITHHELD = "it is being deleted"
@@ -26,7 +26,7 @@ WITHHELD = "it is being deleted"
 
 def own_folder() -> Path:
     """Where the box keeps what it downloads, makes or takes in. Nothing outside is ever unlinked."""
-    return Path(settings.DATA_DIR) / "models"
+    return Path(settings.MODELS_DIR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Removal:
     files: tuple[File, ...]
     made: tuple[str, ...] = ()
     """Variants that were made from it; they stay."""
+    jobs: tuple[Job, ...] = ()
+    """That work on it or make it, and have not ended: it is not deleted under them."""
 
     @property
     def freed_bytes(self) -> int:
@@ -78,12 +80,8 @@ class Removal:
 
 def removal(variant: Variant) -> Removal:
     files = tuple(_file(Path(path)) for path in _paths(variant))
-    return Removal(files, _made_from(variant))
-
-
-def _made_from(variant: Variant) -> tuple[str, ...]:
-    made = getattr(variant, "made", None)
-    return () if made is None else tuple(made.order_by("name").values_list("name", flat=True))
+    made = variant.made.order_by("name").values_list("name", flat=True)
+    return Removal(files, tuple(made), tuple(variant.jobs.filter(state__in=Job.ACTIVE).order_by("pk")))
 
 
 def _paths(variant: Variant) -> Sequence[str]:
