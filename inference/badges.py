@@ -5,17 +5,17 @@ Nothing is loaded. Reads headers; blocks. What is known is told at once, and wha
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
 from inference.core.placement import CannotTell, Wishes, place
 from inference.core.placement_wording import unknown_reason
 from inference.plan_badge import Badge, badge_of, unknown_badge
+from inference.recent import Recent
 from inference.what_if import CannotBePlanned, told_of
 from inference.wishes import wishes_of
 from models_app.hardware import Profile
@@ -37,8 +37,7 @@ class Subject:
     profile: Profile
 
 
-_known: OrderedDict[Subject, Badge] = OrderedDict()
-_lock = threading.Lock()
+_known: Recent[Subject, Badge] = Recent(MOST_REMEMBERED)
 
 
 def here() -> Profile | None:
@@ -61,8 +60,8 @@ def subjects(variants: Iterable[Variant], profile: Profile) -> dict[int, Subject
 
 def remembered(wanted: Mapping[int, Subject]) -> dict[int, Badge]:
     """Those of which the badge is known, by id."""
-    with _lock:
-        return {pk: _known[subject] for pk, subject in wanted.items() if subject in _known}
+    found = {pk: _known.peek(subject) for pk, subject in wanted.items()}
+    return {pk: badge for pk, badge in found.items() if badge is not None}
 
 
 def badges(
@@ -77,23 +76,14 @@ def badges(
     deadline = clock() + within_seconds
     for pk, subject in wanted.items():
         if pk not in found:
-            found[pk] = work_out(subject)
+            found[pk] = _known.get(subject, partial(_badge, subject))
             if clock() >= deadline:
                 break
     return found
 
 
-def work_out(subject: Subject) -> Badge:
-    """The badge, from the files as they are now; up to a second for a large header."""
-    found = _badge(subject)
-    with _lock:
-        _known[subject] = found
-        while len(_known) > MOST_REMEMBERED:
-            _known.popitem(last=False)
-    return found
-
-
 def _badge(subject: Subject) -> Badge:
+    """From the files as they are now; up to a second for a large header."""
     try:
         told = told_of([path for path, _, _ in subject.files])
         return badge_of(place(told.header, subject.profile, subject.wishes, told), len(subject.profile.gpus))

@@ -11,7 +11,7 @@ from inference.dashboard import STATE_WORDS, duration
 from inference.plan_badge import Badge
 from inference.variant_use import Use
 from models_app.models import Variant
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
+from models_app.quantization import described
 from models_app.units import format_bytes, format_params
 
 
@@ -44,7 +44,7 @@ def shelf_row(variant: Variant, residents: Mapping[int, str], badge: Badge | Non
         name=variant.name,
         size=format_bytes(variant.size_bytes),
         quantization=variant.quantization,
-        explained=explained(variant.quantization),
+        explained=described(variant.quantization) or "",
         facts=" · ".join(_facts(variant)),
         state=state,
         state_words=STATE_WORDS[state],
@@ -60,14 +60,8 @@ def states_of(residents: Iterable[Mapping[str, Any]]) -> dict[int, str]:
     return {each["variant_id"]: each["state"] for each in residents}
 
 
-def explained(quantization: str) -> str:
-    """ "" where it is no type that has words, such as a mixture of somebody's own."""
-    known = QUANTIZATION_TYPES_BY_NAME.get(quantization.removeprefix("UD-"))
-    return known.description if known else ""
-
-
 def last_used(variant: Variant, now: datetime) -> str:
-    return "" if variant.last_used_at is None else f"{ago(variant.last_used_at, now)}"
+    return "" if variant.last_used_at is None else ago(variant.last_used_at, now)
 
 
 def ago(at: datetime, now: datetime) -> str:

@@ -11,26 +11,31 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference import badges, models_query
 from inference.asking import status_now
 from inference.deleting import InUse, delete_variant
 from inference.host.client import HostUnavailable
+from inference.job_store import job_rows
 from inference.models_presentation import shelf_row, states_of
 from inference.variant_form import ChangedMeanwhile, VariantForm
 from inference.variant_page import variant_context
 from inference.variant_use import Use, people_of, use_by_variant
 from models_app import changes, deletion
 from models_app.access import usable_by
+from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 from models_app.units import format_bytes
 
 MOST_ROWS = 1000
+SHOWN_JOBS = 5
+"""That ended, beside those that have not."""
 PLANS_AT_ONCE = 32
 PLANS_WITHIN_SECONDS = 0.4
 AWAY = "The model host does not answer, so nobody can tell whether it is in use. Try again in a moment."
@@ -54,6 +59,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
     rows = [shelf_row(each, states, known.get(each.pk), use.get(each.pk, Use()), now) for each in variants]
     context = {
         "rows": rows,
+        "jobs": job_rows(request.user, most_ended=0),
         "n_all": len(choices),
         "total": format_bytes(sum(size_bytes for *_, size_bytes in choices)),
         "free": format_bytes(shutil.disk_usage(settings.DATA_DIR).free),
@@ -113,6 +119,7 @@ def _page(
 ) -> HttpResponse:
     context = {
         **variant_context(row, status_now()),
+        "jobs": job_rows(request.user, SHOWN_JOBS, row.pk),
         "form": form,
         "problem": problem,
         "people": people_of(row.pk) if request.user.is_staff else (),
@@ -143,6 +150,17 @@ def _user_id(request: HttpRequest) -> int:
     pk = request.user.pk
     assert isinstance(pk, int)
     return pk
+
+
+@require_POST
+def verify(request: HttpRequest, name: str) -> HttpResponse:
+    """Has its files compared with their digests, by a job."""
+    _staff(request)
+    row = _named(request, name)
+    with transaction.atomic():
+        start_verify(row, request.user)
+        changes.note([row], _user_id(request), changes.CHANGE, "Verification asked for.")
+    return redirect("model", row.name)
 
 
 # deleting -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ look at a model takes a second or two.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +63,7 @@ _NEVER_PROPOSED = (
     *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL"),  # a K type of the same size answers better
 )
 _METADATA_BYTES = 1 << 16
+_MANY_FALLBACKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,8 @@ class Targets:
     caution: str
     """What speaks against the source, whatever is made of it; "" where nothing does."""
     better: tuple[Source, ...]
+    note: str
+    """About the shape of its tensors; "" where it is as usual."""
     beside: str
     """What is counted as taken."""
     free: str
@@ -192,13 +195,14 @@ def targets(variant: Variant, question: Question) -> Targets:
         _target(each, outcome, header, profile, wishes, question, free)
         for each, outcome in sorted(candidates, key=lambda pair: -pair[0].header.tensor_bytes)
     )
-    chosen, reason = _choose(rows, candidates, profile, wishes, question)
+    chosen, reason = _choose(rows, [each for each, _ in candidates], header, profile, wishes, question)
     return Targets(
         rows=rows,
         chosen=chosen,
         reason=reason,
         caution=_caution(header, chosen),
         better=tuple(better_sources(variant, header)),
+        note=_note(outcome for _, outcome in candidates),
         beside=_beside_words(host),
         free=format_bytes(free),
         n_ctx_seq=wishes.n_ctx_seq,
@@ -266,7 +270,7 @@ def _target(
         size=format_bytes(header.size_bytes),
         bits=f"{8 * header.tensor_bytes / n_params:.2f}",
         badge=_badge(header, profile, wishes),
-        cautions=tuple(_cautions(outcome, kind.name)),
+        cautions=tuple(_cautions(kind.name)),
         problem=problem,
         is_usual=kind.name in USUAL and not (kind.name in ("F16", "BF16") and _is_smaller(source, header)),
     )
@@ -285,14 +289,19 @@ def _badge(header: Header, profile: Profile | None, wishes: Wishes) -> Badge:
         return unknown_badge(unknown_reason(cannot))
 
 
-def _cautions(outcome: Outcome, name: str) -> Iterator[str]:
+def _cautions(name: str) -> Iterator[str]:
     if is_very_lossy(TARGETS[name]):
         yield "At this size answers become noticeably worse. Take it only where nothing larger fits."
-    if outcome.n_fallbacks:
-        yield (
-            f"{outcome.n_fallbacks} tensors have rows that this type cannot store; llama.cpp gives them a larger one, "
-            "so the file is larger than usual."
-        )
+
+
+def _note(outcomes: Iterable[Outcome]) -> str:
+    most = max((each.n_fallbacks for each in outcomes), default=0)
+    if most < _MANY_FALLBACKS:
+        return ""
+    return (
+        f"The rows of {most} of its tensors cannot be divided into the blocks of K and IQ types. llama.cpp gives these tensors "
+        "a larger type, so such files come out larger than usual."
+    )
 
 
 def _caution(header: Header, chosen: Target | None) -> str:
@@ -304,14 +313,21 @@ def _caution(header: Header, chosen: Target | None) -> str:
 
 def _choose(
     rows: Sequence[Target],
-    candidates: Sequence[tuple[Candidate, Outcome]],
+    candidates: Sequence[Candidate],
+    source: Header,
     profile: Profile | None,
     wishes: Wishes,
     question: Question,
 ) -> tuple[Target | None, str]:
     """The type that answers the question, and why."""
     by_type = {row.type: row for row in rows}
-    sensible = [each for each, _ in candidates if each.name not in _NEVER_PROPOSED and not by_type[each.name].problem]
+    sensible = [
+        each
+        for each in candidates
+        if each.name not in _NEVER_PROPOSED
+        and not by_type[each.name].problem
+        and each.header.tensor_bytes < source.tensor_bytes
+    ]
     context = f"{wishes.n_seq_max} × {wishes.n_ctx_seq:,} tokens"
     match question.goal:
         case "type":
@@ -335,7 +351,11 @@ def _choose(
                     None,
                     f"Nothing that can be made of it fits {where} as a whole with {context}. Try a shorter context.",
                 )
-            return by_type[found.name], f"The largest that fits {where} as a whole with {context}."
+            fits_already = largest_that_fits([Candidate("", source)], profile, wishes) is not None
+            already = "This file fits as it is. " if fits_already else ""
+            return by_type[
+                found.name
+            ], f"{already}The largest that is smaller and fits {where} as a whole with {context}."
 
 
 def better_sources(variant: Variant, header: Header) -> Iterator[Source]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from inference import badges
 from inference.host.messages import HostStatus
-from inference.models_presentation import ShelfRow, ago, explained, shelf_row, states_of
+from inference.models_presentation import ShelfRow, ago, shelf_row, states_of
 from inference.plan_presentation import rate
 from inference.variant_use import Use, use_by_variant
 from inference.what_if import Answer, CannotBePlanned, Changes, answer, told_of
@@ -58,7 +58,6 @@ def variant_context(row: Variant, host: HostStatus | None) -> dict[str, Any]:
     return {
         "variant": row,
         "row": shelf,
-        "explained": explained(row.quantization),
         "facts": list(facts(row, header)),
         "unread": unread,
         "template": _template(header),

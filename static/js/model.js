@@ -3,6 +3,7 @@ import { showTopbar } from "./dashboard_lists.js";
 import { act, LoadDialog } from "./dashboard_load.js";
 import { stateWords } from "./dashboard_words.js";
 import { remember } from "./memory.js";
+import { mountJobs } from "./jobs.js";
 import { followResidency } from "./telemetry.js";
 
 const byId = (id) => document.getElementById(id);
@@ -65,3 +66,5 @@ document.addEventListener("click", (event) => {
 byId("chat")?.addEventListener("click", () => remember("variant", String(own)));
 
 followResidency(show);
+
+for (const panel of document.querySelectorAll("[data-jobs]")) mountJobs(panel);

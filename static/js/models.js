@@ -1,6 +1,7 @@
 // The inventory: residency follows the box, plans come in as they are worked out, and filters apply when chosen.
 import { showTopbar } from "./dashboard_lists.js";
 import { stateWords } from "./dashboard_words.js";
+import { mountJobs } from "./jobs.js";
 import { followResidency } from "./telemetry.js";
 
 const PLANS_AT_ONCE = 24;
@@ -72,3 +73,5 @@ const narrow = document.getElementById("narrow");
 narrow?.addEventListener("change", (event) => {
   if (event.target instanceof HTMLSelectElement) narrow.requestSubmit();
 });
+
+for (const panel of document.querySelectorAll("[data-jobs]")) mountJobs(panel);

@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from inference import models_views
 from inference.models import Conversation
+from models_app import inventory
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
-from models_app.models import HardwareProfile, Repository, Shard, Variant
+from models_app.models import HardwareProfile, Job, Repository, Shard, Variant
 from tests.gguf_builder import CHAT_TEMPLATE, SHAPES, build
 from tests.web.fake_host import resident
 
@@ -72,7 +73,10 @@ def test_nobody_sees_it_without_a_login(client: Client) -> None:
 
 
 def test_an_empty_inventory_says_what_to_do(visitor: Client, owner: Client, box: HardwareProfile) -> None:
-    assert "manage.py add_model" in text_of(owner.get(reverse("models")))
+    told = owner.get(reverse("models"))
+    assert "Find one on the Hub" in text_of(told)
+    for name in ("hub-find", "model-add"):
+        assert reverse(name) in told.content.decode()
     assert "Whoever runs this box can add one." in text_of(visitor.get(reverse("models")))
 
 
@@ -190,7 +194,7 @@ def test_five_hundred_variants_cost_as_many_queries_as_one(
         [Variant(repository=folder, name=f"v{number}-Q4_K_M", size_bytes=1) for number in range(500)]
     )
     Shard.objects.bulk_create([Shard(variant=each, path=f"/srv/models/{each.name}", size_bytes=1) for each in variants])
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         assert len(names(visitor.get(reverse("models")))) == 500
 
 
@@ -318,3 +322,27 @@ def test_what_is_shown_is_escaped(owner: Client, tiny: Variant) -> None:
 def test_plans_are_asked_for_by_numbers_alone(visitor: Client, tiny: Variant) -> None:
     for ids in ("", "x", "-1", "9" * 40, "²"):
         assert json.loads(visitor.get(reverse("models-plans"), {"ids": ids}).content) == {}
+
+
+def test_verifying_is_a_job_that_the_page_then_shows(visitor: Client, owner: Client, tiny: Variant) -> None:
+    url = reverse("model-verify", args=[tiny.name])
+    assert visitor.post(url).status_code == 403
+    told = text_of(owner.post(url, follow=True))
+    job = Job.objects.get()
+    assert (job.kind, job.variant_id, job.created_by) == ("verify", tiny.pk, User.objects.get(username="owner"))
+    assert f"Verify {tiny.name}" in told
+    assert "Verification asked for." in told
+    owner.post(url)
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["find", "Hub", "upload", "add"])
+def test_a_name_that_is_another_pages_address_is_refused(owner: Client, tiny: Variant, name: str) -> None:
+    response = save(owner, tiny, settings_of(owner, tiny), name=name)
+    assert response.status_code == 422
+    assert "is the address of another page" in text_of(response)
+
+
+def test_a_file_of_such_a_name_becomes_another(box: HardwareProfile, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(inventory, "readable_name", lambda found: "find")
+    assert add_model(build(tmp_path / "find.gguf", SHAPES["tiny-gqa"])).variant.name == "find-2"

@@ -67,7 +67,7 @@ def test_to_fit_is_the_largest_type_that_runs_on_the_card_as_a_whole(
     found = told(large, goal="fit", ctx="8192", slots="1")
     assert found.chosen is not None
     assert found.chosen.badge.verdict == "fits"
-    assert found.reason == "The largest that fits on the GPU as a whole with 1 × 8,192 tokens."
+    assert found.reason == "The largest that is smaller and fits on the GPU as a whole with 1 × 8,192 tokens."
     larger = [row for row in found.rows if row.n_bytes > found.chosen.n_bytes and not row.problem]
     assert larger
     assert all(row.badge.verdict != "fits" for row in larger if "_K" in row.type)
