@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, job_views, metrics, residency_views, views
+from inference import api, hardware_views, hub_views, job_views, metrics, residency_views, views
 from models_app import upload_views
 
 urlpatterns = [
@@ -22,6 +22,11 @@ urlpatterns = [
     path("models/upload/", upload_views.begin, name="upload-begin"),
     path("models/upload/<int:pk>/", upload_views.upload, name="upload"),
     path("models/upload/<int:pk>/<int:number>/", upload_views.piece, name="upload-piece"),
+    path("models/find/", hub_views.find, name="hub-find"),
+    path("models/hub/token/", hub_views.token, name="hub-token"),
+    path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
+    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),

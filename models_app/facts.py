@@ -65,11 +65,12 @@ def read_variant(path: Path) -> VariantFiles:
             files.append(FileFacts(shard, stat.st_size, stat.st_mtime_ns))
             headers.append(read_header(file, stat.st_size))
     header = combine(headers)
-    _check_loadable(header)
+    check_loadable(header)
     return VariantFiles(tuple(files), header)
 
 
-def _check_loadable(header: Header) -> None:
+def check_loadable(header: Header) -> None:
+    """Raises NotAModel for a sound file that cannot be loaded on its own."""
     kind = header.type
     if kind in _NOT_MODELS or header.architecture == "clip":
         raise NotAModel(f"it is {_NOT_MODELS.get(kind or '', _NOT_MODELS['mmproj'])}")

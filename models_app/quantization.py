@@ -171,6 +171,19 @@ def named_in(file_name: str) -> str | None:
     return found[-1].upper().replace("FP16", "F16").replace("FP32", "F32") if found else None
 
 
+def described(name: str) -> str | None:
+    """What to expect of a type by its name, a repository's own mixture (UD-Q4_K_XL) by that of its kin; None if it has none."""
+    known = QUANTIZATION_TYPES_BY_NAME.get(name)
+    if known is not None:
+        return known.description
+    plain = name.removeprefix("UD-")
+    stem = re.sub(r"_(?:XXS|XS|S|M|L|XL|XXL)$", "", plain)
+    for kin in (plain, f"{stem}_M", f"{stem}_S", stem):
+        if kin in QUANTIZATION_TYPES_BY_NAME:
+            return f"A mixture of the repository's own, akin to {kin}. {QUANTIZATION_TYPES_BY_NAME[kin].description}"
+    return None
+
+
 def main_tensor_type(bytes_by_type: Mapping[int, int]) -> TensorType | None:
     """The tensor type that holds most of the bytes, of those that `bytes_by_type` counts by ggml's number."""
     known: Iterable[int] = [number for number in bytes_by_type if number in TENSOR_TYPES]

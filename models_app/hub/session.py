@@ -126,6 +126,17 @@ class Hub:
         self._token: str | bool = token or False
         self._api = HfApi(endpoint=self.endpoint, token=self._token, library_name="hostui")
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both would be told the same."""
+        return isinstance(other, Hub) and (self.endpoint, self._token) == (other.endpoint, other._token)
+
+    def __hash__(self) -> int:
+        return hash((self.endpoint, self._token))
+
+    @property
+    def has_token(self) -> bool:
+        return bool(self._token)
+
     def search(self, words: str, limit: int = 30) -> tuple[Found, ...]:
         """Repositories with GGUF files, those downloaded most first."""
         with self._errors("repository", words):

@@ -12,7 +12,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.bench import alternate, idle, machine, memory, memory_live, report, start, swap, throughput, watchers, web
+from tests.bench import (
+    alternate,
+    header_plan,
+    idle,
+    machine,
+    memory,
+    memory_live,
+    report,
+    start,
+    swap,
+    throughput,
+    watchers,
+    web,
+)
 from tests.bench.quiet import Quiet
 
 QUICK_ROUNDS = 2
@@ -27,6 +40,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "memory-live": (memory_live.measure, memory_live.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
+    "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""
 

@@ -14,13 +14,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-seconds", type=float, default=0.0)
+    parser.add_argument("--no-digests", action="store_true", help="make them up: large files are not read through")
     options = parser.parse_args()
     with running_hub(port=options.port) as hub:
         if options.latency_seconds:
             hub.faults.add(Latency(seconds=options.latency_seconds))
         for folder in sorted(path for path in options.folder.glob("*/*") if path.is_dir()):
             files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-            hub.add(str(folder.relative_to(options.folder)), files)
+            digests = {path: f"{number:064x}" for number, path in enumerate(files)} if options.no_digests else None
+            hub.add(str(folder.relative_to(options.folder)), files, digests)
         print(hub.endpoint, flush=True)
         sys.stdin.read()
 

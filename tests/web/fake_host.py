@@ -116,6 +116,7 @@ class FakeHost(Listener):
         super().__init__(path)
         self.worker = Listener(worker)
         self.residents: list[dict[str, Any]] = []
+        self.devices: list[dict[str, Any]] = []
         self._watching: list[Line] = []
         self.backlog: dict[str, Any] = telemetry("backlog")
         self.previews: dict[bool, dict[str, Any]] = {False: preview(1), True: preview(1)}
@@ -141,7 +142,7 @@ class FakeHost(Listener):
             "uptime_seconds": 1.0,
             "budget_bytes": 8_000_000_000,
             "reserved_bytes": 0,
-            "devices": [],
+            "devices": self.devices,
             "residents": self.residents,
             "queue": [],
         }
