@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from tests.bench import (
     alternate,
+    download,
     header_plan,
     idle,
     machine,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "scheduling": (scheduling.measure, scheduling.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
+    "download": (download.measure, download.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""
