@@ -87,7 +87,7 @@ def job_row(job: Job, user_id: int, is_staff: bool, now: datetime) -> JobRow:
         "title": job.title,
         "state_words": _state_words(job),
         "facts": _facts(job, now),
-        "reason": job.reason if may else "",
+        "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",
         "by": "" if job.created_by is None else job.created_by.get_username(),
         "permille": _permille(job),
         "may_pause": may and not cancelling and state in (Job.State.QUEUED, Job.State.RUNNING, Job.State.WAITING),

@@ -54,7 +54,8 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     total = spec.total_bytes
     running.progress(running.job.done, total, "Looking at what is there")
-    running.line(_intent(spec, folder))
+    if not running.job.reason:  # an attempt after a wait says nothing new
+        running.line(_intent(spec, folder))
     with _fetching(running, spec, open_, folder, limit or _shared_limit()) as fetches:
         for done_bytes in fetches:
             room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
