@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hostui import logs, secret_key
+from hostui import logs, secret_key, unfold
 from hostui.env import BadSetting, Environment
 from hostui.own_hosts import OwnHosts
 
@@ -80,8 +80,10 @@ INSTALLED_APPS = [
     "hostui.accounts",
     "models_app",
     "inference",
-    # Its own autodiscovery is left to urls.py, so that host and jobs don't load the admin's pages.
-    "django.contrib.admin.apps.SimpleAdminConfig",
+    # Its templates go before those of the admin. The plain configuration: the other would import its pages into every process.
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "hostui.admin_config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -123,6 +125,8 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     }
 ]
+
+UNFOLD = unfold.settings()
 
 # storage ------------------------------------------------------------------------------------------------------
 

@@ -12,3 +12,6 @@ class ModelsAppConfig(AppConfig):
         # By path: only the process that runs a job imports what it takes.
         folder = "models_app.downloads"
         register("download", f"{folder}.download.run", at_once=2, discard=f"{folder}.download.discard")
+        register("import", f"{folder}.imports.run", at_once=1, discard=f"{folder}.imports.discard")
+        register("upload", f"{folder}.uploads.run", at_once=2, discard=f"{folder}.uploads.discard")
+        register("verify", f"{folder}.verify.run", at_once=1)

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from models_app.downloads.leftovers import remove_leftovers
 from models_app.facts import NotAModel, VariantFiles, columns, explain, read_variant, readable_name
 from models_app.gguf import BadGguf, shard_paths
-from models_app.models import Repository, Shard, Variant, validate_variant_name
+from models_app.models import RESERVED_NAMES, Repository, Shard, Variant, validate_variant_name
 
 DEFAULT_N_CTX_SEQ = 4096
 LEAST_N_CTX_SEQ = 64
@@ -69,6 +71,8 @@ class ScanReport:
     changed: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    """Names of unfinished files that no job was going to finish; they were removed."""
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -163,7 +167,8 @@ def _store_shards(variant: Variant, found: VariantFiles) -> None:
 
 
 def _free_name(name: str) -> str:
-    taken = {taken.lower() for taken in Variant.objects.filter(name__istartswith=name).values_list("name", flat=True)}
+    stored = Variant.objects.filter(name__istartswith=name).values_list("name", flat=True)
+    taken = RESERVED_NAMES | {taken.lower() for taken in stored}
     number, free = 1, name
     while free.lower() in taken:
         number += 1
@@ -192,7 +197,10 @@ def _package(path: Path) -> str | None:
 
 
 def scan_models(folder: Path) -> ScanReport:
-    """Compares every variant with its files, and adds the GGUFs under `folder` that belong to none. Deletes no row."""
+    """Compares every variant with its files, and adds the GGUFs under `folder` that belong to none. Deletes no row.
+
+    In the data folder's own models/ it also removes what downloads and the like left unfinished and nobody will finish.
+    """
     report = ScanReport()
     strangers = list(_strangers(folder))
     for variant in Variant.objects.prefetch_related("shards").order_by("name"):
@@ -204,12 +212,19 @@ def scan_models(folder: Path) -> ScanReport:
             report.added.append(add_model(path).variant.name)
         except (BadGguf, NotAModel, OSError) as error:
             report.refused[str(path)] = explain(error)
+    if folder.resolve() == Path(settings.MODELS_DIR).resolve():
+        report.leftovers = remove_leftovers(folder)
     return report
 
 
 def _strangers(folder: Path) -> Iterator[Path]:
     """First files of variants under `folder` that no row names."""
     known = set(Shard.objects.values_list("path", flat=True))
+    return (first for first in first_files(folder) if str(first) not in known)
+
+
+def first_files(folder: Path) -> Iterator[Path]:
+    """Files named like GGUFs under `folder`, of split ones the first. Hidden files and folders are passed over."""
     seen: set[Path] = set()
     for parent, folders, names in os.walk(os.path.abspath(folder)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -217,7 +232,7 @@ def _strangers(folder: Path) -> Iterator[Path]:
             if name.startswith(".") or not name.lower().endswith(".gguf"):
                 continue
             first = shard_paths(Path(parent, name))[0]
-            if first not in seen and str(first) not in known:
+            if first not in seen:
                 seen.add(first)
                 yield first
 
@@ -233,6 +248,10 @@ def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> N
         report.missing.append(variant.name)
         return
     known = [(shard.size_bytes, shard.mtime_ns) for shard in shards]
+    is_damaged = now == known and any(shard.other_sha256 for shard in shards)
+    if is_damaged and variant.missing_since is None:
+        report.broken.append(variant.name)
+        return
     if now == known and variant.missing_since is None and not variant.problem:
         report.unchanged.append(variant.name)
         return

@@ -37,6 +37,16 @@ validate_variant_name = RegexValidator(
 )
 """Names stand in URLs, JSON and command lines."""
 
+RESERVED_NAMES = frozenset(("add", "find", "hub", "upload"))
+"""What `/models/…/` means itself."""
+
+
+def validate_not_reserved(value: str) -> None:
+    if value.lower() in RESERVED_NAMES:
+        raise ValidationError(
+            _("“%(name)s” is the address of another page. Pick a longer name."), params={"name": value}
+        )
+
 
 class Repository(models.Model):
     """A Hub repository, a local folder or an installed package that variants come from."""
@@ -72,10 +82,16 @@ class Variant(models.Model):
     name = models.CharField(
         max_length=LONGEST_NAME,
         unique=True,
-        validators=[validate_variant_name],
+        validators=[validate_variant_name, validate_not_reserved],
         help_text=_("What people pick in the chat and programs send as `model`."),
     )
     enabled = models.BooleanField(default=True, help_text=_("A disabled variant is kept but cannot be used."))
+    groups = models.ManyToManyField(
+        "auth.Group",
+        blank=True,
+        related_name="variants",
+        help_text=_("Whose members may use it, besides administrators. None: everybody."),
+    )
 
     # Facts from the header. None: the header does not say.
     quantization = models.CharField(max_length=40, blank=True)

@@ -14,16 +14,16 @@ from models_app.models import Variant, validate_variant_name
 def free_name(wanted: str, n_files: int = 1) -> str:
     """`wanted`, with a number behind it where that is taken. Raises ValidationError where it is not fit for a name."""
     validate_variant_name(wanted)
-    promised = {name.lower() for name in _promised()}
+    theirs = {name.lower() for name in promised()}
     number, name = 1, wanted
-    while name.lower() in promised or _is_taken(name, n_files):
+    while name.lower() in theirs or _is_taken(name, n_files):
         number += 1
         name = f"{wanted}-{number}"
     return name
 
 
-def _promised() -> list[str]:
-    """By jobs that have not made their variant yet, failed ones included: they may be tried again."""
+def promised() -> list[str]:
+    """Names promised by jobs that have not made their variant yet, failed ones included: they may be tried again."""
     open_jobs = Job.objects.filter(state__in=(*Job.ACTIVE, Job.State.FAILED), spec__has_key="name")
     return [str(name) for name in open_jobs.values_list("spec__name", flat=True)]
 

@@ -77,6 +77,20 @@ class Part:
             self.size_bytes += written
             view = view[written:]
 
+    def append(self, offset: int, piece: bytes) -> int | None:
+        """Adds to a file that was not read by `resume`, whose digest stays unknown. Its size afterwards; None: it does not end at
+        `offset`, and nothing was written. A piece that does not fit is taken back.
+        """
+        if os.fstat(self._descriptor).st_size != offset:
+            return None
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
+        try:
+            self.write(piece)
+        except OSError:
+            os.ftruncate(self._descriptor, offset)
+            raise
+        return offset + len(piece)
+
     def sync(self) -> int:
         """Makes what is written survive a loss of power; returns how much that is at least. May be called by another thread."""
         with self._closing:

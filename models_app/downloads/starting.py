@@ -48,10 +48,8 @@ def start_download(repository: str, revision: str, name: str, files: Sequence[Re
         if (here := _here(files)) is not None:
             raise Here(here)
         spec = DownloadSpec(repository, revision, free_name(name, len(files)), tuple(files))
-        job = jobs.start("download", spec.to_json(), f"Download {spec.name} from {repository}", user)
-        Job.objects.filter(pk=job.pk).update(total=spec.total_bytes)
-        job.total = spec.total_bytes
-    return job
+        title = f"Download {spec.name} from {repository}"
+        return jobs.start("download", spec.to_json(), title, user, total=spec.total_bytes)
 
 
 def _here(files: Sequence[RemoteFile]) -> Variant | None:

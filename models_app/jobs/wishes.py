@@ -19,11 +19,21 @@ logger = logging.getLogger(__name__)
 
 
 def start(
-    kind: str, spec: dict[str, Any], title: str, user: Any = None, variant: Variant | None = None, unit: str = "bytes"
+    kind: str,
+    spec: dict[str, Any],
+    title: str,
+    user: Any = None,
+    variant: Variant | None = None,
+    unit: str = "bytes",
+    total: int | None = None,
 ) -> Job:
-    """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON."""
+    """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON; its `name`, if it has one,
+    is that of the variant to be, which nobody else is given meanwhile.
+    """
     longest = Job._meta.get_field("title").max_length
-    job = Job.objects.create(kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit)
+    job = Job.objects.create(
+        kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit, total=total
+    )
     transaction.on_commit(lambda: wake(job.pk))
     return job
 
@@ -73,6 +83,11 @@ def retry(job: Job) -> bool:
     if changed:
         transaction.on_commit(lambda: wake(job.pk))
     return bool(changed)
+
+
+def note(job: Job, done: int) -> None:
+    """How far a job is whose work is brought to it from outside while it waits."""
+    Job.objects.filter(pk=job.pk, state__in=Job.ACTIVE).update(done=done)
 
 
 def wake(job_id: int) -> None:

@@ -169,7 +169,7 @@ def test_an_unchanged_inventory_costs_a_handful_of_queries(tmp_path: Path, djang
 
 
 def test_the_command_scans_the_data_folder_and_speaks_in_sentences(tmp_path: Path, settings: Any) -> None:
-    settings.DATA_DIR = tmp_path
+    settings.MODELS_DIR = tmp_path / "models"
     (tmp_path / "models").mkdir()
     build(tmp_path / "models" / "tiny.gguf", SHAPES["tiny-gqa"])
     (tmp_path / "models" / "page.gguf").write_bytes(broken()["an html page"])

@@ -19,6 +19,7 @@ _SENTENCES = {
     "changed": "Changed on the disk, facts refreshed: {}.",
     "missing": "Missing: {}. Kept in the inventory; scan again when the files are back.",
     "broken": "Cannot be loaded as it is: {}.",
+    "leftovers": "Removed what was left unfinished: {}.",
 }
 
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, folder: Path | None, json: bool, **options: Any) -> None:
         if folder is not None and not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
-        report = inventory.scan_models(folder or settings.DATA_DIR / "models")
+        report = inventory.scan_models(folder or settings.MODELS_DIR)
         self.stdout.write(_as_json(report) if json else _as_text(report))
 
 

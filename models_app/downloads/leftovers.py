@@ -1,0 +1,33 @@
+"""`.part` files that no job will ever finish."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from models_app.downloads.names import promised
+from models_app.downloads.part import Held, Part
+from models_app.downloads.spec import PART
+
+YOUNG_SECONDS = 600.0
+"""Not every writer holds a lock on its file; one that is written to is younger than this."""
+_TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf\.part\Z")
+
+
+def remove_leftovers(folder: Path) -> list[str]:
+    """Removes those right in `folder` that belong to no job which may still go on, and are held by nobody. Returns their names."""
+    if not folder.is_dir():
+        return []
+    names = {name.lower() for name in promised()}
+    removed = []
+    for path in sorted(folder.glob(f"*{PART}")):
+        owner = _TAIL.sub("", path.name).lower()
+        if owner in names or time.time() - path.stat().st_mtime < YOUNG_SECONDS or path.is_symlink():
+            continue
+        try:
+            Part.open(path.with_name(path.name.removesuffix(PART))).remove()
+        except (Held, OSError):
+            continue
+        removed.append(path.name)
+    return removed

@@ -1,0 +1,173 @@
+"""Jobs processes that are killed at random. Run as a program: it owns a box of its own, and forks each jobs process off
+itself, so that a life costs milliseconds.
+
+Reads one JSON line: {"endpoint", "repositories", "rounds", "seed", "longest_seconds"}. Prints one: see `Told`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from models_app.job import Job
+
+
+class Told(TypedDict):
+    rounds: int
+    """Lives that were ended by SIGKILL."""
+    with_two: int
+    """Of those, rounds in which a second process took the first for dead."""
+    in_the_middle: int
+    """Rounds that left a `.part` behind."""
+    jobs: int
+    states: dict[str, int]
+    variants: list[tuple[str, list[str]]]
+    """Repository and files of each that is listed."""
+    listed_too_early: int
+    """Variants seen after a round whose files were not all there."""
+
+
+def main() -> None:
+    asked = json.loads(sys.stdin.readline())
+    os.environ["HF_ENDPOINT"] = asked["endpoint"]
+    os.environ["DJANGO_SETTINGS_MODULE"] = "hostui.settings"
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import connections
+
+    import models_app.downloads.download
+    import models_app.hub.session  # noqa: F401  imported once, for all that are forked
+
+    settings.JOBS_WAKE = "tests.jobs.conftest.unheard"
+    settings.DISK_RESERVE_BYTES = 0
+    call_command("migrate", verbosity=0)
+    chance = random.Random(asked["seed"])
+    waiting = list(asked["repositories"])
+    told: Told = {
+        "rounds": 0,
+        "with_two": 0,
+        "in_the_middle": 0,
+        "jobs": 0,
+        "states": {},
+        "variants": [],
+        "listed_too_early": 0,
+    }
+    while told["rounds"] < asked["rounds"]:
+        if waiting and _n_active() < 3:
+            _start(waiting.pop())
+        connections.close_all()
+        lives = [_fork(), _fork()] if chance.random() < 0.2 else [_fork()]
+        told["with_two"] += len(lives) == 2
+        for life in lives:
+            _end(life, chance.uniform(0, asked["longest_seconds"]) / len(lives))
+        told["rounds"] += len(lives)
+        told["in_the_middle"] += any(settings.MODELS_DIR.glob("*.part"))
+        told["listed_too_early"] += _listed_too_early()
+        if not waiting and not _n_active():
+            break
+    for repository in waiting:
+        _start(repository)
+    connections.close_all()
+    while _n_active():
+        life = _fork()
+        os.waitpid(life, 0)
+    _report(told)
+    print(json.dumps(told), flush=True)
+
+
+def _start(repository: str) -> None:
+    from models_app.downloads.starting import start_download
+    from models_app.hub import hub
+
+    found = hub().repository(repository)
+    files = sorted(found.files, key=lambda file: file.path)
+    start_download(repository, found.revision, repository.replace("/", "-"), files)
+
+
+def _fork() -> int:
+    life = os.fork()
+    if life == 0:
+        try:
+            _live()
+        finally:
+            os._exit(0)
+    return life
+
+
+def _live() -> None:
+    """What a jobs process does, until nothing is due."""
+    from huggingface_hub.utils import close_session
+
+    from models_app.jobs.runner import Runner
+
+    close_session()
+    sent: list[int] = []
+    runner = Runner("box", send=sent.append)
+    runner.sweep()
+    for job_id in sent:
+        runner.work(job_id)
+
+
+def _end(life: int, seconds: float) -> None:
+    """Kills it after that long, or when it has ended by itself."""
+    handle = os.pidfd_open(life)
+    select.select([handle], [], [], seconds)
+    signal.pidfd_send_signal(handle, signal.SIGKILL)
+    os.close(handle)
+    os.waitpid(life, 0)
+
+
+def _n_active() -> int:
+    from models_app.job import Job
+
+    # What waits for its time is not to be waited for here.
+    Job.objects.filter(state=Job.State.WAITING).update(run_after=None)
+    return Job.objects.filter(state__in=Job.ACTIVE).count()
+
+
+def _listed_too_early() -> int:
+    from django.conf import settings
+
+    from models_app.inventory import scan_models
+    from models_app.models import Shard
+
+    # Whatever lies there as a whole file may be found by a scan at any moment.
+    scan_models(settings.MODELS_DIR)
+    return sum(not os.path.exists(path) for path in Shard.objects.values_list("path", flat=True))
+
+
+def _report(told: Told) -> None:
+    from collections import Counter
+
+    from models_app.models import Variant
+
+    told["jobs"] = len(_all_jobs())
+    told["states"] = dict(Counter(job.state for job in _all_jobs()))
+    told["variants"] = [
+        (variant.repository.name, [shard.path for shard in variant.shards.order_by("number")])
+        for variant in Variant.objects.select_related("repository")
+    ]
+
+
+def _all_jobs() -> list[Job]:
+    from models_app.job import Job
+
+    return list(Job.objects.all())
+
+
+def environment(data_dir: Any) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOSTUI_", "HF_"))}
+    return {**clean, "HOSTUI_DATA_DIR": str(data_dir)}
+
+
+if __name__ == "__main__":
+    main()
