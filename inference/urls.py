@@ -13,6 +13,7 @@ from inference import (
     job_views,
     metrics,
     models_views,
+    quantize_views,
     residency_views,
     views,
 )
@@ -44,6 +45,7 @@ urlpatterns = [
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("models/<str:name>/", models_views.variant, name="model"),
     path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
+    path("models/<str:name>/requantize/", quantize_views.requantize, name="requantize"),
     path("models/<str:name>/verify/", models_views.verify, name="model-verify"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),

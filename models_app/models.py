@@ -16,6 +16,7 @@ from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
 from models_app.hub.access import HubToken
 from models_app.job import Job, JobLine
 from models_app.measurement import DryRunResult, Measurement
+from models_app.quality import Quality
 
 __all__ = [
     "DryRunResult",
@@ -24,6 +25,7 @@ __all__ = [
     "Job",
     "JobLine",
     "Measurement",
+    "Quality",
     "Repository",
     "Shard",
     "Variant",

@@ -9,7 +9,7 @@ import models_app.models
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("models_app", "0006_hub_access"),
+        ("models_app", "0007_quality"),
     ]
 
     operations = [
