@@ -7,7 +7,6 @@ from django.views.generic import RedirectView
 from hostui.health import healthz
 
 admin.autodiscover()
-admin.site.site_header = admin.site.site_title = "hostui"
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

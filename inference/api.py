@@ -72,18 +72,27 @@ def _endpoint(method: str | None) -> Callable[[View], View]:
 @_endpoint("GET")
 async def models(request: HttpRequest) -> HttpResponseBase:
     """What can be asked; loading is the box's business."""
-    offered = await store.offered_variants()
+    offered = await _offered(request)
     return JsonResponse({"object": "list", "data": [_model(each) for each in offered if each.trouble is None]})
 
 
 @_endpoint("GET")
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
-    found = await _found(name)
+    found = await _found(request, name)
     return _refuse(found) if isinstance(found, Problem) else JsonResponse(_model(found))
 
 
-async def _found(name: str) -> OfferedVariant | Problem:
-    found = next((each for each in await store.offered_variants() if each.name == name), None)
+async def _offered(request: HttpRequest) -> list[OfferedVariant]:
+    """To the key's owner. Raises StorageFailed."""
+    offered = await store.offered_variants()
+    if not any(each.kept_for for each in offered):
+        return offered
+    access = await store.access_of((await request.auser()).pk)
+    return [each for each in offered if access.allows(each.kept_for)]
+
+
+async def _found(request: HttpRequest, name: str) -> OfferedVariant | Problem:
+    found = next((each for each in await _offered(request) if each.name == name), None)
     if found is None:
         return no_such_model(name)
     return found if found.trouble is None else cannot_run(name, found.trouble)
@@ -119,7 +128,7 @@ async def _complete(request: HttpRequest, *, chat: bool) -> HttpResponseBase:
         asked = parse(request.body, chat=chat)
     except RequestDataTooBig:
         return _refuse(Problem(413, "The body is too large.", "too_large"))
-    variant = await _found(asked.model)
+    variant = await _found(request, asked.model)
     if isinstance(variant, Problem):
         return _refuse(variant)
     request_id = getattr(request, "request_id", None) or uuid.uuid4().hex

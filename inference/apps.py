@@ -20,10 +20,12 @@ class InferenceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from inference.jobs import register_kinds
         from models_app.models import HardwareProfile
 
         # The inventory knows nobody who uses it, and the admin is one of several places where profiles are edited.
         post_save.connect(_profile_saved, HardwareProfile)
+        register_kinds()
 
 
 def _profile_saved(instance: Any, **_: Any) -> None:

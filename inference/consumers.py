@@ -255,10 +255,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send({"type": "final", "view": turn.laid_over(view)})
 
     async def _follow_variants(self) -> None:
+        assert self.user_id is not None
         feed = self._turns.feed
         while True:
             seen = feed.changed.count
-            await self._send(feed.variants)
+            await self._send(await self._turns.variants(self.user_id))
             await asyncio.sleep(VARIANTS_SECONDS)
             while feed.changed.count == seen:
                 with suppress(asyncio.TimeoutError):

@@ -15,6 +15,7 @@ from inference.host.client import HostClient, HostUnavailable
 from inference.host.messages import HostStatus
 from inference.presentation import OfferedVariant, variant_views
 from inference.pulse import Pulse
+from models_app.access import Access
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,26 @@ class HostFeed:
         self.changed = Pulse()
         """Beats when `variants` would answer differently than before."""
         self._last: Variants = {"type": "variants", "host": False, "rows": []}
+        self._kept_for: dict[int, frozenset[int]] = {}
 
     @property
     def variants(self) -> Variants:
-        """What can be picked, and what of it is in memory. A value: it is replaced, never changed."""
+        """All that can be picked, by whomever, and what of it is in memory. A value: it is replaced, never changed."""
         return self._last
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether some variants are kept for some people."""
+        return bool(self._kept_for)
+
+    def variants_for(self, access: Access) -> Variants:
+        """`variants`, as far as this person may use them."""
+        rows = [row for row in self._last["rows"] if access.allows(self._kept_for.get(row["id"], ()))]
+        return {**self._last, "rows": rows}
+
+    def may_use(self, access: Access, variant_id: int) -> bool:
+        """As far as this process knows."""
+        return access.allows(self._kept_for.get(variant_id, ()))
 
     @property
     def connections(self) -> int:
@@ -109,6 +125,7 @@ class HostFeed:
             "host": self.status is not None,
             "rows": variant_views(self._variants, self.status),
         }
-        if now != self._last:
-            self._last = now
+        kept_for = {each.pk: each.kept_for for each in self._variants if each.kept_for}
+        if (now, kept_for) != (self._last, self._kept_for):
+            self._last, self._kept_for = now, kept_for
             self.changed.beat()

@@ -5,14 +5,12 @@ Everybody who is logged in may look; staff may change. The views are synchronous
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -21,9 +19,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from inference.asking import status_now
 from inference.hardware_presentation import DeviceView, device_views, pinned_bytes_by_device, summary
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import HostStatus
 from inference.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
 from inference.wishes import wishes_of
 from models_app.hardware import Profile
@@ -45,7 +42,6 @@ from models_app.hardware.pools import named_devices, with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.models import HardwareProfile, Variant
 
-HOST_ANSWERS_WITHIN_SECONDS = 1.0
 UNDO = "hardware_undo"
 """In the session: the last change of amounts, turned round, until it is used or another page is shown."""
 
@@ -113,18 +109,6 @@ def _profile(name: str) -> Profile:
         raise BadQuestion({"profile": f"The machine's stored devices make no sense: {bad}."}) from None
 
 
-def _host_status() -> HostStatus | None:
-    """None where the host does not answer."""
-
-    async def ask() -> HostStatus:
-        return await asyncio.wait_for(HostClient(settings.HOST_SOCKET).status(), HOST_ANSWERS_WITHIN_SECONDS)
-
-    try:
-        return async_to_sync(ask)()
-    except (HostUnavailable, HostRefusal, asyncio.TimeoutError):
-        return None
-
-
 def _page(
     request: HttpRequest,
     *,
@@ -133,7 +117,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     """`wrong`: a machine's device whose new amounts were refused, shown instead of the stored one."""
-    host = _host_status()
+    host = status_now()
     pinned = pinned_bytes_by_device(host["residents"]) if host else {}
     here = this_machine()
     machines = [_machine(row, pinned, wrong) for row in (here, *HardwareProfile.objects.exclude(pk=here.pk))]

@@ -67,6 +67,8 @@ class OfferedVariant:
     repository: str
     trouble: str | None
     """Why it cannot run, in sentences; None where it can, as far as is known."""
+    kept_for: frozenset[int] = frozenset()
+    """Ids of the groups whose members alone may use it; everybody may where there are none."""
 
 
 def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:

@@ -39,6 +39,11 @@ class Recent(Generic[K, V]):
             self.put(key, value)
         return value
 
+    def peek(self, key: K) -> V | None:
+        """What is remembered; None where nothing is. Makes nothing, and does not count as use."""
+        with self._lock:
+            return self._values.get(key)
+
     def put(self, key: K, value: V) -> None:
         with self._lock:
             self._values[key] = value

@@ -1,4 +1,4 @@
-"""Staff load, unload and pin variants from the dashboard; before a load they are told what it would do.
+"""Staff load, unload and pin variants from the dashboard and from a variant's page; before a load they are told what it would do.
 
 The page's script asks for JSON; without it the same addresses are a page and forms.
 """
@@ -13,7 +13,9 @@ from typing import Any, TypedDict
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
@@ -77,7 +79,7 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
         return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
     except HostUnavailable:
         return await _said(request, {"detail": AWAY}, 503)
-    return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect("dashboard")
+    return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect(_back(request))
 
 
 async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
@@ -117,6 +119,13 @@ def _ended(task: asyncio.Task[None]) -> None:
         logger.info("not done: %s", error)
 
 
+def _back(request: HttpRequest) -> str:
+    """The page that the form stands on, as it says; the dashboard without it."""
+    back = request.POST.get("back") or request.GET.get("back", "")
+    is_ours = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return back if is_ours else reverse("dashboard")
+
+
 def _wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
@@ -127,6 +136,8 @@ async def _said(request: HttpRequest, content: dict[str, Any], status: int) -> H
     if _wants_json(request):
         response = JsonResponse(content.get("question", content), status=status)
     else:
-        response = await sync_to_async(render)(request, "dashboard/load.html", content, status=status)
+        response = await sync_to_async(render)(
+            request, "dashboard/load.html", {**content, "back": _back(request)}, status=status
+        )
     patch_vary_headers(response, ["Accept"])
     return response

@@ -16,7 +16,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.contrib.auth import get_user
+from django.contrib.auth import get_user, get_user_model
 from django.db import IntegrityError, transaction
 
 from inference.branch import Node, Spoken, Tree, title_from
@@ -25,10 +25,14 @@ from inference.chat_protocol import ConversationRow, ConversationView, MessageVi
 from inference.database_thread import DatabaseThread
 from inference.models import Conversation, Message
 from inference.presentation import OfferedVariant, conversation_row, conversation_view, message_view
+from models_app import access
+from models_app.access import Access, restrictions
 from models_app.models import Variant
 
 MOST_ROWS = 200
 """Conversations that the sidebar lists."""
+NOT_YOURS = "This model is kept for a group that you are not in; pick another one, or ask whoever runs this box."
+NOTHING = Access(frozenset(), is_administrator=False)
 
 
 class NotFound(Exception):
@@ -90,10 +94,13 @@ def begin(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> Begun:
         return Begun(conversation=earlier.conversation_id, answer=earlier.pk, repeated=True)
 
 
-def _variant_name(variant_id: int) -> str:
+def _variant_name(variant_id: int, user_id: int) -> str:
     variant = Variant.objects.filter(pk=variant_id, enabled=True).first()
     if variant is None:
         raise NoVariant("This model is not offered any more; pick another one.")
+    kept_for = set(variant.groups.values_list("pk", flat=True))
+    if kept_for and not access.access_of(get_user_model().objects.get(pk=user_id)).allows(kept_for):
+        raise NoVariant(NOT_YOURS)
     trouble = _trouble(variant)
     if trouble is not None:
         raise NoVariant(f"{variant.name} cannot run. {trouble} Or pick another model.")
@@ -116,7 +123,7 @@ def _tree(messages: Iterable[Message]) -> Tree:
 
 
 def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
-    variant_name = _variant_name(send.variant)
+    variant_name = _variant_name(send.variant, owner_id)
     messages: dict[UUID, Message] = {}
     if send.conversation is None:
         conversation = Conversation(owner_id=owner_id, title=title_from(send.text))
@@ -146,7 +153,7 @@ def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
 
 
 def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -> Begun:
-    variant_name = _variant_name(request.variant)
+    variant_name = _variant_name(request.variant, owner_id)
     conversation = _own(owner_id, messages=request.message)
     messages = _messages(conversation)
     earlier = messages[request.message]
@@ -332,12 +339,26 @@ def _is_signed_in(session_key: str | None, user_id: int) -> bool:
 @_reading
 def offered_variants() -> list[OfferedVariant]:
     """Every enabled variant, those that cannot run too."""
+    kept = restrictions()
     return [
         OfferedVariant(
-            each.pk, each.name, each.size_bytes, each.created_at, each.repository.name, trouble=_trouble(each)
+            each.pk,
+            each.name,
+            each.size_bytes,
+            each.created_at,
+            each.repository.name,
+            trouble=_trouble(each),
+            kept_for=kept.get(each.pk, frozenset()),
         )
         for each in Variant.objects.filter(enabled=True).select_related("repository")
     ]
+
+
+@_reading
+def access_of(user_id: int) -> Access:
+    """What this person may use."""
+    user = get_user_model().objects.filter(pk=user_id).first()
+    return NOTHING if user is None else access.access_of(user)
 
 
 def _trouble(variant: Variant) -> str | None:

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from inference import store
 from inference.chat_input import Regenerate, Send
-from inference.chat_protocol import ConversationRow, ConversationView, MessageView
+from inference.chat_protocol import ConversationRow, ConversationView, MessageView, Variants
 from inference.database_thread import StorageFailed
 from inference.feed import HostFeed
 from inference.groups import announce
@@ -55,6 +55,15 @@ class Turns:
         self.followers = 0
         """Followers of running answers, in all tabs."""
 
+    async def variants(self, user_id: int) -> Variants:
+        """What this person can pick, and what of it is in memory. Where the database fails to say, what everybody can."""
+        if not self.feed.is_restricted:
+            return self.feed.variants
+        try:
+            return self.feed.variants_for(await store.access_of(user_id))
+        except StorageFailed:
+            return self.feed.variants_for(store.NOTHING)
+
     # beginning and ending --------------------------------------------------------------------------------------
 
     async def begin(
@@ -64,6 +73,8 @@ class Turns:
 
         Raises what store.begin raises; then no turn runs. A caller that is cancelled leaves a turn that is stored and runs.
         """
+        if self.feed.is_restricted and not self.feed.may_use(await store.access_of(owner), request.variant):
+            raise store.NoVariant(store.NOT_YOURS)
         if self._shut or sum(turn.owner == owner for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
             raise store.Busy
         turn = Turn(message=uuid4(), owner=owner, variant=request.variant, received_at=received_at)

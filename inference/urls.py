@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, hardware_views, hub_views, job_views, metrics, residency_views, views
+from inference import (
+    adding_views,
+    api,
+    hardware_views,
+    hub_plans,
+    hub_views,
+    job_views,
+    metrics,
+    models_views,
+    quantize_views,
+    residency_views,
+    views,
+)
 from models_app import upload_views
 
 urlpatterns = [
@@ -19,14 +31,22 @@ urlpatterns = [
     path("hardware/machines/add/", hardware_views.add, name="hardware-add"),
     path("hardware/machines/<int:pk>/delete/", hardware_views.delete, name="hardware-delete"),
     path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
+    path("models/", models_views.shelf, name="models"),
+    path("models/plans.json", models_views.plans, name="models-plans"),
+    path("models/add/", adding_views.add, name="model-add"),
     path("models/upload/", upload_views.begin, name="upload-begin"),
     path("models/upload/<int:pk>/", upload_views.upload, name="upload"),
     path("models/upload/<int:pk>/<int:number>/", upload_views.piece, name="upload-piece"),
     path("models/find/", hub_views.find, name="hub-find"),
     path("models/hub/token/", hub_views.token, name="hub-token"),
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
-    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_views.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_plans.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/sources.json", hub_views.sources, name="hub-sources"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
+    path("models/<str:name>/", models_views.variant, name="model"),
+    path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
+    path("models/<str:name>/requantize/", quantize_views.requantize, name="requantize"),
+    path("models/<str:name>/verify/", models_views.verify, name="model-verify"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
     path("v1/models", api.models, name="v1-models"),

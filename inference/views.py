@@ -48,7 +48,7 @@ async def chat(request: HttpRequest, conversation: UUID | None = None) -> HttpRe
         raise Http404("There is no such conversation.") from None
     context = {
         "conversations": {"type": "conversations", "rows": await running.conversation_rows(user.pk)},
-        "variants": running.feed.variants,
+        "variants": await running.variants(user.pk),
         "conversation": shown,
     }
     return await sync_to_async(render)(request, "chat.html", context)

@@ -20,7 +20,7 @@ from django.utils import timezone
 from models_app.downloads.leftovers import remove_leftovers
 from models_app.facts import NotAModel, VariantFiles, columns, explain, read_variant, readable_name
 from models_app.gguf import BadGguf, shard_paths
-from models_app.models import Repository, Shard, Variant, validate_variant_name
+from models_app.models import RESERVED_NAMES, Repository, Shard, Variant, validate_variant_name
 
 DEFAULT_N_CTX_SEQ = 4096
 LEAST_N_CTX_SEQ = 64
@@ -167,7 +167,8 @@ def _store_shards(variant: Variant, found: VariantFiles) -> None:
 
 
 def _free_name(name: str) -> str:
-    taken = {taken.lower() for taken in Variant.objects.filter(name__istartswith=name).values_list("name", flat=True)}
+    stored = Variant.objects.filter(name__istartswith=name).values_list("name", flat=True)
+    taken = RESERVED_NAMES | {taken.lower() for taken in stored}
     number, free = 1, name
     while free.lower() in taken:
         number += 1

@@ -16,6 +16,7 @@ from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
 from models_app.hub.access import HubToken
 from models_app.job import Job, JobLine
 from models_app.measurement import DryRunResult, Measurement
+from models_app.quality import Quality
 
 __all__ = [
     "DryRunResult",
@@ -24,6 +25,7 @@ __all__ = [
     "Job",
     "JobLine",
     "Measurement",
+    "Quality",
     "Repository",
     "Shard",
     "Variant",
@@ -36,6 +38,16 @@ validate_variant_name = RegexValidator(
     _("Letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 200."),
 )
 """Names stand in URLs, JSON and command lines."""
+
+RESERVED_NAMES = frozenset(("add", "find", "hub", "upload"))
+"""What `/models/…/` means itself."""
+
+
+def validate_not_reserved(value: str) -> None:
+    if value.lower() in RESERVED_NAMES:
+        raise ValidationError(
+            _("“%(name)s” is the address of another page. Pick a longer name."), params={"name": value}
+        )
 
 
 class Repository(models.Model):
@@ -72,10 +84,16 @@ class Variant(models.Model):
     name = models.CharField(
         max_length=LONGEST_NAME,
         unique=True,
-        validators=[validate_variant_name],
+        validators=[validate_variant_name, validate_not_reserved],
         help_text=_("What people pick in the chat and programs send as `model`."),
     )
     enabled = models.BooleanField(default=True, help_text=_("A disabled variant is kept but cannot be used."))
+    groups = models.ManyToManyField(
+        "auth.Group",
+        blank=True,
+        related_name="variants",
+        help_text=_("Whose members may use it, besides administrators. None: everybody."),
+    )
 
     # Facts from the header. None: the header does not say.
     quantization = models.CharField(max_length=40, blank=True)

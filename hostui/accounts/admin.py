@@ -3,12 +3,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
 from hostui.addresses import base_urls
@@ -21,7 +27,7 @@ def _base_url(request: HttpRequest) -> str:
 
 
 @admin.register(Invitation)
-class InvitationAdmin(admin.ModelAdmin):
+class InvitationAdmin(ModelAdmin):
     list_display: ClassVar = ["created_at", "created_by", "is_superuser", "expires_at", "used_at", "used_by"]
     fields: ClassVar = ["is_superuser"]
 
@@ -39,7 +45,7 @@ class InvitationAdmin(admin.ModelAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(ModelAdmin):
     list_display: ClassVar = ["prefix", "name", "user", "created_at", "last_used_at", "revoked_at"]
     list_filter: ClassVar = ["user"]
     actions: ClassVar = ["revoke"]
@@ -52,5 +58,71 @@ class ApiKeyAdmin(admin.ModelAdmin):
 
     @admin.action(description="Revoke the selected API keys")
     def revoke(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for key in queryset.filter(revoked_at=None):
+            self.log_change(request, key, "Revoked.")
         count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
         self.message_user(request, f"{count} revoked.")
+
+
+admin.site.unregister([User, Group])
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display: ClassVar = ["username", "is_active", "is_staff", "is_superuser", "in_groups", "last_login"]
+    list_filter: ClassVar = ["is_active", "is_staff", "is_superuser", "groups"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description="groups", empty_value="–")
+    def in_groups(self, user: User) -> str | None:
+        return ", ".join(sorted(group.name for group in user.groups.all())) or None
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    """Groups say who may use which variant; see models_app.access."""
+
+    list_display: ClassVar = ["name", "n_members", "for_variants"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        counted = super().get_queryset(request).annotate(member_count=Count("user", distinct=True))
+        return counted.prefetch_related("variants")
+
+    @admin.display(description="members", ordering="member_count")
+    def n_members(self, group: Group) -> int:
+        return group.member_count  # type: ignore[attr-defined,no-any-return]
+
+    @admin.display(description="may use, besides what everybody may", empty_value="–")
+    def for_variants(self, group: Group) -> str | None:
+        return ", ".join(variant.name for variant in group.variants.all()) or None
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(ModelAdmin):
+    """Who changed what, and when: in the admin, on the pages and through jobs. Nobody edits it."""
+
+    list_display: ClassVar = ["action_time", "user", "content_type", "object_repr", "told"]
+    list_filter: ClassVar = ["user", "content_type", "action_flag"]
+    list_select_related: ClassVar = ["user", "content_type"]
+    search_fields: ClassVar = ["object_repr", "change_message", "user__username"]
+    date_hierarchy = "action_time"
+    fields: ClassVar = ["action_time", "user", "content_type", "object_repr", "told"]
+    readonly_fields: ClassVar = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
+        return False
+
+    @admin.display(description="what")
+    def told(self, entry: LogEntry) -> str:
+        return entry.get_change_message() or ("Deleted." if entry.is_deletion() else "Changed.")

@@ -25,6 +25,7 @@ from inference.core.threads import ThreadCount
 from inference.engine.generation import Generation
 from inference.engine.llama import Batch, Chain, Context, Model
 from inference.engine.sampling import NothingAllowed
+from inference.engine.scoring import Scoring
 
 HANDOVER_SECONDS = 2.0
 """How long a request waits for a slot that its previous user is just leaving."""
@@ -119,6 +120,18 @@ class Batcher(threading.Thread):
 
     def submit(self, generation: Generation) -> None:
         self._work.put(lambda: self._waiting.append(generation))
+
+    def withdraw(self, generation: Generation) -> Future[None]:
+        """Cancels; when the future is done the decode thread has let go of what the generation holds."""
+        future: Future[None] = Future()
+
+        def let_go() -> None:
+            self._free_abandoned()
+            future.set_result(None)
+
+        generation.cancelled = True
+        self._work.put(let_go)
+        return future
 
     def cancel(self, generation: Generation) -> None:
         """Frees the generation's slot before the next step."""
@@ -266,7 +279,20 @@ class Batcher(threading.Thread):
             )
             shares = sequence.share(budget, [generation.n_prompt_left for _, generation in prefilling])
             plan += [(slot, count) for (slot, _), count in zip(prefilling, shares, strict=True) if count]
-        return plan
+        return self._within_outputs(plan)
+
+    def _within_outputs(self, plan: list[tuple[Slot, int]]) -> list[tuple[Slot, int]]:
+        """The context has rows of logits for each slot and one more; texts to be scored share what the others leave."""
+        scorings = [slot for slot, _ in plan if isinstance(slot.generation, Scoring)]
+        if not scorings:
+            return plan
+        free = len(self._slots) + 1 - bool(self._pings) - (len(plan) - len(scorings))
+        return [
+            (slot, slot.generation.portion(count, free // len(scorings)))
+            if isinstance(slot.generation, Scoring)
+            else (slot, count)
+            for slot, count in plan
+        ]
 
     def _step(self, plan: list[tuple[Slot, int]]) -> None:
         pings, self._pings = self._pings, []
@@ -322,6 +348,11 @@ class Batcher(threading.Thread):
             generation = slot.generation
             assert generation is not None
             last = batch.add_span(generation.prompt[start : start + count], start, slot.index)
+            if isinstance(generation, Scoring):
+                for offset in generation.outputs(start, count):
+                    batch.request_output(last - count + 1 + offset)
+                portions.append(Portion(slot, count, last - count + 1))
+                continue
             whole = count == generation.n_prompt_left
             if whole:
                 batch.request_output(last)
@@ -344,7 +375,9 @@ class Batcher(threading.Thread):
             start = len(slot.tokens)
             slot.tokens.extend(generation.prompt[start : start + portion.count])
             generation.advance(portion.count)
-        if portion.output is not None:
+        if isinstance(generation, Scoring):
+            self._score(slot, generation, portion)
+        elif portion.output is not None:
             try:
                 self._continue(slot, generation, portion.output)
             except GrammarTooComplex:
@@ -354,6 +387,21 @@ class Batcher(threading.Thread):
                     slot, generation, "no token of this vocabulary can continue what the grammar asks for"
                 )
         generation.flush()
+
+    def _score(self, slot: Slot, generation: Scoring, portion: Portion) -> None:
+        """Here `portion.output` is the batch entry of its first token."""
+        assert portion.output is not None
+        start = len(slot.tokens) - portion.count
+        try:
+            for offset in generation.outputs(start, portion.count):
+                generation.write(self._context.logits(portion.output + offset))
+        except OSError as error:
+            generation.refuse("decode_failed", f"the logits could not be written: {error.strerror or error}")
+            self._leave(slot)
+            return
+        if generation.n_prompt_left == 0:
+            generation.end()
+            self._leave(slot)
 
     def _continue(self, slot: Slot, generation: Generation, output: int) -> None:
         token = generation.sampler.sample(self._context, output)

@@ -37,6 +37,7 @@ KV_TYPE_IDS: Mapping[str, int] = {
 }
 _LOAD_MODE_NONE = 0
 """llama.h's LLAMA_LOAD_MODE_NONE: neither mapped nor read ahead."""
+_LOAD_MODE_MMAP = 1
 _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 2, 4, 5
 LIBRARY = c._lib
 """libllama, through which the symbols of the ggml libraries that it links are found as well."""
@@ -58,7 +59,9 @@ class Log:
     the C side would call into freed memory otherwise.
     """
 
-    def __init__(self, descriptor: int = 2) -> None:
+    def __init__(self, descriptor: int = 2, on_text: Callable[[str], None] | None = None) -> None:
+        """`on_text` hears every piece of the log, which may be less than a line. It must not raise."""
+        self._on_text = on_text
         self.errors: list[str] = []
         self.buffers = Buffers()
         self._descriptor = descriptor
@@ -78,6 +81,8 @@ class Log:
             if level == _LOG_ERROR and line:
                 self.errors = [*self.errors[-7:], line]
             self.buffers.note(line)
+            if self._on_text is not None:
+                self._on_text(text.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +126,13 @@ class Model:
         layout: Layout | None = None,
         vocab_only: bool = False,
         no_alloc: bool = False,
+        mapped: bool = False,
         on_progress: Callable[[float], None] | None = None,
     ) -> Model:
         """Blocks until the weights are in memory. Raises LoadFailed.
 
-        `no_alloc` reads the header alone: contexts then reserve their graphs, and nothing is allocated.
+        `no_alloc` reads the header alone: contexts then reserve their graphs, and nothing is allocated. `mapped` leaves the
+        weights in the file: for a look at a file that memory may have no room for.
         """
         c.llama_backend_init()
         params = c.llama_model_default_params()
@@ -134,7 +141,8 @@ class Model:
         params.no_alloc = no_alloc
         # A mapped file is page cache: the kernel counts it as free, and takes it away without a word when memory runs short.
         # Weights in memory of their own are held as the ledger says; decoding is 3 to 5 % faster too.
-        params.load_mode = _LOAD_MODE_NONE
+        params.load_mode = _LOAD_MODE_MMAP if mapped else _LOAD_MODE_NONE
+        params.use_extra_bufts = not mapped
 
         def report(fraction: float, _context: object) -> bool:
             if on_progress is not None:
@@ -431,3 +439,65 @@ def likeliest(tokens: array[int], logits: array[float] | memoryview[float], coun
     c.llama_sampler_apply(sampler, ctypes.byref(candidates.struct))
     c.llama_sampler_free(sampler)
     return candidates.tokens()
+
+
+# quantizing ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeParams:
+    """llama_model_quantize_params, with ggml's and llama.cpp's own numbers."""
+
+    file_type: int
+    output_type: int | None
+    embedding_type: int | None
+    pure: bool
+    keep_split: bool
+    n_threads: int
+    dry_run: bool
+    max_buffer_bytes: int
+    importance: Mapping[str, array[float]]
+    """By tensor name. Empty: no importance matrix."""
+    importance_name: str
+    """Of the text that it was made from, kept in the result's metadata."""
+
+
+def quantize(source: Path, target: Path, wanted: QuantizeParams) -> bool:
+    """Blocks until `target` is written. False where llama.cpp gave up: the log has its reason.
+
+    With `keep_split`, `target` is what the names of the shards begin with.
+    """
+    c.llama_backend_init()
+    params = c.llama_model_quantize_default_params()
+    params.ftype = wanted.file_type
+    params.nthread = wanted.n_threads
+    params.allow_requantize = True
+    params.pure = wanted.pure
+    params.keep_split = wanted.keep_split
+    params.dry_run = wanted.dry_run
+    params.max_buf_size = wanted.max_buffer_bytes
+    if wanted.output_type is not None:
+        params.output_tensor_type = wanted.output_type
+    if wanted.embedding_type is not None:
+        params.token_embedding_type = wanted.embedding_type
+    kept = _set_importance(params, wanted) if wanted.importance else ()
+    code = c.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
+    del kept
+    return bool(code == 0)
+
+
+def _set_importance(params: Any, wanted: QuantizeParams) -> tuple[object, ...]:
+    """Fills `params`, with what llama.cpp's own program writes into the result. They point into what comes back."""
+    rows = (c.llama_model_imatrix_data * (len(wanted.importance) + 1))()
+    for row, (name, values) in zip(rows, wanted.importance.items(), strict=False):
+        address, n_values = values.buffer_info()
+        row.name, row.size = name.encode(), n_values
+        row.data = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+    params.imatrix = rows
+    overrides = (c.llama_model_kv_override * 3)()
+    overrides[0].tag, overrides[0].key = c.LLAMA_KV_OVERRIDE_TYPE_STR, b"quantize.imatrix.dataset"
+    overrides[0].value.val_str = wanted.importance_name.encode()[:127]
+    overrides[1].tag, overrides[1].key = c.LLAMA_KV_OVERRIDE_TYPE_INT, b"quantize.imatrix.entries_count"
+    overrides[1].value.val_i64 = len(wanted.importance)
+    params.kv_overrides = overrides
+    return rows, overrides

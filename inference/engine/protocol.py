@@ -5,7 +5,8 @@ the pipe open; its end means "exit now", so no worker outlives its host. The wor
 output; standard error carries its log.
 
 Callers (the web process, jobs) talk to the worker over its Unix socket: one connection is one request. The caller
-sends one `Generate`, `Tokenize` or `Ping` line and reads replies until the last one (`Done`, `Tokens`, `Pong` or `Refused`). Closing
+sends one `Generate`, `Tokenize`, `Score` or `Ping` line and reads replies until the last one (`Done`, `Tokens`, `Scored`, `Pong` or
+`Refused`). Closing
 the connection early cancels the generation within one decode step.
 """
 
@@ -142,13 +143,26 @@ class Tokenize(TypedDict):
     text: str
 
 
+class Score(TypedDict):
+    """Asks how the model would have gone on at each place of a text. The logits go to a file: they are too many for a socket."""
+
+    type: Literal["score"]
+    request_id: str
+    owner: str
+    tokens: list[int]
+    first: int
+    """The first token whose successor is foretold; those before it are context."""
+    path: str
+    """A file that is there: float32 rows of the vocabulary's size are appended, one for each token from `first` to the last but one."""
+
+
 class Ping(TypedDict):
     """Asks for a proof of life: the engine decodes one real token in a sequence of its own."""
 
     type: Literal["ping"]
 
 
-CallerMessage = Generate | Tokenize | Ping
+CallerMessage = Generate | Tokenize | Score | Ping
 
 
 # worker → caller ----------------------------------------------------------------------------------------------
@@ -223,12 +237,18 @@ class Tokens(TypedDict):
     tokens: list[int]
 
 
+class Scored(TypedDict):
+    type: Literal["scored"]
+    n_rows: int
+    seconds: float
+
+
 class Pong(TypedDict):
     type: Literal["pong"]
     decode_ms: float
 
 
-WorkerReply = Prefill | Token | Done | Refused | Tokens | Pong
+WorkerReply = Prefill | Token | Done | Refused | Tokens | Scored | Pong
 
 
 # framing ------------------------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from inference.core.gbnf import BadGrammar, parse
 from inference.core.generation import BadParameter, GenerationOptions
@@ -18,6 +20,7 @@ from inference.engine.llama import Model
 from inference.engine.protocol import RefusalCode
 from inference.engine.rendering import Renderer, RenderFailed
 from inference.engine.sampling import Sampler
+from inference.engine.scoring import Scoring
 
 _LONG_TEXT = 8_000
 """Characters from which tokenising takes longer than handing it to another thread."""
@@ -93,6 +96,43 @@ class Intake:
         if not isinstance(text, str):
             raise RequestRefused("bad_request", "text: expected a string")
         return list(await self._tokenize(text, add_special=False))
+
+    @contextmanager
+    def scoring(self, message: Mapping[str, Any], outlet: Outlet) -> Iterator[Scoring]:
+        """Its file is closed when the block is left: submit it, and withdraw it before. Raises RequestRefused."""
+        request_id, owner = _name(message, "request_id"), _name(message, "owner")
+        unknown = sorted(set(message) - {"type", "request_id", "owner", "tokens", "first", "path"})
+        if unknown:
+            raise RequestRefused("bad_request", f"unknown fields: {', '.join(unknown)[:200]}")
+        tokens, first, path = message.get("tokens"), message.get("first"), message.get("path")
+        if not isinstance(tokens, list) or not all(_is_whole(each, self._model.n_vocab) for each in tokens):
+            raise RequestRefused("bad_request", "tokens: expected a list of token ids of this vocabulary")
+        if not 2 <= len(tokens) <= self._n_ctx_seq:
+            raise RequestRefused(
+                "context_exceeded",
+                f"the text has {len(tokens)} tokens; 2 to {self._n_ctx_seq} can be scored at once",
+                n_prompt=len(tokens),
+                n_ctx_seq=self._n_ctx_seq,
+            )
+        if not _is_whole(first, len(tokens) - 1):
+            raise RequestRefused("bad_request", "first: expected the number of a token that has a successor")
+        if not isinstance(path, str):
+            raise RequestRefused("bad_request", "path: expected a text")
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise RequestRefused("bad_request", f"path: the file cannot be opened: {error}") from None
+        try:
+            yield Scoring(
+                request_id=request_id,
+                owner=owner,
+                tokens=array("i", tokens),
+                first=first,
+                descriptor=descriptor,
+                outlet=outlet,
+            )
+        finally:
+            os.close(descriptor)
 
     # options
 
@@ -207,6 +247,10 @@ def _pieces(model: Model) -> Pieces:
         return marked.get(token) or plain(token)
 
     return Pieces(plain, with_markers)
+
+
+def _is_whole(value: object, below: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
 
 def _name(message: Mapping[str, Any], field: str) -> str:

@@ -66,12 +66,14 @@ class Server:
             await self._generate(message, reader, connection)
         elif message["type"] == "tokenize":
             connection.send(Tokens(type="tokens", tokens=await self._intake.tokens(message)), last=True)
+        elif message["type"] == "score":
+            await self._score(message, reader, connection)
         elif message["type"] == "ping":
             self._batcher.ping(lambda ms: connection.send(Pong(type="pong", decode_ms=round(ms, 3)), last=True))
             await self._until_over(reader, connection)
         else:
             raise RequestRefused(
-                "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize or ping"
+                "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize, score or ping"
             )
 
     async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
@@ -90,6 +92,12 @@ class Server:
             predicted_n=generation.n_generated,
         )
         self._batcher.cancel(generation)
+
+    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        with self._intake.scoring(message, connection) as scoring:
+            self._batcher.submit(scoring)
+            await self._until_over(reader, connection)
+            await asyncio.wrap_future(self._batcher.withdraw(scoring))
 
     async def _until_over(self, reader: asyncio.StreamReader, connection: Connection) -> None:
         """Returns when the answer is complete or the caller has gone."""

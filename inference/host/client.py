@@ -168,6 +168,41 @@ class Lease:
         finally:
             await _close(writer)
 
+    async def tokenize(self, text: str) -> list[int]:
+        """Raises WorkerRefusal, WorkerLost."""
+        found = await self._one_answer({"type": "tokenize", "text": text})
+        return list(found["tokens"])
+
+    async def score(self, *, request_id: str, owner: str, tokens: list[int], first: int, path: str) -> int:
+        """Has the logits of `tokens` from `first` on appended to the file at `path`; returns how many rows that were.
+
+        See engine.protocol.Score. Raises WorkerRefusal, WorkerLost.
+        """
+        found = await self._one_answer(
+            {"type": "score", "request_id": request_id, "owner": owner, "tokens": tokens, "first": first, "path": path}
+        )
+        return int(found["n_rows"])
+
+    async def _one_answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The last reply, on a connection of its own: the lease's is for `generate`."""
+        assert self.ready is not None, "exhaust waiting() first"
+        try:
+            reader, writer = await _connect(self.ready["socket"])
+        except OSError as error:
+            raise WorkerLost(f"the worker is gone: {error}") from None
+        try:
+            writer.write(protocol.encode(request))
+            while True:
+                reply = await protocol.read(reader)
+                if reply is None:
+                    raise WorkerLost("the worker ended before it answered")
+                if reply["type"] == "refused":
+                    raise WorkerRefusal(reply["code"], reply["detail"], reply.get("facts", {}))
+                if reply["type"] in ("tokens", "scored"):
+                    return reply
+        finally:
+            await _close(writer)
+
 
 class HostClient:
     """Speaks to the host's Unix socket. Holds no connection of its own; safe to share."""

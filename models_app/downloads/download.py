@@ -6,12 +6,13 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from models_app import inventory
 from models_app.downloads import fetch
@@ -132,7 +133,8 @@ class _Fetches:
 
     def _sync(self) -> None:
         if time.monotonic() - self._synced_at >= SYNC_SECONDS:
-            self.keep()
+            with suppress(DatabaseError):  # a note that is missing only makes a later attempt fetch more again
+                self.keep()
             self._synced_at = time.monotonic()
 
     def keep(self) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import QuerySet
 
+from models_app.changes import ADDITION, CHANGE, DELETION, Change, note, recent
 from models_app.hardware.budgets import Amounts, StoredAmounts, change_told
 from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import named_devices
@@ -50,7 +45,7 @@ def change_amounts(pk: int, device: str, was: Amounts, to: Amounts, user_id: int
         after = stored.with_amounts(device, to)
         row.gpus, row.ram_budget, row.ram_reserve = list(after.gpus), after.ram_budget, after.ram_reserve
         row.save(update_fields=["gpus", "ram_budget", "ram_reserve", "updated_at"])
-        _log([row], user_id, CHANGE, told)
+        note([row], user_id, CHANGE, told)
     return told
 
 
@@ -59,7 +54,7 @@ def measure_again(user_id: int) -> HardwareProfile:
     row = this_machine(again=True)
     speed = row.ram_bandwidth_bytes_per_second
     told = "not measurable" if speed is None else f"{format_bytes(speed)}/s"
-    _log([row], user_id, CHANGE, f"Looked at this machine again: {len(row.gpus)} GPUs, RAM bandwidth {told}.")
+    note([row], user_id, CHANGE, f"Looked at this machine again: {len(row.gpus)} GPUs, RAM bandwidth {told}.")
     return row
 
 
@@ -67,7 +62,7 @@ def add_profile(row: HardwareProfile, user_id: int) -> None:
     """Stores a row that was validated."""
     with transaction.atomic():
         row.save(force_insert=True)
-        _log([row], user_id, ADDITION, "Added.")
+        note([row], user_id, ADDITION, "Added.")
 
 
 def delete_profile(pk: int, user_id: int) -> str:
@@ -76,16 +71,11 @@ def delete_profile(pk: int, user_id: int) -> str:
         row = HardwareProfile.objects.select_for_update().get(pk=pk)
         if row.is_this_machine:
             raise IsThisMachine
-        _log([row], user_id, DELETION, "")
+        note([row], user_id, DELETION, "")
         row.delete()
     return row.name
 
 
-def recent_changes(most: int = 10) -> QuerySet[LogEntry]:
+def recent_changes() -> list[Change]:
     """Newest first, those made in the admin among them."""
-    kind = ContentType.objects.get_for_model(HardwareProfile)
-    return LogEntry.objects.filter(content_type=kind).select_related("user", "content_type")[:most]
-
-
-def _log(rows: Sequence[HardwareProfile], user_id: int, action: Any, message: str) -> None:
-    LogEntry.objects.log_actions(user_id, rows, action, change_message=message, single_object=True)
+    return recent(HardwareProfile)

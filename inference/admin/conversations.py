@@ -7,12 +7,13 @@ from typing import ClassVar
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin
 
 from inference.models import Conversation
 
 
 @admin.register(Conversation)
-class ConversationAdmin(admin.ModelAdmin):
+class ConversationAdmin(ModelAdmin):
     list_display: ClassVar = ["id", "owner", "variant", "n_messages", "created_at", "updated_at"]
     list_select_related: ClassVar = ["owner", "variant"]
     list_filter: ClassVar = ["variant"]

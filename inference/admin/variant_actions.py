@@ -1,0 +1,252 @@
+"""What can be done to many variants at once. Each is noted in the log; what did not work for one stops none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from inference.asking import ask
+from inference.deleting import InUse, delete_variant
+from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.variant_form import VariantForm
+from models_app import deletion
+from models_app.changes import CHANGE, note
+from models_app.downloads.verify import start_verify
+from models_app.models import Variant
+
+HOST_ACTS_WITHIN_SECONDS = 60.0
+"""A load takes as long as it takes; the page waits for it, so that it can say what became of it."""
+AWAY = "The model host does not answer. Try again in a moment."
+
+
+class AccessForm(forms.Form):
+    groups = forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label=_("Only for members of"),
+        help_text=_("None: everybody may use them."),
+    )
+
+
+def _optional(name: str) -> forms.Field:
+    """The form's field for that column of a variant, with the column's own limits."""
+    column: Any = Variant._meta.get_field(name)
+    field: forms.Field = column.formfield(required=False, initial=None, validators=column.validators)
+    return field
+
+
+class WishesForm(forms.Form):
+    """Empty fields stay as they are with each variant."""
+
+    n_ctx_seq = _optional("n_ctx_seq")
+    n_seq_max = _optional("n_seq_max")
+    keep_alive_seconds = _optional("keep_alive_seconds")
+
+
+class VariantActions:
+    """For a ModelAdmin of Variant."""
+
+    actions = (
+        "enable",
+        "disable",
+        "load",
+        "unload",
+        "pin",
+        "unpin",
+        "verify",
+        "requantize",
+        "set_access",
+        "set_wishes",
+        "delete_selected",
+    )
+
+    # at once ----------------------------------------------------------------------------------------------------
+
+    @admin.action(description=_("Enable selected variants"), permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        self._switch(request, queryset, enabled=True)
+
+    @admin.action(description=_("Disable selected variants"), permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        self._switch(request, queryset, enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Variant], *, enabled: bool) -> None:
+        """Those that already are as wished don't count."""
+        done = "Enabled" if enabled else "Disabled"
+        with transaction.atomic():
+            changed = list(queryset.filter(enabled=not enabled))
+            Variant.objects.filter(pk__in=[each.pk for each in changed]).update(enabled=enabled)
+            note(changed, request.user.pk, CHANGE, f"{done}.")
+        self._say(request, done, changed)
+
+    @admin.action(description=_("Load into memory"), permissions=["change"])
+    def load(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        self._ask_host(request, queryset, lambda client, pk: client.load(pk), "Loaded")
+
+    @admin.action(description=_("Unload from memory"), permissions=["change"])
+    def unload(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        self._ask_host(request, queryset, lambda client, pk: client.unload(pk), "Unloaded")
+
+    @admin.action(description=_("Pin"), permissions=["change"])
+    def pin(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, True), "Pinned")
+
+    @admin.action(description=_("Unpin"), permissions=["change"])
+    def unpin(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
+        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, False), "Unpinned")
+
+    def _ask_host(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Variant],
+        question: Callable[[HostClient, int], Coroutine[Any, Any, None]],
+        done: str,
+    ) -> None:
+        changed = []
+        for variant in queryset:
+            asked = partial(question, pk=variant.pk)
+            if self._done(request, variant, lambda asked=asked: ask(asked, HOST_ACTS_WITHIN_SECONDS)):  # type: ignore[misc]
+                changed.append(variant)
+        note(changed, request.user.pk, CHANGE, f"{done}.")
+        self._say(request, done, changed)
+
+    @admin.action(description=_("Verify against the digest"), permissions=["change"])
+    def verify(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse:
+        started = list(queryset)
+        with transaction.atomic():
+            for variant in started:
+                start_verify(variant, request.user)
+            note(started, request.user.pk, CHANGE, "Verification asked for.")
+        return redirect("admin:models_app_job_changelist")
+
+    @admin.action(description=_("Requantize …"), permissions=["change"])
+    def requantize(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
+        names = list(queryset.values_list("name", flat=True)[:2])
+        if len(names) == 1:
+            return redirect(f"{reverse('model', args=names)}#requantize")
+        messages.warning(request, "One at a time: pick the variant to start from.")
+        return None
+
+    # asked first ------------------------------------------------------------------------------------------------
+
+    @admin.action(description=_("Set who may use them …"), permissions=["change"])
+    def set_access(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
+        form = AccessForm(request.POST if "post" in request.POST else None)
+        if not form.is_valid():
+            told = [(each.pk, each.name, _groups(each)) for each in queryset]
+            return self._form(request, "set_access", _("Who may use them?"), _("Set"), told, form)
+        groups = form.cleaned_data["groups"]
+        words = ", ".join(group.name for group in groups) or "everybody"
+        with transaction.atomic():
+            changed = list(queryset)
+            for variant in changed:
+                variant.groups.set(groups)
+            note(changed, request.user.pk, CHANGE, f"Kept for: {words}.")
+        self._say(request, f"Kept for {words}", changed)
+        return None
+
+    @admin.action(description=_("Set wishes …"), permissions=["change"])
+    def set_wishes(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
+        form = WishesForm(request.POST if "post" in request.POST else None)
+        if not form.is_valid():
+            told = [(each.pk, each.name, _wishes(each)) for each in queryset]
+            return self._form(request, "set_wishes", _("What is wished for?"), _("Set"), told, form)
+        wished = {name: value for name, value in form.cleaned_data.items() if value is not None}
+        said = "; ".join(f"{VariantForm.Meta.labels[name]}: {value}" for name, value in wished.items())
+        changed = []
+        with transaction.atomic():
+            for variant in Variant.objects.select_for_update().filter(pk__in=queryset.values("pk")) if wished else ():
+                if wished.get("n_ctx_seq", variant.n_ctx_seq) < (variant.least_n_ctx_seq or 0):
+                    self._warn(request, variant, "Its least context is longer than that.")
+                    continue
+                Variant.objects.filter(pk=variant.pk).update(**wished)
+                changed.append(variant)
+            note(changed, request.user.pk, CHANGE, f"{said}.")
+        self._say(request, said, changed)
+        return None
+
+    @admin.action(description=_("Delete selected variants …"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
+        """As a variant's own page does it: refused while in use, and only our own files leave the disk."""
+        if "post" not in request.POST:
+            told = [(each.pk, each.name, deletion.removal(each).sentence) for each in queryset]
+            return self._form(request, "delete_selected", _("Delete these variants?"), _("Delete them"), told)
+        user_id = request.user.pk
+        gone = [
+            variant
+            for variant in queryset.select_related("repository")
+            if self._done(request, variant, partial(delete_variant, variant, user_id))
+        ]
+        self._say(request, "Deleted", gone)
+        return None
+
+    def _done(self, request: HttpRequest, variant: Variant, act: Callable[[], object]) -> bool:
+        """Whether it worked; why not is said."""
+        try:
+            act()
+        except (InUse, HostRefusal) as refused:
+            self._warn(request, variant, refused.detail)
+        except HostUnavailable:
+            self._warn(request, variant, AWAY)
+        except OSError as error:
+            self._warn(request, variant, f"{error.filename}: {error.strerror}")
+        else:
+            return True
+        return False
+
+    # saying -----------------------------------------------------------------------------------------------------
+
+    def _form(
+        self,
+        request: HttpRequest,
+        action: str,
+        heading: Any,
+        button: Any,
+        told: list[tuple[int, str, str]],
+        form: forms.BaseForm | None = None,
+    ) -> HttpResponse:
+        site: Any = self.admin_site  # type: ignore[attr-defined]
+        context = {
+            **site.each_context(request),
+            "title": heading,
+            "heading": heading,
+            "button": button,
+            "action": action,
+            "told": told,
+            "form": form,
+            "back": reverse("admin:models_app_variant_changelist"),
+            "opts": Variant._meta,
+        }
+        return TemplateResponse(request, "admin/models_app/variant/act.html", context)
+
+    def _say(self, request: HttpRequest, done: str, variants: Iterable[Variant]) -> None:
+        names = ", ".join(each.name for each in variants)
+        if names:
+            messages.success(request, f"{done}: {names}.")
+        else:
+            messages.info(request, "Nothing was changed.")
+
+    def _warn(self, request: HttpRequest, variant: Variant, detail: str) -> None:
+        messages.warning(request, f"{variant.name}: {detail}")
+
+
+def _groups(variant: Variant) -> str:
+    names = variant.groups.order_by("name").values_list("name", flat=True)
+    return f"Now for {', '.join(names) or 'everybody'}."
+
+
+def _wishes(variant: Variant) -> str:
+    return f"Now {variant.n_seq_max} × {variant.n_ctx_seq:,} tokens."

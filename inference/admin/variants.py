@@ -1,0 +1,203 @@
+"""Variants in the admin: what is known of each, what is in memory, and what can be done to many at once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.views import ChangeList
+
+from inference import badges
+from inference.admin.variant_actions import VariantActions
+from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
+from inference.asking import ask, status_now
+from inference.dashboard import STATE_WORDS
+from inference.host.client import HostRefusal, HostUnavailable
+from inference.models_presentation import states_of
+from inference.plan_badge import Badge
+from models_app.admin.base import NotByHand, Sized
+from models_app.admin.measurements import MeasurementInline
+from models_app.admin.repositories import ShardInline
+from models_app.models import Job, Variant
+from models_app.quantization import described
+from models_app.units import format_bytes, format_params
+
+BADGES_WITHIN_SECONDS = 0.15
+"""Plans that are not known by then are left out of the list, and are there the next time."""
+
+FACTS = (
+    "repository",
+    "origin",
+    "made_from",
+    "revision",
+    "recipe",
+    "quantization_explained",
+    "architecture",
+    "params",
+    "n_layers",
+    "n_ctx_train",
+    "has_chat_template",
+    "size",
+    "kv_per_token",
+    "licence",
+    "tags",
+    "created_at",
+    "last_used_at",
+)
+WISHES = (
+    "n_ctx_seq",
+    "least_n_ctx_seq",
+    "n_seq_max",
+    "may_quantize_kv",
+    "may_leave_gpu",
+    "n_gpu_layers",
+    "pinned",
+    "keep_alive_seconds",
+)
+
+
+class VariantList(ChangeList):
+    """Its rows carry what the database does not know: `residency_now` and `plan_badge`."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)
+        found = badges.badges(rows, BADGES_WITHIN_SECONDS)
+        host = status_now()
+        states = states_of(host["residents"]) if host else None
+        for row in rows:
+            row.plan_badge = found.get(row.pk)
+            row.residency_now = None if states is None else states.get(row.pk, "absent")
+        self.result_list = rows
+
+
+@admin.register(Variant)
+class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
+    """add_model, scan_models and jobs make variants."""
+
+    list_display = (
+        "name",
+        "state",
+        "residency",
+        "plan",
+        "quantization",
+        "architecture",
+        "size",
+        "params",
+        "pinned",
+        "jobs_now",
+        "last_used_at",
+    )
+    list_filter = (
+        AvailabilityFilter,
+        ResidencyFilter,
+        JobStateFilter,
+        "enabled",
+        "pinned",
+        "quantization",
+        "architecture",
+        "origin",
+        "groups",
+        "repository__kind",
+    )
+    list_select_related = ("repository",)
+    list_per_page = 100
+    search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
+    ordering = ("name",)
+    inlines: ClassVar = [ShardInline, MeasurementInline]
+    filter_horizontal = ("groups",)
+    readonly_fields = ("state", "plan", *FACTS)
+    fieldsets = (
+        (None, {"fields": ("name", "state", "plan", "enabled", "groups")}),
+        (_("Wishes"), {"fields": WISHES}),
+        (_("Facts"), {"fields": FACTS}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
+        running = Count("jobs", filter=Q(jobs__state__in=Job.ACTIVE), distinct=True)
+        return super().get_queryset(request).annotate(n_jobs=running)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[VariantList]:
+        return VariantList
+
+    def view_on_site(self, variant: Variant) -> str:
+        return reverse("model", args=[_as_stored(variant).name])
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Asked on the variant's own page: what goes, what stays, what depends on it."""
+        variant = self.get_object(request, object_id)
+        if variant is None or not self.has_delete_permission(request, variant):
+            return super().delete_view(request, object_id, extra_context)
+        return redirect("model-delete", variant.name)
+
+    def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "pinned" not in form.changed_data:
+            return
+        try:
+            ask(lambda client: client.pin(obj.pk, obj.pinned))
+        except (HostUnavailable, HostRefusal):
+            self.message_user(
+                request, "Stored. The model host will know of the pin when it asks next.", messages.WARNING
+            )
+
+    @display(description=_("state"), label={"usable": "success", "disabled": "warning", "trouble": "danger"})
+    def state(self, variant: Variant) -> tuple[str, Any]:
+        if variant.trouble:
+            return "trouble", variant.trouble
+        return ("usable", _("usable")) if variant.enabled else ("disabled", _("disabled"))
+
+    @display(
+        description=_("in memory"),
+        label={
+            "resident": "success",
+            "loading": "info",
+            "draining": "warning",
+            "unloading": "warning",
+            "failed": "danger",
+            "absent": "default",
+            "unknown": "default",
+        },
+    )
+    def residency(self, variant: Any) -> tuple[str, str]:
+        state = variant.residency_now
+        return (state, STATE_WORDS[state]) if state else ("unknown", "not known")
+
+    @display(
+        description=_("on this box"),
+        label={"fits": "success", "part": "warning", "ram": "warning", "no": "danger", "unknown": "info"},
+    )
+    def plan(self, variant: Any) -> tuple[str, str]:
+        found: Badge | None = getattr(variant, "plan_badge", None)
+        if not hasattr(variant, "plan_badge"):
+            found = badges.badges([_as_stored(variant)], BADGES_WITHIN_SECONDS).get(variant.pk)
+        return ("unknown", "…") if found is None else (found.verdict, f"{found.words} {found.speed}".strip())
+
+    @admin.display(description=_("jobs"), ordering="n_jobs", empty_value="–")
+    def jobs_now(self, variant: Any) -> str | None:
+        return f"{variant.n_jobs} not ended" if variant.n_jobs else None
+
+    @admin.display(description=_("parameters"), ordering="n_params", empty_value="–")
+    def params(self, variant: Variant) -> str | None:
+        return None if variant.n_params is None else format_params(variant.n_params)
+
+    @admin.display(description=_("KV cache per token"), empty_value=_("the header does not tell"))
+    def kv_per_token(self, variant: Variant) -> str | None:
+        return None if variant.kv_bytes_per_token is None else format_bytes(variant.kv_bytes_per_token)
+
+    @admin.display(description=_("quantization"))
+    def quantization_explained(self, variant: Variant) -> str:
+        said = described(variant.quantization)
+        return f"{variant.quantization}. {said}" if said else variant.quantization or "–"
+
+
+def _as_stored(variant: Variant) -> Variant:
+    """Without what a refused form has written into the object."""
+    return Variant.objects.get(pk=variant.pk)

@@ -1,0 +1,257 @@
+"""The kind `requantize`: another variant out of one that is there, by llama.cpp's quantize in a child process.
+
+It grows in a folder of its own under the models' folder, hidden from whoever looks for models. Only what was checked and
+whose every byte is on the disk gets a name, and only then a row.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from inference.core.quantizing import Outcome, requantized
+from inference.engine import quantizing
+from inference.engine.quantizing import AtTensor, QuantizeFailed
+from inference.jobs.orders import Order
+from models_app import inventory
+from models_app.downloads.space import FreeBytes, Room, free_bytes
+from models_app.downloads.spec import file_names
+from models_app.facts import NotAModel, explain
+from models_app.gguf import BadGguf, Header, read_files
+from models_app.job import Job
+from models_app.jobs import Failed, Running, Wait
+from models_app.models import Variant
+from models_app.units import format_bytes
+
+MAKING = ".making"
+FULL_DISK_SECONDS = 30.0
+_BLOCK_BYTES = 4 << 20
+_METADATA_BYTES = 1 << 20
+"""By how much a result may differ from what the dry run told."""
+
+
+def run(running: Running) -> None:
+    """`running.spec` is an Order."""
+    requantize(running, settings.MODELS_DIR)
+
+
+def requantize(running: Running, folder: Path, *, free: FreeBytes = free_bytes) -> None:
+    """Makes the variant, and its row. An attempt that was cut off begins anew, unless all was made and checked. Raises what a
+    job may."""
+    order = Order.from_json(running.spec)
+    source = Variant.objects.filter(pk=order.source_id).first()
+    if source is None:
+        raise Failed("The variant that it was to be made of is gone from the inventory.")
+    paths = [Path(path) for path in source.shards.order_by("number").values_list("path", flat=True)]
+    n_files = len(paths) if order.recipe.keep_split else 1
+    making = folder / MAKING / str(running.job.pk)
+    try:
+        _sweep(folder / MAKING, running.job.pk)
+        names = file_names(order.name, n_files)
+        is_made = all((making / name).exists() or (folder / name).exists() for name in names)
+        if not (running.kept.get("digests") and is_made):
+            made = _make(running, order, paths, making, n_files, free)
+            running.keep({"digests": [digest for _, digest in made]})
+        _place(running, order, source, folder, making, n_files)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
+        raise Failed(f"{error.filename or making} could not be written: {error.strerror or error}.") from None
+
+
+def discard(job: Job) -> None:
+    """Removes what the cancelled job left. A file that became a variant's is not its own any more."""
+    shutil.rmtree(settings.MODELS_DIR / MAKING / str(job.pk), ignore_errors=True)
+    order = Order.from_json(job.spec)
+    if job.kept.get("digests"):
+        for name in file_names(order.name, len(job.kept["digests"])):
+            target = settings.MODELS_DIR / name
+            if not inventory.is_known(target):
+                target.unlink(missing_ok=True)
+
+
+def _sweep(making: Path, own: int) -> None:
+    """Removes what jobs left that are over or forgotten."""
+    if not making.is_dir():
+        return
+    active = {str(pk) for pk in Job.objects.filter(state__in=Job.ACTIVE).values_list("pk", flat=True)}
+    for left in making.iterdir():
+        if left.name not in active and left.name != str(own):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+# making -------------------------------------------------------------------------------------------------------
+
+
+def _make(
+    running: Running, order: Order, paths: list[Path], making: Path, n_files: int, free: FreeBytes
+) -> list[tuple[Path, str]]:
+    """The files, made, checked and on the disk, each with its SHA-256."""
+    if not paths:
+        raise Failed("The variant that it was to be made of has no files.")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(mode=0o700, parents=True)
+    try:
+        expected = _expected(running, order, paths[0])
+        room = _Room(making, expected.size_bytes, free)
+        room.check(0)
+        files = [making / name for name in file_names(order.name, n_files)]
+        _quantize(running, order, paths[0], files[0], room)
+        _check(running, files[0], expected)
+        return [(file, _digest(running, file)) for file in files]
+    except BaseException:
+        # Whatever comes next begins anew: what is half made only takes room.
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _expected(running: Running, order: Order, path: Path) -> Header:
+    """The header of the file that is to come out."""
+    running.progress(0, stage="Looking at what it takes")
+    try:
+        told = quantizing.dry_run(path, [order.recipe], os.environ, has_imatrix=order.imatrix is not None)
+        outcome: Outcome = told[order.recipe]
+        header = requantized(read_files(path), outcome)
+    except (QuantizeFailed, BadGguf) as error:
+        raise Failed(str(error)) from None
+    if outcome.needs_imatrix and order.imatrix is None:
+        raise Failed(
+            f"{order.recipe.type} needs an importance matrix: without one the result would be garbage. "
+            "Give one, or compute one first."
+        )
+    return header
+
+
+class _Room:
+    """Whether the disk has room for what is still to come."""
+
+    def __init__(self, folder: Path, total_bytes: int, free: FreeBytes) -> None:
+        self._folder = folder
+        self._total_bytes = total_bytes
+        self._free = free
+
+    def check(self, fraction: float) -> None:
+        """Raises Wait. `fraction`: how much of it is there already."""
+        to_come = int(self._total_bytes * (1 - fraction))
+        room = Room(self._free(self._folder), to_come, settings.DISK_RESERVE_BYTES)
+        if room.lacking_bytes:
+            raise Wait(room.sentence(), FULL_DISK_SECONDS)
+
+
+def _quantize(running: Running, order: Order, source: Path, target: Path, room: _Room) -> None:
+    imatrix = None if order.imatrix is None else Path(order.imatrix)
+    done = total = 0
+    events = quantizing.quantize(source, target, order.recipe, os.environ, imatrix=imatrix, n_threads=order.n_threads)
+    try:
+        for event in events:
+            match event:
+                case quantizing.Begun(n_bytes=n_bytes):
+                    total = n_bytes
+                    running.progress(0, total, stage="Quantizing")
+                case AtTensor(done_bytes=done_bytes):
+                    done = done_bytes
+                    running.progress(done)
+                case quantizing.Finished(seconds=seconds):
+                    running.line(f"Quantized {format_bytes(total)} in {seconds:.1f} seconds.")
+                case None:
+                    running.check()
+                    room.check(done / total if total else 0.0)
+    except QuantizeFailed as failed:
+        if failed.disk_full:
+            raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
+        raise Failed(failed.detail) from None
+    finally:
+        events.close()
+
+
+def _check(running: Running, first: Path, expected: Header) -> None:
+    """That it is what the dry run told, and decodes."""
+    running.progress(running.done, stage="Checking")
+    try:
+        found = read_files(first)
+        for tick in quantizing.check(first, os.environ):
+            running.check()
+            del tick
+    except (BadGguf, QuantizeFailed) as error:
+        raise Failed(f"What came out cannot be used, and is thrown away: {error}") from None
+    wanted = {tensor.name: (tensor.type, tensor.shape) for tensor in expected.tensors}
+    if {tensor.name: (tensor.type, tensor.shape) for tensor in found.tensors} != wanted:
+        raise Failed("What came out is not what llama.cpp's dry run told, and is thrown away.")
+    if abs(found.tensor_bytes - expected.tensor_bytes) > _METADATA_BYTES:
+        raise Failed("What came out has not the size that llama.cpp's dry run told, and is thrown away.")
+
+
+def _digest(running: Running, file: Path) -> str:
+    """The SHA-256 of `file`, whose every byte is on the disk when it returns."""
+    size_bytes = file.stat().st_size
+    running.progress(0, size_bytes, stage="Writing to the disk")
+    digest = hashlib.sha256()
+    for block in _synced_blocks(file, running.check):
+        digest.update(block)
+        running.progress(running.done + len(block))
+    return digest.hexdigest()
+
+
+def _synced_blocks(file: Path, tick: Callable[[], Any]) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        tick()
+        os.fsync(opened.fileno())
+        while block := opened.read(_BLOCK_BYTES):
+            yield block
+
+
+# placing ------------------------------------------------------------------------------------------------------
+
+
+def _place(running: Running, order: Order, source: Variant, folder: Path, making: Path, n_files: int) -> None:
+    """Gives the files their names and the variant its row. Done again after any crash in it, it does what is left to do."""
+    names = file_names(order.name, n_files)
+    running.progress(running.done, stage="Adding it to the inventory")
+    for name in names:
+        if not (making / name).exists():
+            continue
+        if (folder / name).exists():
+            shutil.rmtree(making, ignore_errors=True)
+            raise Failed(f"Another file lies at {folder / name} already. Move it away, then try again.")
+        (making / name).rename(folder / name)
+    _sync_folder(folder)
+    provenance = inventory.Provenance(
+        Variant.Origin.QUANTIZED,
+        repository=source.repository,
+        made_from=source,
+        recipe={
+            **order.recipe.to_json(),
+            "imatrix": None if order.imatrix is None else Path(order.imatrix).name,
+            "engine": _engine_version(),
+        },
+        files=tuple(inventory.FileOrigin(digest) for digest in running.kept["digests"]),
+    )
+    try:
+        variant = inventory.add_model(folder / names[0], name=order.name, provenance=provenance).variant
+    except (BadGguf, NotAModel) as error:
+        raise Failed(f"What came out cannot be used: {explain(error)}.") from None
+    except inventory.NameTaken:
+        raise Failed(f"Another variant is called {order.name} by now. Rename that one, then try again.") from None
+    shutil.rmtree(making, ignore_errors=True)
+    running.made(variant)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _engine_version() -> str:
+    from importlib import metadata
+
+    return metadata.version("llama-cpp-python")

@@ -1,0 +1,208 @@
+"""`/models/NAME/requantize/`: what could be made of a variant, and the order to make it. For staff."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_http_methods
+
+from inference.asking import status_now
+from inference.core.quantizing import TENSOR_CHOICES, Recipe
+from inference.engine.quantizing import QuantizeFailed
+from inference.jobs.orders import Order, base_name, proposed_name
+from inference.requantize import (
+    QUALITIES,
+    Question,
+    Targets,
+    imatrix_choices,
+    read_question,
+    targets,
+)
+from inference.what_if import BadQuestion, CannotBePlanned
+from models_app import jobs
+from models_app.job import Job
+from models_app.models import Repository, Variant, validate_variant_name
+
+_ASKED = (
+    *("goal", "quality", "size", "type", "ctx", "slots", "output_type", "embedding_type"),
+    *("pure", "keep_split", "imatrix"),
+)
+_SHOWN_AT_THEIR_FIELD = ("size", "ctx", "slots", "imatrix", "name")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def requantize(request: HttpRequest, name: str) -> HttpResponse:
+    """GET: the choices and what each would take, by the parameters of inference.requantize.Question. POST: starts the job."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    row = Variant.objects.select_related("repository").filter(name=name).first()
+    if row is None:
+        raise Http404(f"There is no model named “{name}”.")
+    if request.method == "POST":
+        return _start(request, row)
+    return _page(request, row, request.GET.dict())
+
+
+def _page(
+    request: HttpRequest, row: Variant, query: Mapping[str, str], problems: Mapping[str, str] | None = None
+) -> HttpResponse:
+    told: Targets | None = None
+    found = dict(problems or {})
+    trouble = row.trouble or ""
+    try:
+        question = read_question(query)
+    except BadQuestion as bad:
+        # What makes sense without an answer is shown beside what does not.
+        found, question = {**bad.problems, **found}, read_question({})
+    try:
+        told = None if trouble else targets(row, question)
+    except (CannotBePlanned, QuantizeFailed) as cannot:
+        trouble = cannot.detail
+    host = status_now()
+    context = {
+        "variant": row,
+        "residents": host["residents"] if host else [],
+        "asked": _asked(query, told),
+        "problems": found,
+        "other_problems": [words for field, words in found.items() if field not in _SHOWN_AT_THEIR_FIELD],
+        "trouble": trouble,
+        "told": told,
+        "rows": _rows(row, query, told),
+        "carried": [(name, query.get(name, "")) for name in _ASKED if name != "type" and query.get(name)],
+        "name": query.get("name", ""),
+        "qualities": [(each, words) for each, (words, _) in QUALITIES.items()],
+        "tensor_choices": TENSOR_CHOICES,
+        "imatrices": imatrix_choices(_imatrix_folders(row)),
+        "hub_url": _hub_url(row),
+        "is_split": told is not None and told.n_shards > 1,
+    }
+    return render(request, "quantize/page.html", context, status=422 if found else 200)
+
+
+def _asked(query: Mapping[str, str], told: Targets | None) -> dict[str, str]:
+    asked = {name: query.get(name, "") for name in _ASKED}
+    asked["goal"] = asked["goal"] or "fit"
+    asked["quality"] = asked["quality"] or "balanced"
+    if told is not None:
+        asked["ctx"] = asked["ctx"] or str(told.n_ctx_seq)
+        asked["slots"] = asked["slots"] or str(told.n_seq_max)
+    return asked
+
+
+def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[dict[str, Any]]:
+    """Each target with the name that the variant would get; those that few people want come last."""
+    if told is None:
+        return []
+    pure = query.get("pure") == "on"
+    rows = [
+        {
+            "target": each,
+            "name": _free(proposed_name(row.name, Recipe(each.type, pure=pure))),
+            "is_chosen": told.chosen is not None and each.type == told.chosen.type,
+        }
+        for each in told.rows
+    ]
+    return [each for each in rows if each["target"].is_usual or each["is_chosen"]] + [
+        {**each, "is_rare": True} for each in rows if not (each["target"].is_usual or each["is_chosen"])
+    ]
+
+
+def _free(name: str) -> str:
+    """Neither a variant's, nor that of one which is being made, nor of a file that lies there."""
+    number, free = 1, name
+    while _is_taken(free):
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _is_taken(name: str) -> bool:
+    return (
+        Variant.objects.filter(name__iexact=name).exists()
+        or Job.objects.filter(state__in=Job.ACTIVE, spec__name__iexact=name).exists()
+        or (Path(settings.MODELS_DIR) / f"{name}.gguf").exists()
+    )
+
+
+def _imatrix_folders(row: Variant) -> list[Path]:
+    shard = row.shards.order_by("number").first()
+    beside = [Path(shard.path).parent] if shard is not None else []
+    return [Path(settings.MODELS_DIR) / "imatrix", *beside]
+
+
+def _hub_url(row: Variant) -> str:
+    """Where a better source may be found; "" while no page can look."""
+    try:
+        if row.repository.kind == Repository.Kind.HUB:
+            owner, _, name = row.repository.name.partition("/")
+            return reverse("hub-repository", args=[owner, name])
+        return f"{reverse('hub-find')}?{urlencode({'q': base_name(row.name)})}"
+    except NoReverseMatch:
+        return ""
+
+
+# ordering -----------------------------------------------------------------------------------------------------
+
+
+def _start(request: HttpRequest, row: Variant) -> HttpResponse:
+    try:
+        question = read_question({**request.POST.dict(), "goal": "type"})
+    except BadQuestion as bad:
+        return _page(request, row, request.POST.dict(), bad.problems)
+    name = request.POST.get("name", "").strip() or _free(proposed_name(row.name, question.recipe))
+    problems = _objections(row, name, question)
+    if problems:
+        return _page(request, row, request.POST.dict(), problems)
+    order = Order(row.pk, name, question.recipe, question.imatrix)
+    recipe = question.recipe
+    jobs.start(
+        "requantize",
+        order.to_json(),
+        f"Requantize {row.name} to {recipe.type}{' (pure)' if recipe.pure else ''}",
+        request.user,
+        row,
+    )
+    messages.success(request, f"{name} is being made. It appears here when it is whole and was checked.")
+    return redirect("model", row.name)
+
+
+def _objections(row: Variant, name: str, question: Question) -> dict[str, str]:
+    """What speaks against making it, by the field that has to change."""
+    problems: dict[str, str] = {}
+    if row.trouble:
+        problems["type"] = row.trouble
+    try:
+        validate_variant_name(name)
+    except ValidationError as bad:
+        problems["name"] = " ".join(bad.messages)
+    if _is_taken(name):
+        problems["name"] = f"There is a model or a file called {name} already. Choose another name."
+    if re.search(r"-\d{5}-of-\d{5}$", name):
+        problems["name"] = "A name that ends like a part of a split model would not be found again. Choose another."
+    if problems:
+        return problems
+    try:
+        told = targets(row, replace(question, goal="type"))
+        chosen = next((each for each in told.rows if each.type == question.recipe.type), None)
+    except (CannotBePlanned, QuantizeFailed) as cannot:
+        return {"type": cannot.detail}
+    if chosen is None:
+        return {"type": f"llama.cpp cannot make {question.recipe.type} of this file."}
+    # A full disk is waited for; the matrix would never come by itself.
+    return {"type": chosen.problem} if "importance" in chosen.problem else {}
+
+
+def job_context(row: Variant) -> dict[str, Any]:
+    """What is being made of the variant."""
+    return {"making": list(Job.objects.filter(kind="requantize", variant=row, state__in=Job.ACTIVE))}

@@ -1,0 +1,45 @@
+"""Who may use a variant: everybody, or the members of the groups that its owner named. Administrators may use all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from models_app.models import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One person's."""
+
+    groups: frozenset[int]
+    is_administrator: bool
+
+    def allows(self, groups: Collection[int]) -> bool:
+        """Whether this person may use a variant that is kept for `groups`; for nobody in particular where there are none."""
+        return self.is_administrator or not groups or not self.groups.isdisjoint(groups)
+
+
+def access_of(user: Any) -> Access:
+    """One query."""
+    return Access(frozenset(user.groups.values_list("pk", flat=True)), user.is_superuser)
+
+
+def usable_by(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
+    """Those of `variants` that the person may use."""
+    if user.is_superuser:
+        return variants
+    kept = Variant.groups.through.objects.exclude(group__in=user.groups.all()).values("variant_id")
+    mine = Variant.groups.through.objects.filter(group__in=user.groups.all()).values("variant_id")
+    return variants.filter(~Q(pk__in=kept) | Q(pk__in=mine))
+
+
+def restrictions() -> dict[int, frozenset[int]]:
+    """The groups of every variant that is kept for some, by id. One query."""
+    found: dict[int, set[int]] = {}
+    for variant_id, group_id in Variant.groups.through.objects.values_list("variant_id", "group_id"):
+        found.setdefault(variant_id, set()).add(group_id)
+    return {variant_id: frozenset(groups) for variant_id, groups in found.items()}
