@@ -41,6 +41,8 @@ class JobRow(TypedDict):
     may_resume: bool
     may_cancel: bool
     may_retry: bool
+    may_discard: bool
+    """Whether there may be something left of it to be removed."""
 
 
 class LineRow(TypedDict):
@@ -94,6 +96,7 @@ def job_row(job: Job, user_id: int, is_staff: bool, now: datetime) -> JobRow:
         "may_resume": may and not cancelling and state in (Job.State.PAUSED, Job.State.WAITING),
         "may_cancel": may and not cancelling and job.is_active,
         "may_retry": may and state in (Job.State.FAILED, Job.State.CANCELLED),
+        "may_discard": may and state == Job.State.FAILED,
     }
 
 

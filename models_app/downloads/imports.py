@@ -139,6 +139,7 @@ def run(running: Running) -> None:
     failed: list[str] = []
     done_bytes = 0
     for path, name in sources:
+        running.check()
         try:
             made = _bring(running, path, name, how, done_bytes)
         except _Unfit as unfit:

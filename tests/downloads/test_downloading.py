@@ -240,6 +240,16 @@ def test_who_asks_again_is_shown_the_same_job(box: Box) -> None:
     assert box.start().pk == box.start().pk
 
 
+def test_who_asks_again_after_a_failure_has_the_same_job_tried_again(box: Box) -> None:
+    (source,) = box.offer()
+    job = box.start()
+    box.hub.faults.add(CaptivePortal(where="resolve"))
+    assert box.run(job).state == Job.State.FAILED
+    again = box.start()
+    assert again.pk == job.pk
+    box.assert_whole(box.run(again), [source])
+
+
 def test_what_is_here_is_not_fetched_again(box: Box) -> None:
     box.offer()
     box.run(box.start())
