@@ -66,6 +66,7 @@ def download(
     variant = _add(spec, folder)
     running.made(variant)
     running.line(f"{format_bytes(total)} came whole, with the SHA-256 of the Hub's record. Added as {variant.name}.")
+    _forget_quarantined(spec, folder)
 
 
 def _intent(spec: DownloadSpec, folder: Path) -> str:
@@ -88,6 +89,14 @@ def discard(job: Job) -> None:
         part_of(target).unlink(missing_ok=True)
         if not inventory.is_known(target):
             target.unlink(missing_ok=True)
+    _forget_quarantined(spec, settings.MODELS_DIR)
+
+
+def _forget_quarantined(spec: DownloadSpec, folder: Path) -> None:
+    """What an earlier attempt put away proves nothing any more, and takes room."""
+    for target in spec.targets(folder):
+        for name in (target.name, part_of(target).name):
+            (folder / QUARANTINE / name).unlink(missing_ok=True)
 
 
 # fetching -----------------------------------------------------------------------------------------------------
@@ -103,6 +112,7 @@ class _Fetches:
         self._fetches = fetches
         self._stopping = stopping
         self._changed = changed
+        self._synced = list(running.kept.get("synced") or [0] * len(fetches))
         self._synced_at = time.monotonic()
 
     def __iter__(self) -> Iterator[int]:
@@ -138,8 +148,10 @@ class _Fetches:
             self._synced_at = time.monotonic()
 
     def keep(self) -> None:
-        """Notes what a loss of power would not take."""
-        self._running.keep({"boot": boot_id(), "synced": [each.sync() for each in self._fetches]})
+        """Notes what a loss of power would not take. Raises DatabaseError, and as `Running.progress` does."""
+        now = [each.sync() for each in self._fetches]
+        self._synced = [before if n is None else n for before, n in zip(self._synced, now, strict=True)]
+        self._running.keep({"boot": boot_id(), "synced": self._synced})
 
     def stop(self) -> None:
         """A thread that does not end in time is left behind: it holds its file's lock, writes no further block, and ends with
@@ -170,6 +182,8 @@ def _fetching(running: Running, spec: DownloadSpec, open_: Open, folder: Path, l
         )
     ]
     together = _Fetches(running, fetches, stopping, changed)
+    # Before the first byte: from here on a loss of power may leave holes.
+    together.keep()
     try:
         yield together
     finally:

@@ -23,12 +23,12 @@ def free_name(wanted: str, n_files: int = 1, given: Collection[str] = ()) -> str
     return name
 
 
-def promised() -> list[str]:
+def promised(states: Collection[str] = (*Job.ACTIVE, Job.State.FAILED)) -> list[str]:
     """To jobs that have not made their variants yet, failed ones included: they may be tried again. A job's spec says `name`,
     or `files` that each have one.
     """
     names = []
-    for spec in Job.objects.filter(state__in=(*Job.ACTIVE, Job.State.FAILED)).values_list("spec", flat=True):
+    for spec in Job.objects.filter(state__in=states).values_list("spec", flat=True):
         told = [spec, *spec.get("files", [])]
         names += [each["name"] for each in told if isinstance(each, dict) and isinstance(each.get("name"), str)]
     return names
