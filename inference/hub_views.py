@@ -19,6 +19,7 @@ from inference.job_store import job_rows
 from inference.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
 from inference.remote_room import free_bytes_for_models, rooms
 from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
+from models_app.access import usable_by
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub import hub, hub_as
 from models_app.hub.access import BadToken, check_token, forget_token, is_readable, set_token, stored_token
@@ -27,7 +28,7 @@ from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
 from models_app.hub.wording import sentence
-from models_app.models import Job, Shard
+from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     context |= {
         "found": found_view(found.found),
         "repository": found,
-        "variants": variant_views(parts, rooms(parts), *_known(found, parts)),
+        "variants": variant_views(parts, rooms(parts), *_known(request.user, found, parts)),
         "others": parts.others,
         "refused": parts.refused,
         "free": format_bytes(free_bytes_for_models()),
@@ -171,10 +172,12 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], dict[str, int]]:
-    """Names of variants that are here, and the jobs of what is on its way; both by the first file's digest."""
+def _known(user: Any, found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], dict[str, int]]:
+    """Names of variants that are here and that the person may know of, and the jobs of what is on its way; both by the first
+    file's digest."""
     digests = [each.files[0].sha256 for each in parts.variants if each.files[0].sha256]
-    rows = Shard.objects.filter(sha256__in=digests, number=1, variant__missing_since=None)
+    known = Variant.objects.all() if user.is_staff else usable_by(user, Variant.objects.all())
+    rows = Shard.objects.filter(sha256__in=digests, number=1, variant__in=known.filter(missing_since=None))
     here = dict(rows.values_list("sha256", "variant__name"))
     downloads = Job.objects.filter(kind="download", state__in=Job.ACTIVE, spec__repository=found.name)
     coming = {str(spec["files"][0]["sha256"]): pk for pk, spec in downloads.values_list("pk", "spec")}

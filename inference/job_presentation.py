@@ -41,6 +41,8 @@ class JobRow(TypedDict):
     may_resume: bool
     may_cancel: bool
     may_retry: bool
+    may_discard: bool
+    """Whether there may be something left of it to be removed."""
 
 
 class LineRow(TypedDict):
@@ -87,13 +89,14 @@ def job_row(job: Job, user_id: int, is_staff: bool, now: datetime) -> JobRow:
         "title": job.title,
         "state_words": _state_words(job),
         "facts": _facts(job, now),
-        "reason": job.reason if may else "",
+        "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",
         "by": "" if job.created_by is None else job.created_by.get_username(),
         "permille": _permille(job),
         "may_pause": may and not cancelling and state in (Job.State.QUEUED, Job.State.RUNNING, Job.State.WAITING),
         "may_resume": may and not cancelling and state in (Job.State.PAUSED, Job.State.WAITING),
         "may_cancel": may and not cancelling and job.is_active,
         "may_retry": may and state in (Job.State.FAILED, Job.State.CANCELLED),
+        "may_discard": may and state == Job.State.FAILED,
     }
 
 

@@ -19,6 +19,8 @@ from models_app.job import Job
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+IDLE_LOOK_SECONDS = 3.0
+"""Where nothing is under way: a page that starts something paints it itself."""
 AUTHORISED_SECONDS = 10.0
 """How old the knowledge that a watcher is still signed in may be."""
 MOST_UNSEEN = 15
@@ -94,7 +96,7 @@ class JobWatch:
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if self._active else IDLE_LOOK_SECONDS)
             try:
                 await self.look()
             except StorageFailed:
@@ -136,6 +138,8 @@ class JobWatch:
         if not behind:
             return
         try:
+            if self._last_line is None:
+                self._last_line = await job_store.last_line()
             jobs = await job_store.backlog()
         except StorageFailed:
             return

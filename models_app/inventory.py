@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from models_app.downloads.leftovers import remove_leftovers
+from models_app.downloads.leftovers import nobodys, remove_leftovers
 from models_app.facts import NotAModel, VariantFiles, columns, explain, read_variant, readable_name
 from models_app.gguf import BadGguf, shard_paths
 from models_app.models import RESERVED_NAMES, Repository, Shard, Variant, validate_variant_name
@@ -202,7 +202,8 @@ def scan_models(folder: Path) -> ScanReport:
     In the data folder's own models/ it also removes what downloads and the like left unfinished and nobody will finish.
     """
     report = ScanReport()
-    strangers = list(_strangers(folder))
+    is_own = folder.resolve() == Path(settings.MODELS_DIR).resolve()
+    strangers = nobodys(_strangers(folder)) if is_own else list(_strangers(folder))
     for variant in Variant.objects.prefetch_related("shards").order_by("name"):
         _reconcile(variant, strangers, report)
     for path in strangers:
@@ -212,7 +213,7 @@ def scan_models(folder: Path) -> ScanReport:
             report.added.append(add_model(path).variant.name)
         except (BadGguf, NotAModel, OSError) as error:
             report.refused[str(path)] = explain(error)
-    if folder.resolve() == Path(settings.MODELS_DIR).resolve():
+    if is_own:
         report.leftovers = remove_leftovers(folder)
     return report
 

@@ -6,12 +6,13 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from models_app import inventory
 from models_app.downloads import fetch
@@ -54,7 +55,8 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     total = spec.total_bytes
     running.progress(running.job.done, total, "Looking at what is there")
-    running.line(_intent(spec, folder))
+    if not running.job.reason:  # an attempt after a wait says nothing new
+        running.line(_intent(spec, folder))
     with _fetching(running, spec, open_, folder, limit or _shared_limit()) as fetches:
         for done_bytes in fetches:
             room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
@@ -64,6 +66,7 @@ def download(
     variant = _add(spec, folder)
     running.made(variant)
     running.line(f"{format_bytes(total)} came whole, with the SHA-256 of the Hub's record. Added as {variant.name}.")
+    _forget_quarantined(spec, folder)
 
 
 def _intent(spec: DownloadSpec, folder: Path) -> str:
@@ -86,6 +89,14 @@ def discard(job: Job) -> None:
         part_of(target).unlink(missing_ok=True)
         if not inventory.is_known(target):
             target.unlink(missing_ok=True)
+    _forget_quarantined(spec, settings.MODELS_DIR)
+
+
+def _forget_quarantined(spec: DownloadSpec, folder: Path) -> None:
+    """What an earlier attempt put away proves nothing any more, and takes room."""
+    for target in spec.targets(folder):
+        for name in (target.name, part_of(target).name):
+            (folder / QUARANTINE / name).unlink(missing_ok=True)
 
 
 # fetching -----------------------------------------------------------------------------------------------------
@@ -101,6 +112,7 @@ class _Fetches:
         self._fetches = fetches
         self._stopping = stopping
         self._changed = changed
+        self._synced = list(running.kept.get("synced") or [0] * len(fetches))
         self._synced_at = time.monotonic()
 
     def __iter__(self) -> Iterator[int]:
@@ -131,12 +143,15 @@ class _Fetches:
 
     def _sync(self) -> None:
         if time.monotonic() - self._synced_at >= SYNC_SECONDS:
-            self.keep()
+            with suppress(DatabaseError):  # a note that is missing only makes a later attempt fetch more again
+                self.keep()
             self._synced_at = time.monotonic()
 
     def keep(self) -> None:
-        """Notes what a loss of power would not take."""
-        self._running.keep({"boot": boot_id(), "synced": [each.sync() for each in self._fetches]})
+        """Notes what a loss of power would not take. Raises DatabaseError, and as `Running.progress` does."""
+        now = [each.sync() for each in self._fetches]
+        self._synced = [before if n is None else n for before, n in zip(self._synced, now, strict=True)]
+        self._running.keep({"boot": boot_id(), "synced": self._synced})
 
     def stop(self) -> None:
         """A thread that does not end in time is left behind: it holds its file's lock, writes no further block, and ends with
@@ -167,6 +182,8 @@ def _fetching(running: Running, spec: DownloadSpec, open_: Open, folder: Path, l
         )
     ]
     together = _Fetches(running, fetches, stopping, changed)
+    # Before the first byte: from here on a loss of power may leave holes.
+    together.keep()
     try:
         yield together
     finally:

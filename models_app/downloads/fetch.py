@@ -91,11 +91,11 @@ class Fetch:
             self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def sync(self) -> int:
-        """Bytes that a loss of power does not take. Called by the thread that started it."""
+    def sync(self) -> int | None:
+        """Bytes that a loss of power does not take; None: nothing new is known of them. Called by the thread that started it."""
         if self.is_done:
             return self.file.size_bytes
-        return self._part.sync() if self._part is not None and not self.is_reading else 0
+        return self._part.sync() if self._part is not None and not self.is_reading else None
 
     # its own thread --------------------------------------------------------------------------------------------
 

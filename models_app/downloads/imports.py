@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from django.conf import settings
+from django.db import transaction
 
 from models_app import inventory, jobs
 from models_app.downloads.names import free_name
@@ -114,10 +115,18 @@ def start_import(path: Path, how: str, user: Any = None, name: str | None = None
             f"{path} lies on another disk than {settings.MODELS_DIR}, and a link cannot cross that. "
             "Use it in place, or have it copied."
         )
-    files = [{"path": str(each.path), "name": free_name(name or each.name, each.n_files)} for each in found]
-    what = files[0]["name"] if len(files) == 1 else f"{len(files)} models"
-    spec = {"how": how, "files": files, **({"name": files[0]["name"]} if len(files) == 1 else {})}
-    return jobs.start("import", spec, f"Import {what} from {path}", user)
+    with transaction.atomic():
+        files = _named(found, name)
+        what = files[0]["name"] if len(files) == 1 else f"{len(files)} models"
+        return jobs.start("import", {"how": how, "files": files}, f"Import {what} from {path}", user)
+
+
+def _named(found: list[Candidate], name: str | None) -> list[dict[str, str]]:
+    """Two of the same file name in two folders get two names."""
+    given: list[str] = []
+    for each in found:
+        given.append(free_name(name or each.name, each.n_files, given))
+    return [{"path": str(each.path), "name": own} for each, own in zip(found, given, strict=True)]
 
 
 # the job ------------------------------------------------------------------------------------------------------
@@ -130,6 +139,7 @@ def run(running: Running) -> None:
     failed: list[str] = []
     done_bytes = 0
     for path, name in sources:
+        running.check()
         try:
             made = _bring(running, path, name, how, done_bytes)
         except _Unfit as unfit:

@@ -1,18 +1,30 @@
-"""`.part` files that no job will ever finish."""
+"""Files in the folder for models that are a job's, and `.part` files that no job will ever finish."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from models_app.downloads.names import promised
 from models_app.downloads.part import Held, Part
 from models_app.downloads.spec import PART
+from models_app.job import Job
 
 YOUNG_SECONDS = 600.0
 """Not every writer holds a lock on its file; one that is written to is younger than this."""
-_TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf\.part\Z")
+_TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf(\.part)?\Z")
+
+
+def nobodys(paths: Iterable[Path]) -> list[Path]:
+    """Those that no job under way brings or makes: such a job adds the variant itself, when all of it is there."""
+    names = {name.lower() for name in promised(Job.ACTIVE)}
+    return [path for path in paths if _owner(path) not in names]
+
+
+def _owner(path: Path) -> str:
+    return _TAIL.sub("", path.name).lower()
 
 
 def remove_leftovers(folder: Path) -> list[str]:
@@ -22,8 +34,7 @@ def remove_leftovers(folder: Path) -> list[str]:
     names = {name.lower() for name in promised()}
     removed = []
     for path in sorted(folder.glob(f"*{PART}")):
-        owner = _TAIL.sub("", path.name).lower()
-        if owner in names or time.time() - path.stat().st_mtime < YOUNG_SECONDS or path.is_symlink():
+        if _owner(path) in names or time.time() - path.stat().st_mtime < YOUNG_SECONDS or path.is_symlink():
             continue
         try:
             Part.open(path.with_name(path.name.removesuffix(PART))).remove()

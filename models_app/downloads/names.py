@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from django.conf import settings
@@ -11,10 +12,10 @@ from models_app.job import Job
 from models_app.models import Variant, validate_variant_name
 
 
-def free_name(wanted: str, n_files: int = 1) -> str:
-    """`wanted`, with a number behind it where that is taken. Raises ValidationError where it is not fit for a name."""
+def free_name(wanted: str, n_files: int = 1, given: Collection[str] = ()) -> str:
+    """`wanted`, with a number behind it where that is taken, or `given` away a moment ago. Raises ValidationError where it is not fit for a name."""
     validate_variant_name(wanted)
-    theirs = {name.lower() for name in promised()}
+    theirs = {name.lower() for name in (*promised(), *given)}
     number, name = 1, wanted
     while name.lower() in theirs or _is_taken(name, n_files):
         number += 1
@@ -22,10 +23,15 @@ def free_name(wanted: str, n_files: int = 1) -> str:
     return name
 
 
-def promised() -> list[str]:
-    """Names promised by jobs that have not made their variant yet, failed ones included: they may be tried again."""
-    open_jobs = Job.objects.filter(state__in=(*Job.ACTIVE, Job.State.FAILED), spec__has_key="name")
-    return [str(name) for name in open_jobs.values_list("spec__name", flat=True)]
+def promised(states: Collection[str] = (*Job.ACTIVE, Job.State.FAILED)) -> list[str]:
+    """To jobs that have not made their variants yet, failed ones included: they may be tried again. A job's spec says `name`,
+    or `files` that each have one.
+    """
+    names = []
+    for spec in Job.objects.filter(state__in=states).values_list("spec", flat=True):
+        told = [spec, *spec.get("files", [])]
+        names += [each["name"] for each in told if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    return names
 
 
 def _is_taken(name: str, n_files: int) -> bool:

@@ -35,15 +35,19 @@ def start_download(repository: str, revision: str, name: str, files: Sequence[Re
     """`files`: of one variant, in the order of its shards, as the Hub's record has them at that commit. `name`: the variant's,
     changed where it is taken.
 
-    Asked again while the same files are on their way, returns that job. Raises NoDigest, Here, and ValidationError for an
+    Asked again while the same files are on their way, returns that job; one that failed is tried again, from where it was. Raises NoDigest, Here, and ValidationError for an
     unfit `name`.
     """
     for file in files:
         if not file.sha256:
             raise NoDigest(file.path)
     with transaction.atomic():
-        for job in Job.objects.filter(kind="download", state__in=Job.ACTIVE, spec__repository=repository):
+        known = Job.objects.filter(
+            kind="download", state__in=(*Job.ACTIVE, Job.State.FAILED), spec__repository=repository
+        )
+        for job in known:
             if DownloadSpec.from_json(job.spec).files == tuple(files):
+                jobs.retry(job)
                 return job
         if (here := _here(files)) is not None:
             raise Here(here)

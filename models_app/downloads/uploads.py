@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from models_app import inventory, jobs
@@ -74,8 +75,10 @@ def start_upload(files: Sequence[Offered], user: Any) -> Job:
     if room.lacking_bytes:
         raise NoRoom(room.sentence())
     shard = ShardName.parse(ordered[0].name)
-    name = free_name(local_name("", f"{shard.stem}.gguf" if shard else ordered[0].name), len(ordered))
-    return jobs.start(KIND, {"name": name, "files": told}, f"Upload {name}", user, total=total)
+    wanted = local_name("", f"{shard.stem}.gguf" if shard else ordered[0].name)
+    with transaction.atomic():
+        name = free_name(wanted, len(ordered))
+        return jobs.start(KIND, {"name": name, "files": told}, f"Upload {name}", user, total=total)
 
 
 def _checked(files: Sequence[Offered]) -> list[Offered]:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from models_app.hub.errors import (
     Broken,
+    CutOff,
     Forbidden,
     ForbiddenAddress,
     Gated,
@@ -22,6 +23,8 @@ from models_app.units import format_bytes
 
 def sentence(error: HubError) -> str:
     match error:
+        case CutOff():
+            return f"The connection to {_host(error.endpoint)} broke off: {error.cause}. Try again."
         case Unreachable():
             return f"The Hub at {_host(error.endpoint)} cannot be reached: {error.cause}. Models on this box work on."
         case Hurried():

@@ -67,6 +67,8 @@ class Runner:
             running = self._claim(next_id)
             if running is not None:
                 self._attempt(running)
+            elif next_id != job_id:
+                return  # somebody else was quicker; the sweep finds what is left
             next_id = self._due().filter(kind=name).values_list("pk", flat=True).first() if self._room(name) else None
 
     def _due(self) -> QuerySet[Job]:

@@ -60,10 +60,10 @@ def resume(job: Job) -> bool:
 
 
 def cancel(job: Job) -> bool:
-    """A running job stops at its next step. One that does not run is run once more, to tidy up what it left."""
+    """A running job stops at its next step. One that does not run, or failed, is run once more, to tidy up what it left."""
     rows = Job.objects.filter(pk=job.pk)
-    idle = rows.filter(state__in=(Job.State.QUEUED, Job.State.WAITING, Job.State.PAUSED))
-    if idle.update(state=Job.State.QUEUED, wish=Job.Wish.CANCEL, run_after=None, reason=""):
+    idle = rows.filter(state__in=(Job.State.QUEUED, Job.State.WAITING, Job.State.PAUSED, Job.State.FAILED))
+    if idle.update(state=Job.State.QUEUED, wish=Job.Wish.CANCEL, run_after=None, reason="", ended_at=None):
         transaction.on_commit(lambda: wake(job.pk))
         return True
     return bool(rows.filter(state=Job.State.RUNNING).update(wish=Job.Wish.CANCEL))

@@ -54,6 +54,8 @@ def test_from_a_search_to_an_answer(hub: HubServer, chromium: Browser, tmp_path:
         for path in here:
             assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(files[path.name].read_bytes()).digest()
 
+        page.reload()
+        expect(downloaded).to_have_text("On this box")
         page.goto(f"{stack.url}/chat/")
         connected(page)
         page.locator("#picker summary").click()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from models_app import jobs
 from models_app.downloads.download import FULL_DISK_SECONDS, download
 from models_app.downloads.hub_source import hub_source
+from models_app.downloads.limit import Limit
 from models_app.downloads.part import Part
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub.names import RemoteFile
@@ -94,6 +98,25 @@ def test_a_part_that_is_whole_is_only_looked_at(box: Box) -> None:
     assert box.ranges() == []
 
 
+def test_a_restart_of_the_machine_costs_what_was_not_synced(box: Box) -> None:
+    (source,) = box.offer()
+    box.hub.faults.add(Stall(after_bytes=MIB))
+    job = box.start()
+    thread = box.run_beside(job)
+    box.wait_until_part_has(MIB)
+    assert jobs.pause(job)
+    thread.join()
+    job.refresh_from_db()
+    assert job.kept["synced"] == [0], "a pause is no loss of power"
+    Job.objects.filter(pk=job.pk).update(kept={"boot": "an earlier one", "synced": [MIB // 2]})
+    with box.part().open("r+b") as part:
+        part.seek(MIB // 2)
+        part.write(bytes(MIB // 2))
+    assert jobs.resume(job)
+    box.assert_whole(box.run(job), [source])
+    assert box.ranges()[-1] == f"bytes={MIB // 2}-"
+
+
 def test_a_server_without_ranges_sends_everything_again(box: Box) -> None:
     (source,) = box.offer()
     box.hub.faults.add(NoRanges())
@@ -116,7 +139,6 @@ def test_wrong_bytes_are_put_away_and_said_and_never_listed(box: Box, split: int
     assert not scan_models(box.folder).added
     assert not Variant.objects.exists()
     assert jobs.retry(job)
-    (box.folder / ".quarantine" / wrong).unlink()
     box.assert_whole(box.run(job), sources)
 
 
@@ -236,6 +258,16 @@ def test_who_asks_again_is_shown_the_same_job(box: Box) -> None:
     assert box.start().pk == box.start().pk
 
 
+def test_who_asks_again_after_a_failure_has_the_same_job_tried_again(box: Box) -> None:
+    (source,) = box.offer()
+    job = box.start()
+    box.hub.faults.add(CaptivePortal(where="resolve"))
+    assert box.run(job).state == Job.State.FAILED
+    again = box.start()
+    assert again.pk == job.pk
+    box.assert_whole(box.run(again), [source])
+
+
 def test_what_is_here_is_not_fetched_again(box: Box) -> None:
     box.offer()
     box.run(box.start())
@@ -257,6 +289,23 @@ def test_a_file_without_a_digest_is_not_begun(db: None) -> None:
         start_download(NAME, "0" * 40, "tiny", [RemoteFile("tiny.gguf", 10, None)])
 
 
+@contextmanager
+def downloading(box: Box, **how: Any) -> Iterator[None]:
+    """Downloads as told, instead of as this machine would."""
+
+    def run(running: Running) -> None:
+        open_ = hub_source(running.spec["repository"], running.spec["revision"])
+        download(running, open_, box.folder, **how)
+
+    kind = kinds.kind_named("download")
+    assert kind is not None
+    kinds.register("download", run)
+    try:
+        yield
+    finally:
+        kinds.register("download", kind.run, kind.at_once, kind.discard)
+
+
 # the disk -----------------------------------------------------------------------------------------------------
 
 
@@ -276,23 +325,22 @@ def test_a_disk_that_fills_up_meanwhile_pauses_the_download(box: Box) -> None:
     (source,) = box.offer()
     box.hub.faults.add(Stall(after_bytes=MIB))
     free = iter([1 << 40, 1 << 40, 0])
-
-    def run(running: Running) -> None:
-        spec = running.spec
-        open_ = hub_source(spec["repository"], spec["revision"])
-        download(running, open_, box.folder, free=lambda _: next(free, 1 << 40))
-
-    kind = kinds.kind_named("download")
-    assert kind is not None
-    kinds.register("download", run)
-    try:
+    with downloading(box, free=lambda _: next(free, 1 << 40)):
         job = box.run(box.start())
         assert job.state == Job.State.WAITING
         assert "is too full" in job.reason
         box.later(FULL_DISK_SECONDS)
         box.assert_whole(box.run(job), [source])
-    finally:
-        kinds.register("download", kind.run, kind.at_once, kind.discard)
+
+
+def test_a_limit_holds_for_all_files_together(box: Box) -> None:
+    sources = box.offer(split=2, pad_bytes=MIB)
+    total = sum(source.stat().st_size for source in sources)
+    with downloading(box, limit=Limit(4 * total)):
+        began = time.monotonic()
+        box.assert_whole(box.run(box.start()), sources)
+        # What one block brings is only waited for before the next.
+        assert time.monotonic() - began > 0.25 * 0.7
 
 
 def test_a_file_has_one_writer(box: Box) -> None:

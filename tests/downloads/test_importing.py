@@ -70,6 +70,14 @@ def test_a_folder_is_brought_in_as_far_as_it_can_be(box: Box) -> None:
     assert [variant.name for variant in Variant.objects.all()] == ["two-Q4_0"]
 
 
+def test_two_files_of_one_name_get_two(box: Box) -> None:
+    for number, folder in enumerate(("a", "b")):
+        (box.remote / folder).mkdir()
+        build(box.remote / folder / "same.gguf", SHAPES["tiny-gqa"], seed=number)
+    assert box.run(start_import(box.remote, "link")).state == Job.State.DONE
+    assert box.files() == ["same-Q4_0-2.gguf", "same-Q4_0.gguf"]
+
+
 @pytest.mark.parametrize(("path", "how"), [("relative.gguf", "link"), ("/nowhere/at/all", "link"), ("/", "teleport")])
 def test_what_cannot_be_imported_is_said_before_anything_is_done(box: Box, path: str, how: str) -> None:
     with pytest.raises(BadImport):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,6 +90,29 @@ def test_a_part_knows_its_digest_however_it_grew(tmp_path: Path) -> None:
     again.finish()
     assert (tmp_path / "m.gguf").read_bytes() == b"Z"
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_a_piece_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
+    part = Part.open(tmp_path / "m.gguf")
+    assert part.append(0, b"begun") == 5
+    assert part.append(4, b"elsewhere") is None
+    with files_of_at_most(1000), pytest.raises(OSError, match="File too large"):
+        part.append(5, bytes(2000))
+    part.close()
+    assert (tmp_path / "m.gguf.part").read_bytes() == b"begun"
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """A disk that takes no more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_link_in_the_parts_place_is_not_followed(tmp_path: Path) -> None:

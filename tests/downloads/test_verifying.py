@@ -122,6 +122,17 @@ def test_a_scan_leaves_what_a_job_may_finish(box: Box) -> None:
     assert scan_models(box.folder).leftovers == ["tiny.gguf.part"]
 
 
+def test_a_scan_does_not_take_what_a_job_is_about_to_add(box: Box) -> None:
+    (source,) = box.offer()
+    job = box.start()
+    box.folder.mkdir()
+    (box.folder / "tiny.gguf").write_bytes(source.read_bytes())
+    assert scan_models(box.folder).added == []
+    Job.objects.update(state=Job.State.FAILED)
+    assert scan_models(box.folder).added == ["tiny-Q4_0"], "nobody else will"
+    assert job.variant is None
+
+
 def test_a_scan_leaves_what_is_being_written(box: Box) -> None:
     leave(box, "young.gguf.part", age_seconds=0)
     leave(box, "held.gguf.part")

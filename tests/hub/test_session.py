@@ -13,6 +13,7 @@ import pytest
 
 from models_app.hub.errors import (
     Broken,
+    CutOff,
     Forbidden,
     ForbiddenAddress,
     Gated,
@@ -242,6 +243,7 @@ def test_a_hub_that_cannot_be_reached_is_told_at_once(nobody: str, settings: Any
 def test_every_error_has_a_sentence_that_says_what_to_do() -> None:
     errors: list[HubError] = [
         Unreachable("https://huggingface.co", "no route"),
+        CutOff("https://huggingface.co", "peer closed connection"),
         Hurried(120.0),
         Hurried(None),
         Broken(502),

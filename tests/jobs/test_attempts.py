@@ -164,7 +164,7 @@ def test_a_job_about_to_be_cancelled_is_neither_paused_nor_resumed(works: Works)
     assert fresh(job).state == Job.State.CANCELLED
 
 
-def test_what_has_ended_can_only_be_tried_again(works: Works) -> None:
+def test_what_has_failed_can_be_tried_again(works: Works) -> None:
     def code(running: Running) -> None:
         if len(works.attempts) == 1:
             raise jobs.Failed("There is no such file.")
@@ -172,12 +172,31 @@ def test_what_has_ended_can_only_be_tried_again(works: Works) -> None:
     works.code = code
     job, process = works.start(), works.process()
     process.work(job.pk)
-    assert not any(act(job) for act in (jobs.pause, jobs.resume, jobs.cancel))
+    assert not any(act(job) for act in (jobs.pause, jobs.resume))
     assert jobs.retry(job)
     assert not jobs.retry(job), "once"
     process.work(job.pk)
     assert (fresh(job).state, fresh(job).reason) == (Job.State.DONE, "")
     assert log(job) == ["There is no such file.", "Done."]
+
+
+def test_what_has_failed_can_be_given_up_and_is_then_tidied_up(works: Works) -> None:
+    def code(running: Running) -> None:
+        raise jobs.Failed("There is no such file.")
+
+    works.code = code
+    job, process = works.start(), works.process()
+    process.work(job.pk)
+    assert jobs.cancel(job)
+    process.work(job.pk)
+    assert (fresh(job).state, works.discarded) == (Job.State.CANCELLED, [job.pk])
+    assert not jobs.cancel(job)
+
+
+def test_what_is_done_stays_done(works: Works) -> None:
+    job = works.start()
+    works.process().work(job.pk)
+    assert not any(act(job) for act in (jobs.pause, jobs.resume, jobs.cancel, jobs.retry))
 
 
 def test_a_kind_that_nobody_knows_fails_in_words(works: Works) -> None:

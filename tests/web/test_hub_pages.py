@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
@@ -20,7 +20,8 @@ from inference.hub_presentation import repository_named
 from models_app.hardware.profile import GIB
 from models_app.hub.access import set_token, token_for
 from models_app.hub.reach import Reach
-from models_app.models import HardwareProfile, Job
+from models_app.inventory import add_model
+from models_app.models import HardwareProfile, Job, Shard
 from tests.gguf_builder import SHAPES, TINY, build
 from tests.hub import CaptivePortal, HubServer, NoRanges, ServerError
 from tests.web.fake_host import FakeHost, resident
@@ -450,6 +451,24 @@ def test_a_download_becomes_a_job_with_the_hubs_own_record(
     assert "On its way" in told
     staff.post(DOWNLOAD, {"key": "Tiny-F16.gguf", "revision": revision})
     assert Job.objects.count() == 1
+
+
+def test_what_is_here_is_said_to_those_who_may_use_it(
+    staff: Client, member: Client, repository: HubServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "remote" / "Tiny-Q4_0.gguf"
+    variant = add_model(file).variant
+    Shard.objects.filter(variant=variant).update(sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    address = reverse("model", args=[variant.name])
+
+    assert address in staff.get(URL).content.decode()
+    assert address in member.get(URL).content.decode()
+    variant.groups.add(Group.objects.create(name="family"))
+    assert address in staff.get(URL).content.decode()
+    assert address not in member.get(URL).content.decode()
+    told = text_of(staff.post(DOWNLOAD, {"key": "Tiny-Q4_0.gguf"}, follow=True))
+    assert f"It is here already, as {variant.name}." in told
+    assert not Job.objects.exists()
 
 
 def test_what_is_refused_or_gone_is_not_downloaded(staff: Client, repository: HubServer) -> None:

@@ -21,7 +21,8 @@ Watch = Callable[[User], Coroutine[Any, Any, Tab]]
 @pytest_asyncio.fixture
 async def watch(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
     """Opens pages; nobody looks at the rows but the test, by `look`."""
-    monkeypatch.setattr("inference.job_watch.LOOK_SECONDS", 3600.0)
+    for pace in ("LOOK_SECONDS", "IDLE_LOOK_SECONDS"):
+        monkeypatch.setattr(f"inference.job_watch.{pace}", 3600.0)
     tabs: list[Tab] = []
 
     async def open_(user: User) -> Tab:
@@ -82,7 +83,7 @@ async def test_the_end_of_a_job_is_told_and_so_is_a_job_that_came_and_went_betwe
 
 
 async def test_a_log_goes_to_whom_it_concerns(watch: Watch, alice: User, bob: User) -> None:
-    job = await make(alice, reason="hers")
+    job = await make(alice, state="waiting", reason="hers")
     theirs, others = await watch(alice), await watch(bob)
     assert (await theirs.hear("backlog"))["jobs"][0]["reason"] == "hers"
     assert (await others.hear("backlog"))["jobs"][0]["reason"] == ""
@@ -94,6 +95,15 @@ async def test_a_log_goes_to_whom_it_concerns(watch: Watch, alice: User, bob: Us
     await look()
     heard = await others.frame()
     assert (heard["lines"], heard["jobs"][0]["state"]) == ([], "running")
+
+
+async def test_no_line_is_missed_between_the_backlog_and_the_first_look(watch: Watch, alice: User) -> None:
+    job = await make(alice)
+    tab = await watch(alice)
+    await tab.hear("backlog")
+    await say(job, "at once")
+    await look()
+    assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["at once"]
 
 
 async def test_a_page_that_does_not_keep_up_is_told_everything_when_it_does(watch: Watch, alice: User) -> None:
