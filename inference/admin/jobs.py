@@ -45,6 +45,7 @@ class JobLineInline(ReadOnly, TabularInline):
     verbose_name_plural = _("log")
     extra = 0
     can_delete = False
+    hide_title = True
     per_page = 50
     fields = ("at", "level", "text")
     readonly_fields = fields

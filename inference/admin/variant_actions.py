@@ -136,7 +136,7 @@ class VariantActions:
     def requantize(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
         names = list(queryset.values_list("name", flat=True)[:2])
         if len(names) == 1:
-            return redirect(f"{reverse('model', args=names)}#requantize")
+            return redirect("requantize", *names)
         messages.warning(request, "One at a time: pick the variant to start from.")
         return None
 

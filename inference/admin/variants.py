@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from inference import badges
 from inference.admin.variant_actions import VariantActions
@@ -87,10 +88,10 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
         "state",
         "residency",
         "plan",
+        "speed",
         "quantization",
         "architecture",
         "size",
-        "params",
         "pinned",
         "jobs_now",
         "last_used_at",
@@ -109,13 +110,13 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     )
     list_select_related = ("repository",)
     list_per_page = 100
+    list_fullwidth = True
     search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
     ordering = ("name",)
     inlines: ClassVar = [ShardInline, MeasurementInline]
-    filter_horizontal = ("groups",)
-    readonly_fields = ("state", "plan", *FACTS)
+    readonly_fields = ("state_told", "plan_told", *FACTS)
     fieldsets = (
-        (None, {"fields": ("name", "state", "plan", "enabled", "groups")}),
+        (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),
         (_("Wishes"), {"fields": WISHES}),
         (_("Facts"), {"fields": FACTS}),
     )
@@ -150,9 +151,15 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
 
     @display(description=_("state"), label={"usable": "success", "disabled": "warning", "trouble": "danger"})
     def state(self, variant: Variant) -> tuple[str, Any]:
-        if variant.trouble:
-            return "trouble", variant.trouble
+        if variant.missing_since is not None:
+            return "trouble", _("files missing")
+        if variant.problem:
+            return "trouble", _("files broken")
         return ("usable", _("usable")) if variant.enabled else ("disabled", _("disabled"))
+
+    @admin.display(description=_("state"))
+    def state_told(self, variant: Variant) -> Any:
+        return variant.trouble or (_("usable") if variant.enabled else _("disabled"))
 
     @display(
         description=_("in memory"),
@@ -175,10 +182,23 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
         label={"fits": "success", "part": "warning", "ram": "warning", "no": "danger", "unknown": "info"},
     )
     def plan(self, variant: Any) -> tuple[str, str]:
-        found: Badge | None = getattr(variant, "plan_badge", None)
-        if not hasattr(variant, "plan_badge"):
-            found = badges.badges([_as_stored(variant)], BADGES_WITHIN_SECONDS).get(variant.pk)
-        return ("unknown", "…") if found is None else (found.verdict, f"{found.words} {found.speed}".strip())
+        found: Badge | None = variant.plan_badge
+        return ("unknown", "…") if found is None else (found.verdict, found.words)
+
+    @admin.display(description=_("speed there"), empty_value="–")
+    def speed(self, variant: Any) -> str | None:
+        found: Badge | None = variant.plan_badge
+        return None if found is None else found.speed or None
+
+    @admin.display(description=_("on this box"), empty_value=_("not worked out yet"))
+    def plan_told(self, variant: Variant) -> str | None:
+        found = badges.badges([_as_stored(variant)], BADGES_WITHIN_SECONDS).get(variant.pk)
+        return None if found is None else f"{found.words.capitalize()}. {found.detail}"
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        return super().formfield_for_manytomany(
+            db_field, request, widget=UnfoldAdminCheckboxSelectMultipleWidget, **options
+        )
 
     @admin.display(description=_("jobs"), ordering="n_jobs", empty_value="–")
     def jobs_now(self, variant: Any) -> str | None:

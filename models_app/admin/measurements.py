@@ -32,6 +32,7 @@ class MeasurementInline(Told, ReadOnly, TabularInline):
     model = Measurement
     extra = 0
     can_delete = False
+    hide_title = True
     tab = True
     fields: ClassVar = [
         "device",

@@ -17,6 +17,7 @@ class ShardInline(NotByHand, Sized, TabularInline):
     model = Shard
     extra = 0
     can_delete = False
+    hide_title = True
     tab = True
     fields = ("number", "path", "size", "sha256", "verified_at")
     readonly_fields = fields

@@ -14,12 +14,14 @@ from dataclasses import replace
 
 from tests.bench import (
     alternate,
+    download,
     header_plan,
     idle,
     machine,
     memory,
     memory_live,
     report,
+    scheduling,
     start,
     swap,
     throughput,
@@ -38,8 +40,10 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "watchers": (watchers.measure, 3),
     "memory": (memory.measure, memory.FULL_ROUNDS),
     "memory-live": (memory_live.measure, memory_live.FULL_ROUNDS),
+    "scheduling": (scheduling.measure, scheduling.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
+    "download": (download.measure, download.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""

@@ -60,9 +60,11 @@ async def test_the_list_tells_state_residency_and_plan(host: FakeHost, root: Use
     told = text_of(await client.get(LIST))
     assert "loading" in told
     assert "on disk" in told
-    assert "Its files cannot be loaded: cut short." in told
+    assert "files broken" in told
     told = text_of(await client.get(LIST))  # one plan is worked out whatever it takes, so both are known by now
     assert re.search(r"fits in RAM [\d,.]+ tokens/s", told)
+    change = reverse("admin:models_app_variant_change", args=[two[1].pk])
+    assert "Its files cannot be loaded: cut short." in text_of(await client.get(change))
     for value, expected in (("memory", ["one"]), ("disk", ["two"]), ("failed", [])):
         rows = (await client.get(LIST, {"residency": value})).context["cl"].result_list
         assert [row.name for row in rows] == expected
