@@ -89,12 +89,14 @@ async def _lines(
 ) -> AsyncIterator[str]:
     made: dict[str, RemotePlan] = {}
     refusals: list[HubError] = []
+    siblings = remote_models.siblings_of(client, found)
 
     def plan(variant: RemoteVariant) -> dict[str, Any]:
         try:
             if refusals:
                 raise refusals[0]
-            made[variant.key] = plan_remote(remote_models.told_of(client, found, variant), profile, changes, status)
+            told = remote_models.told_of(client, found, variant, siblings)
+            made[variant.key] = plan_remote(told, profile, changes, status)
         except HubError as error:
             if isinstance(error, (Gated, Hurried, TokenRefused, Unreachable)) and not isinstance(error, CutOff):
                 # As for this one, so for all others.
