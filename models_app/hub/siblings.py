@@ -19,6 +19,8 @@ from models_app.hub.names import RemoteFile
 
 LEAST_SHARED_BYTES = 512 << 10
 """Less is not worth a second request."""
+PATIENCE_SECONDS = 3.0
+"""How long the others wait for the first: longer than a vocabulary takes on a good line, and no reason to stand still behind a stall."""
 _PIECE_BYTES = 1 << 20
 _AT_ONCE = 4
 """Shards whose headers are read side by side."""
@@ -56,9 +58,13 @@ class Siblings:
 
     def _read_first(self, file: RemoteFile, reading: Reading) -> Header:
         if self._shared is None:
-            with self._learning:
+            if not self._learning.acquire(timeout=PATIENCE_SECONDS):
+                return read_file(self._open, file, reading)
+            try:
                 if self._shared is None:
                     return self._learn(file, reading)
+            finally:
+                self._learning.release()
         shared = self._shared
         if shared.start == shared.end or shared.end >= file.size_bytes:
             return read_file(self._open, file, reading)

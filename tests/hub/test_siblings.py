@@ -14,7 +14,8 @@ from models_app.hub.names import RemoteFile, contents
 from models_app.hub.session import Hub
 from models_app.hub.siblings import Siblings
 from tests.gguf_builder import SHAPES, TINY, build
-from tests.hub import HubServer, NoRanges
+from tests.hub import HubServer, NoRanges, Stall
+from tests.stack import wait_for
 
 NAME = "owner/model-GGUF"
 LARGE = SHAPES["llama-8b"]
@@ -152,3 +153,20 @@ def test_a_server_that_ignores_ranges_is_understood(
     with hub.faults.during(NoRanges()):
         for path in paths:
             assert siblings.read_variant([record(path)]) == read_files(path)
+
+
+def test_nobody_stands_still_behind_one_that_stalls(
+    hub: HubServer, settings: Any, tmp_path: Path, vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models_app.hub.siblings.PATIENCE_SECONDS", 0.0)
+    paths = [
+        build(tmp_path / f"m-{name}.gguf", LARGE, quantization=name, vocabulary=vocabulary) for name in ("Q4_0", "Q8_0")
+    ]
+    siblings = Siblings(serve(hub, settings, *paths))
+    hub.faults.add(Stall(path=paths[0].name, after_bytes=1000))
+    with ThreadPoolExecutor(1) as pool:
+        stalled = pool.submit(siblings.read_variant, [record(paths[0])])
+        wait_for(lambda: hub.seen("cdn"), "the first request")
+        assert siblings.read_variant([record(paths[1])]) == read_files(paths[1])
+        hub.faults.go_on()
+        assert stalled.result() == read_files(paths[0])
