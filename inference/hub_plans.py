@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.views.decorators.http import require_safe
 
 from inference import remote_models, remote_room
+from inference.asking import status_now
 from inference.core.recommend import recommend
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import HostStatus
 from inference.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.what_if import BadQuestion, Changes, read_changes
@@ -35,7 +35,6 @@ from models_app.hub.wording import sentence
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
 
-HOST_ANSWERS_WITHIN_SECONDS = 1.0
 HEADERS_AT_ONCE = 3
 _readers = ThreadPoolExecutor(HEADERS_AT_ONCE, thread_name_prefix="hub-plan")
 """For all pages together: parsing a header is this process's own time."""
@@ -64,7 +63,7 @@ async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase
         return JsonResponse({"type": "problem", "sentence": sentence(error)})
     parts = contents(found.files)
     rooms = await sync_to_async(remote_room.rooms)(parts)
-    lines = _lines(client, found, parts, profile, changes, rooms, await _host_status())
+    lines = _lines(client, found, parts, profile, changes, rooms, await sync_to_async(status_now)())
     return StreamingHttpResponse(
         lines, content_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
@@ -90,12 +89,14 @@ async def _lines(
 ) -> AsyncIterator[str]:
     made: dict[str, RemotePlan] = {}
     refusals: list[HubError] = []
+    siblings = remote_models.siblings_of(client, found)
 
     def plan(variant: RemoteVariant) -> dict[str, Any]:
         try:
             if refusals:
                 raise refusals[0]
-            made[variant.key] = plan_remote(remote_models.told_of(client, found, variant), profile, changes, status)
+            told = remote_models.told_of(client, found, variant, siblings)
+            made[variant.key] = plan_remote(told, profile, changes, status)
         except HubError as error:
             if isinstance(error, (Gated, Hurried, TokenRefused, Unreachable)) and not isinstance(error, CutOff):
                 # As for this one, so for all others.
@@ -116,11 +117,3 @@ async def _lines(
     names = {each.key: each.quantization or each.key for each in parts.variants}
     candidates = [candidate(key, sizes[key], each, not rooms[key].lacking_bytes) for key, each in made.items()]
     yield json.dumps(recommended_row(recommend(candidates), made, names)) + "\n"
-
-
-async def _host_status() -> HostStatus | None:
-    """None where the host does not answer."""
-    try:
-        return await asyncio.wait_for(HostClient(settings.HOST_SOCKET).status(), HOST_ANSWERS_WITHIN_SECONDS)
-    except (HostUnavailable, HostRefusal, asyncio.TimeoutError):
-        return None

@@ -14,12 +14,13 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from inference.asking import status_now
 from inference.core.quantizing import TENSOR_CHOICES, Recipe
 from inference.engine.quantizing import QuantizeFailed
+from inference.hub_presentation import Named, repository_named
 from inference.jobs.orders import Order, base_name, proposed_name
 from inference.requantize import (
     QUALITIES,
@@ -85,6 +86,7 @@ def _page(
         "tensor_choices": TENSOR_CHOICES,
         "imatrices": imatrix_choices(_imatrix_folders(row)),
         "hub_url": _hub_url(row),
+        "sources_url": _sources_url(row),
         "is_split": told is not None and told.n_shards > 1,
     }
     return render(request, "quantize/page.html", context, status=422 if found else 200)
@@ -142,14 +144,24 @@ def _imatrix_folders(row: Variant) -> list[Path]:
 
 
 def _hub_url(row: Variant) -> str:
-    """Where a better source may be found; "" while no page can look."""
-    try:
-        if row.repository.kind == Repository.Kind.HUB:
-            owner, _, name = row.repository.name.partition("/")
-            return reverse("hub-repository", args=[owner, name])
-        return f"{reverse('hub-find')}?{urlencode({'q': base_name(row.name)})}"
-    except NoReverseMatch:
+    """Where a better source may be found."""
+    named = _on_the_hub(row)
+    if named is not None:
+        return reverse("hub-repository", args=[named.owner, named.name])
+    return f"{reverse('hub-find')}?{urlencode({'q': base_name(row.name)})}"
+
+
+def _sources_url(row: Variant) -> str:
+    """What tells whether its repository has a better source; "" where it came from none."""
+    named = _on_the_hub(row)
+    if named is None:
         return ""
+    return f"{reverse('hub-sources', args=[named.owner, named.name])}?{urlencode({'than': row.quantization})}"
+
+
+def _on_the_hub(row: Variant) -> Named | None:
+    is_there = row.repository.kind == Repository.Kind.HUB
+    return repository_named(row.repository.name, settings.HUB_ENDPOINT) if is_there else None
 
 
 # ordering -----------------------------------------------------------------------------------------------------

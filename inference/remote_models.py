@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inference.core.told import Told
 from inference.recent import Recent
 from models_app.facts import check_loadable
-from models_app.hub.headers import read_variant
 from models_app.hub.names import RemoteVariant
 from models_app.hub.reach import Reach
 from models_app.hub.records import RemoteRepository
+from models_app.hub.siblings import Siblings
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
@@ -49,14 +49,20 @@ def at_or_newest(client: Hub, name: str, revision: str) -> RemoteRepository:
     return at_revision(client, name, revision) if revision else newest(client, name)
 
 
-def told_of(client: Hub, repository: RemoteRepository, variant: RemoteVariant) -> Told:
-    """The variant's header, by range requests. Raises HubError, BadGguf, NotAModel."""
+def siblings_of(client: Hub, repository: RemoteRepository) -> Siblings:
+    """For reading several headers of the repository, one after the other or at once."""
 
     def open_range(path: str, start: int, end: int) -> Any:
         return client.open(repository.name, repository.revision, path, start, end, chunk_bytes=_CHUNK_BYTES)
 
+    return Siblings(open_range)
+
+
+def told_of(client: Hub, repository: RemoteRepository, variant: RemoteVariant, siblings: Siblings) -> Told:
+    """The variant's header, by range requests. Raises HubError, BadGguf, NotAModel."""
+
     def make() -> Told:
-        header = ask(client, lambda: read_variant(open_range, variant.files))
+        header = ask(client, lambda: siblings.read_variant(variant.files))
         check_loadable(header)
         return Told(header)
 

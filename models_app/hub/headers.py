@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from models_app.gguf import BadGguf, Header, Need, combine, parse
+from models_app.gguf import BadGguf, Header, Need, parse
+from models_app.gguf.parser import Steps
 from models_app.hub.errors import CutOff
 from models_app.hub.names import RemoteFile
 
@@ -19,8 +19,6 @@ MOST_HEADER_BYTES = 256 << 20
 _PIECE_BYTES = 64 << 10
 MOST_CUTS = 2
 """A connection that ends in the middle is followed by another from there on; after so many it is given up."""
-_AT_ONCE = 4
-"""Shards whose headers are read side by side."""
 
 
 class Body(Protocol):
@@ -44,24 +42,19 @@ class Reading:
     n_bytes: int = 0
 
 
-def read_variant(open_range: Open, files: Sequence[RemoteFile]) -> Header:
-    """The header that all shards have together. Raises BadGguf, HubError."""
-    if len(files) == 1:
-        return read_file(open_range, files[0])
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hub-header") as pool:
-        return combine(list(pool.map(lambda file: read_file(open_range, file), files)))
-
-
 def read_file(open_range: Open, file: RemoteFile, reading: Reading | None = None) -> Header:
     """The header of one file, of which only that much is fetched. One request for any header up to FIRST_RANGE_BYTES.
 
     The length of a header is known when its end is reached, and no sooner: so a generous range is opened, parsed while it
     arrives, and closed. One that is cut off is followed by another. Raises BadGguf, HubError.
     """
-    reading = reading or Reading()
     steps = parse(file.size_bytes)
+    return go_on(open_range, file, steps, next(steps), reading or Reading())
+
+
+def go_on(open_range: Open, file: RemoteFile, steps: Steps[Header], need: Need, reading: Reading) -> Header:
+    """The header of a file whose parser has come as far as `need`. Raises BadGguf, HubError."""
     try:
-        need = next(steps)
         n_range_bytes, cuts_left = FIRST_RANGE_BYTES, MOST_CUTS
         while True:
             if need.offset > MOST_HEADER_BYTES:

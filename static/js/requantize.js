@@ -1,5 +1,6 @@
 // The choice of a type: every change asks the server anew and shows its answer; without this the forms work as they are.
 import { announce } from "./announcer.js";
+import { nameSources } from "./hub_sources.js";
 
 const PAUSE_MS = 350;
 
@@ -87,6 +88,7 @@ class Question {
   }
 
   #dress() {
+    nameSources(this.#answer);
     const table = this.#answer.querySelector(".targets");
     const all = document.getElementById("all");
     if (!table || !all) return;

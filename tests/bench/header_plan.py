@@ -24,9 +24,10 @@ from inference.what_if import Changes
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB
-from models_app.hub.headers import Body, Reading, read_file
+from models_app.hub.headers import Body, Reading
 from models_app.hub.names import contents
 from models_app.hub.session import Hub
+from models_app.hub.siblings import Siblings
 from tests.bench.machine import ROOT
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
@@ -44,6 +45,8 @@ CASES = {
     "128 experts, vocabulary of Qwen": ("qwen3-30b-a3b", "qwen2"),
     "8B, vocabulary of Gemma 4": ("llama-8b", "gemma-4"),
 }
+FURTHER = "8B, vocabulary of Llama 3, a further variant of its repository"
+"""Another quantization of the first case, whose header was read before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def _hub(folder: Path) -> Iterator[str]:
 
 
 def _build(folder: Path) -> dict[str, str]:
-    """The file of each case."""
+    """The file of each case, and of FURTHER."""
     (models,) = (ROOT / ".venv" / "llama-sdist").glob("llama_cpp_python-*/vendor/llama.cpp/models")
     files = {}
     for number, (case, (shape, vocabulary)) in enumerate(CASES.items()):
@@ -75,7 +78,10 @@ def _build(folder: Path) -> dict[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         build(path, SHAPES[shape], quantization="Q4_K_M", vocabulary=models / f"ggml-vocab-{vocabulary}.gguf")
         files[case] = path.name
-    return files
+    shape, vocabulary = next(iter(CASES.values()))
+    path = folder / REPOSITORY / "further-Q8_0.gguf"
+    build(path, SHAPES[shape], quantization="Q8_0", vocabulary=models / f"ggml-vocab-{vocabulary}.gguf")
+    return {**files, FURTHER: path.name}
 
 
 def _profile() -> Profile:
@@ -97,16 +103,18 @@ def measure(rounds: int, quiet: Quiet) -> Report:
                 return client.open(REPOSITORY, repository.revision, path, start, end, chunk_bytes=64 << 10)
 
             def plan(case: str) -> Planned:
-                (file,) = variants[files[case]].files
+                siblings = Siblings(open_range)
+                if case == FURTHER:
+                    siblings.read_variant(variants[files[next(iter(CASES))]].files)
                 reading = Reading()
                 started = time.perf_counter()
-                told = Told(read_file(open_range, file, reading))
+                told = Told(siblings.read_variant(variants[files[case]].files, reading))
                 planned = plan_remote(told, profile, Changes(), None)
                 seconds = time.perf_counter() - started
                 assert planned.decode_tokens_per_second, case
                 return Planned(seconds, reading.n_requests, reading.n_bytes)
 
-            samples = {case: tuple(quiet.measure(partial(plan, case)) for _ in range(rounds)) for case in CASES}
+            samples = {case: tuple(quiet.measure(partial(plan, case)) for _ in range(rounds)) for case in files}
     return Report(
         benchmark="header-plan",
         title="Planning a file on the Hub, 100 ms away, before any download",

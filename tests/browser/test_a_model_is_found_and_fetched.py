@@ -19,7 +19,7 @@ REPOSITORY = "somebody/Tiny-Random-GGUF"
 @pytest.mark.live
 def test_from_a_search_to_an_answer(hub: HubServer, chromium: Browser, tmp_path: Path, starter_path: Path) -> None:
     shape = next(shape for shape in TINY if shape.name == "tiny-gqa")
-    for quantization, split in (("Q4_0", 1), ("Q8_0", 2)):
+    for quantization, split in (("Q4_0", 1), ("Q8_0", 2), ("F16", 1)):
         path = tmp_path / f"Tiny-Random-{quantization}.gguf"
         build(path, shape, quantization=quantization, body="random", vocabulary=starter_path, split=split)
     files = {path.name: path for path in sorted(tmp_path.glob("*.gguf"))}
@@ -56,6 +56,10 @@ def test_from_a_search_to_an_answer(hub: HubServer, chromium: Browser, tmp_path:
 
         page.reload()
         expect(downloaded).to_have_text("On this box")
+        downloaded.locator("xpath=following-sibling::a").click()
+        expect(page.get_by_role("heading", name="Tiny-Random-Q8_0")).to_be_visible()
+        page.goto(f"{stack.url}/models/Tiny-Random-Q8_0/requantize/?goal=type&type=F16")
+        expect(page.locator("a[data-sources-url]")).to_contain_text("Better sources on the Hub: F16 (")
         page.goto(f"{stack.url}/chat/")
         connected(page)
         page.locator("#picker summary").click()

@@ -84,7 +84,7 @@ def test_plans_arrive_one_by_one_and_the_advice_at_last(remote: HubServer, open_
     expect(rows.nth(0)).to_contain_text("Fits wholly")
     expect(rows.nth(2)).to_contain_text("tokens/s")
     expect(rows.nth(1)).to_contain_text("Planning …")
-    expect(page.locator("#advice")).to_contain_text("Reading the header")
+    expect(page.locator("#advice")).to_contain_text("Reading the headers")
     remote.faults.go_on()
     expect(rows.nth(1)).to_contain_text("Fits wholly")
     expect(page.locator("#advice")).to_contain_text("Q8_0 is recommended.")

@@ -12,8 +12,8 @@ import pytest
 
 from models_app.gguf import BadGguf, read_files
 from models_app.hub.errors import CutOff
-from models_app.hub.headers import FIRST_RANGE_BYTES, Body, Open, Reading, read_file, read_variant
-from models_app.hub.names import RemoteFile, contents
+from models_app.hub.headers import FIRST_RANGE_BYTES, Body, Open, Reading, read_file
+from models_app.hub.names import RemoteFile
 from models_app.hub.session import Hub
 from tests.gguf_builder import SHAPES, TINY, Shape, broken, build
 from tests.hub import Cut, HubServer, NoRanges
@@ -112,16 +112,6 @@ def test_a_connection_that_is_cut_off_is_followed_by_another_and_not_for_ever(
     hub.faults.add(Cut(after_bytes=100_000, times=None))
     with pytest.raises(CutOff):
         read_file(open_range, file)
-
-
-def test_shards_have_one_header_together(hub: HubServer, settings: Any, tmp_path: Path, tiny: Shape) -> None:
-    first = build(tmp_path / "m.gguf", tiny, split=3)
-    shards = sorted(tmp_path.glob("*.gguf"))
-    open_range = serve(hub, settings, *shards)
-    (variant,) = contents([record(path) for path in shards]).variants
-
-    assert read_variant(open_range, variant.files) == read_files(first)
-    assert len(hub.seen("cdn")) == 3
 
 
 def test_an_80_layer_header_is_read_from_a_hole_of_a_file(hub: HubServer, settings: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from inference.what_if import BadQuestion
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
 from models_app.job import Job
-from models_app.models import HardwareProfile, Variant
+from models_app.models import HardwareProfile, Repository, Variant
 from tests.gguf_builder import SHAPES, TINY, build
 
 pytestmark = pytest.mark.django_db
@@ -148,6 +148,23 @@ def test_a_source_that_is_quantized_itself_is_warned_of_and_a_better_one_offered
     assert [each.name for each in found.better] == [plain.name]
     assert "larger and no better" in told(worn, goal="type", type="Q8_0").caution
     assert told(plain, goal="type", type="Q3_K_M").caution == ""
+
+
+def test_where_it_came_from_is_asked_for_a_better_source(
+    tmp_path: Path, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plenty(monkeypatch)
+    worn = add_model(build(tmp_path / "model-Q4_K_M.gguf", SHAPES["llama-8b"], quantization="Q4_K_M")).variant
+    address = f"/models/{worn.name}/requantize/?goal=type&type=Q3_K_M"
+    found_here = staff.get(address).content.decode()
+    assert 'href="/models/find/?q=' in found_here
+    assert "data-sources-url" not in found_here
+
+    worn.repository = Repository.objects.create(name="owner/Model-GGUF", kind=Repository.Kind.HUB)
+    worn.save()
+    downloaded = staff.get(address).content.decode()
+    assert 'href="/models/hub/owner/Model-GGUF/"' in downloaded
+    assert 'data-sources-url="/models/hub/owner/Model-GGUF/sources.json?than=Q4_K_M"' in downloaded
 
 
 def test_a_target_like_q2_k_is_warned_of(large: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
