@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from inference.asking import status_now
 from inference.core.quantizing import TENSOR_CHOICES, Recipe
@@ -203,6 +203,22 @@ def _objections(row: Variant, name: str, question: Question) -> dict[str, str]:
     return {"type": chosen.problem} if "importance" in chosen.problem else {}
 
 
-def job_context(row: Variant) -> dict[str, Any]:
-    """What is being made of the variant."""
-    return {"making": list(Job.objects.filter(kind="requantize", variant=row, state__in=Job.ACTIVE))}
+# measuring ----------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def measure(request: HttpRequest, name: str) -> HttpResponse:
+    """Starts the job that measures the variant, unless one is under way."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    row = Variant.objects.filter(name=name).first()
+    if row is None:
+        raise Http404(f"There is no model named “{name}”.")
+    if row.trouble:
+        messages.error(request, row.trouble)
+    elif Job.objects.filter(kind="measure", variant=row, state__in=Job.ACTIVE).exists():
+        messages.info(request, f"{row.name} is being measured already.")
+    else:
+        jobs.start("measure", {"variant_id": row.pk}, f"Measure {row.name}", request.user, row, unit=Job.Unit.CHUNKS)
+        messages.success(request, f"{row.name} will be measured as soon as it gets its turn.")
+    return redirect("model", row.name)
