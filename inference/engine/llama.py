@@ -38,7 +38,7 @@ KV_TYPE_IDS: Mapping[str, int] = {
 _LOAD_MODE_NONE = 0
 """llama.h's LLAMA_LOAD_MODE_NONE: neither mapped nor read ahead."""
 _LOAD_MODE_MMAP = 1
-_LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 2, 4, 5
+_LOG_DEBUG, _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 1, 2, 4, 5
 LIBRARY = c._lib
 """libllama, through which the symbols of the ggml libraries that it links are found as well."""
 
@@ -72,6 +72,10 @@ class Log:
 
     def _receive(self, level: int, text: bytes, _context: object) -> None:
         # An exception cannot cross into C, where nobody would see it.
+        if level == _LOG_DEBUG and b" assigned to device " not in text:
+            # Two thousand lines a load, of which only those that tell where layers go are of use.
+            self._shown = False
+            return
         with self._lock:
             self._shown = self._shown if level == _LOG_CONTINUED else level >= _LOG_INFO
             if self._shown:
@@ -233,14 +237,30 @@ class Context:
     Not thread-safe: one thread owns it.
     """
 
-    def __init__(self, model: Model, options: LoadOptions, n_threads: int, log: Log) -> None:
+    def __init__(
+        self,
+        model: Model,
+        options: LoadOptions,
+        n_threads: int,
+        log: Log,
+        *,
+        n_outputs: int | None = None,
+        on_node: Callable[[int, bool], bool] | None = None,
+    ) -> None:
+        """`n_outputs`: rows of logits; None: one a sequence. `on_node` is asked before each node of the graph whether it wants to
+        see its result (True), and then shown it (False); it gets a ggml_tensor's address, and must not raise.
+        """
         params = c.llama_context_default_params()
+        # Named, so that it outlives the context.
+        self._on_node = c.ggml_backend_sched_eval_callback(lambda node, ask, _: on_node(node, ask)) if on_node else None
+        if self._on_node is not None:
+            params.cb_eval = self._on_node
         params.n_ctx = options.n_ctx
         params.n_batch = max(options.n_batch, options.n_seq_max + 1)
         params.n_ubatch = min(options.n_ubatch, params.n_batch)
         params.n_seq_max = options.n_seq_max + 1
         # Logits are asked for once per sequence: the buffer for them need not cover a whole batch of prompt.
-        params.n_outputs_max = options.n_seq_max + 1
+        params.n_outputs_max = n_outputs or options.n_seq_max + 1
         params.n_threads = params.n_threads_batch = n_threads
         params.type_k = KV_TYPE_IDS[options.type_k]
         params.type_v = KV_TYPE_IDS[options.type_v]
@@ -312,9 +332,8 @@ class Batch:
         self._outputs = (ctypes.c_int8 * capacity)()
         counts = (ctypes.c_int32 * capacity)(*([1] * capacity))
         start = ctypes.addressof(self._sequences)
-        pointers = (ctypes.POINTER(ctypes.c_int32) * capacity)(
-            *(ctypes.cast(start + 4 * index, ctypes.POINTER(ctypes.c_int32)) for index in range(capacity))
-        )
+        addresses = array("Q", range(start, start + 4 * capacity, 4))
+        pointers = (ctypes.POINTER(ctypes.c_int32) * capacity).from_buffer_copy(addresses)
         self._kept = (counts, pointers)
         # The bindings' type of `pos` is wrong.
         self.struct = cast(Any, c.llama_batch())

@@ -16,7 +16,9 @@ from typing import Any
 from inference.core.generation import GenerationOptions
 from inference.core.options import LoadOptions
 from inference.engine import protocol
-from inference.host.worker import PROJECT_ROOT, WORKER_ARGV, worker_environment
+from inference.host.process import PROJECT_ROOT
+from inference.host.worker import WORKER_ARGV
+from inference.host.worker_environment import worker_environment
 
 STOP_SECONDS = 10.0
 

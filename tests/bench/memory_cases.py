@@ -12,7 +12,7 @@ from typing import Any
 from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.engine.children import dry_run
-from inference.host.worker import worker_environment
+from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
 from models_app.quantization import TENSOR_TYPES_BY_NAME
