@@ -45,6 +45,7 @@ urlpatterns = [
     path("models/<str:name>/delete/", models_views.delete, name="model-delete"),
     path("models/<str:name>/requantize/", quantize_views.requantize, name="requantize"),
     path("models/<str:name>/measure/", quantize_views.measure, name="measure"),
+    path("models/<str:name>/imatrix/", quantize_views.imatrix, name="imatrix"),
     path("models/<str:name>/verify/", models_views.verify, name="model-verify"),
     path("jobs/", job_views.jobs, name="jobs"),
     path("jobs/<int:pk>/", job_views.job, name="job"),
