@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 _ROWS_AT_ONCE = 32
 """A row of a large vocabulary is a megabyte, and the sums are made in double precision."""
 
+_MOST_NATS = 80.0
+"""Of surprise on average: beyond, all models are equally useless, and the perplexity is more than a number can hold."""
+
 Logits = NDArray[np.float32]
 
 
@@ -87,11 +90,11 @@ class Score:
 
 
 def score(found: Iterable[Places]) -> Score:
-    """Over all windows. Raises ValueError without any place."""
+    """Over all windows. Raises ValueError without any place, and for guesses that are no numbers."""
     places = list(found)
     surprise = np.concatenate([each.surprise for each in places])
     mean, error = _mean(surprise)
-    perplexity = math.exp(mean)
+    perplexity = math.exp(min(mean, _MOST_NATS))
     divergences = [each.divergence for each in places if each.divergence is not None]
     tops: list[Any] = [each.same_top for each in places if each.same_top is not None]
     kl, kl_error = _mean(np.concatenate(divergences)) if divergences else (None, None)
@@ -110,5 +113,7 @@ def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
     """And its standard error."""
     if not len(values):
         raise ValueError("nothing was measured")
+    if not np.isfinite(values).all():
+        raise ValueError("its guesses are no numbers: the file is damaged")
     spread = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return float(values.mean()), spread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,12 +16,13 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from inference.asking import status_now
 from inference.core.quantizing import TENSOR_CHOICES, Recipe
 from inference.engine.quantizing import QuantizeFailed
 from inference.hub_presentation import Named, repository_named
+from inference.jobs.imatrix import FOLDER
 from inference.jobs.orders import Order, base_name, proposed_name
 from inference.requantize import (
     QUALITIES,
@@ -84,6 +86,7 @@ def _page(
         "name": query.get("name", ""),
         "qualities": [(each, words) for each, (words, _) in QUALITIES.items()],
         "tensor_choices": TENSOR_CHOICES,
+        "is_computing": Job.objects.filter(kind="imatrix", variant=row, state__in=Job.ACTIVE).exists(),
         "imatrices": imatrix_choices(_imatrix_folders(row)),
         "hub_url": _hub_url(row),
         "sources_url": _sources_url(row),
@@ -140,7 +143,7 @@ def _is_taken(name: str) -> bool:
 def _imatrix_folders(row: Variant) -> list[Path]:
     shard = row.shards.order_by("number").first()
     beside = [Path(shard.path).parent] if shard is not None else []
-    return [Path(settings.MODELS_DIR) / "imatrix", *beside]
+    return [Path(settings.MODELS_DIR) / FOLDER, *beside]
 
 
 def _hub_url(row: Variant) -> str:
@@ -215,6 +218,46 @@ def _objections(row: Variant, name: str, question: Question) -> dict[str, str]:
     return {"type": chosen.problem} if "importance" in chosen.problem else {}
 
 
-def job_context(row: Variant) -> dict[str, Any]:
-    """What is being made of the variant."""
-    return {"making": list(Job.objects.filter(kind="requantize", variant=row, state__in=Job.ACTIVE))}
+# measuring ----------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def measure(request: HttpRequest, name: str) -> HttpResponse:
+    """Starts the job that measures the variant, unless one is under way."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    row = Variant.objects.filter(name=name).first()
+    if row is None:
+        raise Http404(f"There is no model named “{name}”.")
+    if row.trouble:
+        messages.error(request, row.trouble)
+    elif Job.objects.filter(kind="measure", variant=row, state__in=Job.ACTIVE).exists():
+        messages.info(request, f"{row.name} is being measured already.")
+    else:
+        jobs.start("measure", {"variant_id": row.pk}, f"Measure {row.name}", request.user, row, unit=Job.Unit.CHUNKS)
+        messages.success(request, f"{row.name} will be measured as soon as it gets its turn.")
+    return redirect("model", row.name)
+
+
+@require_POST
+def imatrix(request: HttpRequest, name: str) -> HttpResponse:
+    """Starts the job that computes the variant's importance matrix, unless one is under way. `text`: a path, or nothing."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    row = Variant.objects.filter(name=name).first()
+    if row is None:
+        raise Http404(f"There is no model named “{name}”.")
+    text = request.POST.get("text", "").strip() or None
+    if row.trouble:
+        messages.error(request, row.trouble)
+    elif text is not None and not (os.path.isabs(text) and os.path.isfile(text)):
+        messages.error(request, "There is no such text on this machine. Give its whole path, beginning with /.")
+    elif Job.objects.filter(kind="imatrix", variant=row, state__in=Job.ACTIVE).exists():
+        messages.info(request, f"The importance matrix of {row.name} is being computed already.")
+    else:
+        spec = {"variant_id": row.pk, "name": row.name, "text": text}
+        jobs.start("imatrix", spec, f"Importance matrix of {row.name}", request.user, row, unit=Job.Unit.CHUNKS)
+        messages.success(
+            request, f"The importance matrix of {row.name} is being computed. Choose it here when it is done."
+        )
+    return redirect("requantize", row.name)

@@ -12,11 +12,13 @@ the connection early cancels the generation within one decode step.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
+    # A child process that never waits for a socket has no use for the 30 ms that this takes.
+    import asyncio
+
     from typing_extensions import NotRequired
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024

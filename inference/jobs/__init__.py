@@ -10,3 +10,4 @@ def register_kinds() -> None:
     jobs.register("requantize", "inference.jobs.requantize.run", at_once=1, discard="inference.jobs.requantize.discard")
     # One after the other: each would otherwise measure how fast the other one lets it be.
     jobs.register("measure", "inference.jobs.measure.run", at_once=1)
+    jobs.register("imatrix", "inference.jobs.imatrix.run", at_once=1, discard="inference.jobs.imatrix.discard")

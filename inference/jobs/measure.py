@@ -143,7 +143,11 @@ def _measure(running: Running, variant: Variant, reference: Variant | None, fold
                 speeds = event
     if not found:
         raise Failed("The model's context is too short for a window of the text.")
-    _store(variant, reference if kept else None, quality.score(found), speeds)
+    try:
+        score = quality.score(found)
+    except ValueError as error:
+        raise Failed(f"{variant.name} cannot be measured: {error}.") from None
+    _store(variant, reference if kept else None, score, speeds)
 
 
 def _rows(path: Path, window: Window) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +51,34 @@ def requantize(running: Running, folder: Path, *, free: FreeBytes = free_bytes) 
     if source is None:
         raise Failed("The variant that it was to be made of is gone from the inventory.")
     paths = [Path(path) for path in source.shards.order_by("number").values_list("path", flat=True)]
-    n_files = len(paths) if order.recipe.keep_split else 1
-    making = folder / MAKING / str(running.job.pk)
+    names = file_names(order.name, len(paths) if order.recipe.keep_split else 1)
     try:
-        _sweep(folder / MAKING, running.job.pk)
-        names = file_names(order.name, n_files)
-        is_made = all((making / name).exists() or (folder / name).exists() for name in names)
-        if not (running.kept.get("digests") and is_made):
-            made = _make(running, order, paths, making, n_files, free)
-            running.keep({"digests": [digest for _, digest in made]})
-        _place(running, order, source, folder, making, n_files)
+        making = _made(running, folder, names)
+        if making is None:
+            # Each attempt has a folder of its own: one that was taken for dead may still be tidying up.
+            making = folder / MAKING / f"{running.job.pk}-{secrets.token_hex(4)}"
+            _sweep(folder / MAKING, running.job.pk)
+            digests = _make(running, order, paths, making, names, free)
+            running.keep({"folder": making.name, "digests": digests})
+        _place(running, order, source, folder, making, names)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
         raise Failed(f"{error.filename or making} could not be written: {error.strerror or error}.") from None
 
 
+def _made(running: Running, folder: Path, names: Sequence[str]) -> Path | None:
+    """Where an earlier attempt has made all files, so that only their names and the row are missing; None where none has."""
+    if not running.kept.get("digests"):
+        return None
+    making = folder / MAKING / str(running.kept["folder"])
+    return making if all((making / name).exists() or (folder / name).exists() for name in names) else None
+
+
 def discard(job: Job) -> None:
     """Removes what the cancelled job left. A file that became a variant's is not its own any more."""
-    shutil.rmtree(settings.MODELS_DIR / MAKING / str(job.pk), ignore_errors=True)
+    for left in (settings.MODELS_DIR / MAKING).glob(f"{job.pk}-*"):
+        shutil.rmtree(left, ignore_errors=True)
     order = Order.from_json(job.spec)
     if job.kept.get("digests"):
         for name in file_names(order.name, len(job.kept["digests"])):
@@ -78,12 +88,12 @@ def discard(job: Job) -> None:
 
 
 def _sweep(making: Path, own: int) -> None:
-    """Removes what jobs left that are over or forgotten."""
+    """Removes what earlier attempts at this job left, and jobs that are over or forgotten."""
     if not making.is_dir():
         return
-    active = {str(pk) for pk in Job.objects.filter(state__in=Job.ACTIVE).values_list("pk", flat=True)}
+    others = {str(pk) for pk in Job.objects.filter(state__in=Job.ACTIVE).exclude(pk=own).values_list("pk", flat=True)}
     for left in making.iterdir():
-        if left.name not in active and left.name != str(own):
+        if left.name.partition("-")[0] not in others:
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -91,21 +101,20 @@ def _sweep(making: Path, own: int) -> None:
 
 
 def _make(
-    running: Running, order: Order, paths: list[Path], making: Path, n_files: int, free: FreeBytes
-) -> list[tuple[Path, str]]:
-    """The files, made, checked and on the disk, each with its SHA-256."""
+    running: Running, order: Order, paths: list[Path], making: Path, names: Sequence[str], free: FreeBytes
+) -> list[str]:
+    """Makes the files, checks them, and has them on the disk; the SHA-256 of each."""
     if not paths:
         raise Failed("The variant that it was to be made of has no files.")
-    shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o700, parents=True)
     try:
         expected = _expected(running, order, paths[0])
         room = _Room(making, expected.size_bytes, free)
         room.check(0)
-        files = [making / name for name in file_names(order.name, n_files)]
+        files = [making / name for name in names]
         _quantize(running, order, paths[0], files[0], room)
         _check(running, files[0], expected)
-        return [(file, _digest(running, file)) for file in files]
+        return [_digest(running, file) for file in files]
     except BaseException:
         # Whatever comes next begins anew: what is half made only takes room.
         shutil.rmtree(making, ignore_errors=True)
@@ -210,9 +219,8 @@ def _synced_blocks(file: Path, tick: Callable[[], Any]) -> Iterator[bytes]:
 # placing ------------------------------------------------------------------------------------------------------
 
 
-def _place(running: Running, order: Order, source: Variant, folder: Path, making: Path, n_files: int) -> None:
+def _place(running: Running, order: Order, source: Variant, folder: Path, making: Path, names: Sequence[str]) -> None:
     """Gives the files their names and the variant its row. Done again after any crash in it, it does what is left to do."""
-    names = file_names(order.name, n_files)
     running.progress(running.done, stage="Adding it to the inventory")
     for name in names:
         if not (making / name).exists():

@@ -20,6 +20,7 @@ from tests.bench import (
     machine,
     memory,
     memory_live,
+    quantize,
     report,
     scheduling,
     start,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
     "download": (download.measure, download.FULL_ROUNDS),
+    "quantize": (quantize.measure, quantize.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""

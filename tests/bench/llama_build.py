@@ -136,6 +136,17 @@ def _compile_bare_load(binary: Path, folder: Path, source: Path) -> None:
     _run(command, folder / "build.log")
 
 
+def build_quantize() -> Path:
+    """llama-quantize, out of the same tree. Blocks for a minute the first time. Raises BuildFailed."""
+    folder = build().server.parents[1]
+    program = folder / "bin" / "llama-quantize"
+    if not program.is_file():
+        cmake, _ = _tools()
+        jobs = str(os.cpu_count() or 2)
+        _run([cmake, "--build", str(folder), "--target", "llama-quantize", "--parallel", jobs], folder / "build.log")
+    return program
+
+
 def build() -> LlamaPrograms:
     """Both programs, built now where the cache does not hold them. Blocks for minutes then. Raises BuildFailed."""
     options = cmake_options(_installed_libraries())

@@ -267,3 +267,24 @@ def test_a_variant_whose_files_are_gone_says_so(staff: Client, small: Variant) -
     Path(small.shards.get().path).unlink()
     page = staff.get(f"/models/{small.name}/requantize/").content.decode()
     assert "cannot be planned" in page
+
+
+def test_an_importance_matrix_is_computed_by_a_job_and_offered_after(
+    staff: Client, small: Variant, settings: Any
+) -> None:
+    for _ in range(2):
+        staff.post(f"/models/{small.name}/imatrix/")
+    job = Job.objects.get(kind="imatrix")
+    assert job.spec == {"variant_id": small.pk, "name": small.name, "text": None}
+    path = Path(settings.MODELS_DIR) / "imatrix" / f"{small.name}.imatrix.gguf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a matrix")
+    page = staff.get(f"/models/{small.name}/requantize/").content.decode()
+    assert f'<option value="{path}">' in page
+    assert "Being computed" in page
+
+
+def test_a_text_that_is_not_there_is_said(staff: Client, small: Variant) -> None:
+    page = staff.post(f"/models/{small.name}/imatrix/", {"text": "/nowhere/text.txt"}, follow=True).content.decode()
+    assert "There is no such text on this machine" in page
+    assert not Job.objects.exists()
