@@ -19,6 +19,7 @@ from tests.bench import (
     machine,
     memory,
     memory_live,
+    models_page,
     report,
     start,
     swap,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "memory-live": (memory_live.measure, memory_live.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
+    "models-page": (models_page.measure, models_page.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""

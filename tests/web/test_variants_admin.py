@@ -171,7 +171,7 @@ async def test_verifying_starts_jobs_and_requantizing_goes_to_the_page(
     started = [(job.kind, job.title, job.created_by_id) async for job in Job.objects.order_by("pk")]
     assert started == [("verify", f"Verify {each.name}", root.pk) for each in two]
     response = await client.post(LIST, chosen("requantize", two[:1]))
-    assert response["Location"] == "/models/one/#requantize"
+    assert response["Location"] == "/models/one/requantize/"
     assert "One at a time" in text_of(await client.post(LIST, chosen("requantize", two), follow=True))
 
 
