@@ -58,7 +58,8 @@ for _server in RPC_SERVERS:
 HUB_ENDPOINT = env.text("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 """Where models are found and fetched from: the Hub, a mirror of it, or a server that speaks like it."""
 if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", HUB_ENDPOINT):
-    raise BadSetting("HF_ENDPOINT", HUB_ENDPOINT, "an address such as https://huggingface.co")
+    # The value itself may hold a password, so it isn't repeated.
+    raise BadSetting("HF_ENDPOINT", "…", "an address without a password, such as https://huggingface.co")
 HUB_TOKEN = env.optional("HF_TOKEN")
 """For gated and private repositories, where none was entered on the page. Goes to HUB_ENDPOINT alone."""
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
@@ -79,9 +80,8 @@ INSTALLED_APPS = [
     "hostui.accounts",
     "models_app",
     "inference",
-    # Its templates go before those of the admin. The plain configuration: the other would import its pages into every process.
-    "unfold.apps.BasicAppConfig",
-    "unfold.contrib.filters",
+    # Its templates go before those of the admin.
+    "hostui.admin_config.UnfoldConfig",
     "hostui.admin_config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -2,65 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from inference import remote_models
-from inference.core.recommend import recommend
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import HostStatus
-from inference.hub_presentation import found_view, variant_views
+from inference.hub_presentation import found_view, repository_named, variant_views
 from inference.job_store import job_rows
-from inference.remote_plan import (
-    USUAL_N_CTX_SEQ,
-    USUAL_N_SEQ_MAX,
-    RemotePlan,
-    candidate,
-    plan_remote,
-    plan_row,
-    recommended_row,
-    unplanned_row,
-)
-from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, Changes, read_changes
-from models_app.downloads.space import Room, free_bytes
+from inference.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
+from inference.remote_room import free_bytes_for_models, rooms
+from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from models_app.downloads.starting import Here, NoDigest, start_download
-from models_app.facts import NotAModel
-from models_app.gguf import BadGguf
-from models_app.hardware import Profile
-from models_app.hardware.inventory import this_machine
-from models_app.hardware.pools import with_ram_budget
-from models_app.hub import hub
-from models_app.hub.access import BadToken, forget_token, is_readable, set_token, stored_token
+from models_app.hub import hub, hub_as
+from models_app.hub.access import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
-from models_app.hub.names import Contents, RemoteVariant, contents, local_name
+from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
+from models_app.hub.sources import better_sources
 from models_app.hub.wording import sentence
 from models_app.models import Job, Shard
+from models_app.units import format_bytes
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
 
-HOST_ANSWERS_WITHIN_SECONDS = 1.0
 LONGEST_QUERY = 200
-HEADERS_AT_ONCE = 3
-_readers = ThreadPoolExecutor(HEADERS_AT_ONCE, thread_name_prefix="hub-plan")
-"""For all pages together: parsing a header is this process's own time."""
-
-T = TypeVar("T")
 
 
 def _client(request: HttpRequest) -> Hub:
@@ -75,8 +48,12 @@ def _client(request: HttpRequest) -> Hub:
 def find(request: HttpRequest) -> HttpResponse:
     """`?q=…`, and `?again=1` to ask a Hub that was silent a moment ago. Blocks on the network."""
     words = request.GET.get("q", "").strip()[:LONGEST_QUERY]
+    named = repository_named(words, settings.HUB_ENDPOINT)
+    if named is not None and named.is_address:
+        return redirect("hub-repository", named.owner, named.name)
     context: dict[str, Any] = {
         "words": words,
+        "named": named,
         "found": None,
         "problem": "",
         "is_offline": False,
@@ -87,7 +64,7 @@ def find(request: HttpRequest) -> HttpResponse:
         try:
             client = _client(request)
             found = remote_models.ask(client, lambda: client.search(words), again="again" in request.GET)
-            context["found"] = [found_view(each) for each in found]
+            context["found"] = [found_view(each) for each in found if repository_named(each.name, "") is not None]
         except HubError as error:
             context |= {"problem": sentence(error), "is_offline": isinstance(error, Unreachable)}
     return render(request, "hub/find.html", context)
@@ -107,19 +84,35 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
 
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """`token` to be kept, or `forget`. Then back to `next`, a path of ours."""
+    """`token` to be kept, or `forget`. Then back to `next`, a path of ours. Blocks on the network: a token is shown to the Hub first."""
     if not request.user.is_staff:
         raise PermissionDenied
     if "forget" in request.POST:
         if forget_token(settings.HUB_ENDPOINT, request.user):
             messages.success(request, "The token is forgotten. On the Hub's settings page you can revoke it, too.")
     else:
-        try:
-            row = set_token(settings.HUB_ENDPOINT, request.POST.get("token", ""), request.user)
-            messages.success(request, f"The token ending in {row.last_four} is kept, sealed. It is never shown again.")
-        except BadToken as bad:
-            messages.error(request, str(bad))
+        _keep_token(request, request.POST.get("token", "").strip())
     return redirect(_back(request.POST.get("next", "")))
+
+
+def _keep_token(request: HttpRequest, entered: str) -> None:
+    """Keeps it unless the Hub says that it is none; a Hub that cannot be asked is no reason to lose what a person typed."""
+    try:
+        check_token(entered)
+        account = hub_as(entered).whose()
+        known = f"The Hub knows it as {account}'s." if account else ""
+    except BadToken as bad:
+        messages.error(request, str(bad))
+        return
+    except TokenRefused:
+        messages.error(
+            request, "The Hub does not accept this token, so it was not kept. Copy it again, or make a new one there."
+        )
+        return
+    except HubError as error:
+        known = f"Whether the Hub accepts it could not be asked: {sentence(error)}"
+    row = set_token(settings.HUB_ENDPOINT, entered, request.user)
+    messages.success(request, f"The token ending in {row.last_four} is kept, sealed. It is never shown again. {known}")
 
 
 def _back(path: str) -> str:
@@ -145,13 +138,17 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
             "wants_token": isinstance(error, (Gated, NotFound, TokenRefused)),
         }
         return render(request, "hub/repository.html", context, status=404 if isinstance(error, NotFound) else 200)
+    now_named = repository_named(found.name, "")
+    if found.name != full_name and now_named is not None:
+        return redirect("hub-repository", now_named.owner, now_named.name)
     parts = contents(found.files)
     context |= {
         "found": found_view(found.found),
         "repository": found,
-        "variants": variant_views(parts, _rooms(parts), *_known(found, parts)),
+        "variants": variant_views(parts, rooms(parts), *_known(found, parts)),
         "others": parts.others,
         "refused": parts.refused,
+        "free": format_bytes(free_bytes_for_models()),
         **_asked(request),
     }
     return render(request, "hub/repository.html", context)
@@ -174,15 +171,6 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _rooms(parts: Contents) -> dict[str, Room]:
-    """By key. What other downloads still have to bring is not free."""
-    folder = settings.MODELS_DIR
-    free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists()))
-    for total, done in Job.objects.filter(kind="download", state__in=Job.ACTIVE).values_list("total", "done"):
-        free -= max(0, (total or 0) - done)
-    return {each.key: Room(max(0, free), each.size_bytes, settings.DISK_RESERVE_BYTES) for each in parts.variants}
-
-
 def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], dict[str, int]]:
     """Names of variants that are here, and the jobs of what is on its way; both by the first file's digest."""
     digests = [each.files[0].sha256 for each in parts.variants if each.files[0].sha256]
@@ -193,93 +181,19 @@ def _known(found: RemoteRepository, parts: Contents) -> tuple[dict[str, str], di
     return here, coming
 
 
-# plans --------------------------------------------------------------------------------------------------------
-
-
-@login_required
 @require_safe
-async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
-    """`?revision=…&ctx=…&slots=…`: a line of JSON for each variant as its header was read, a PlanRow; last a RecommendedRow.
+def sources(request: HttpRequest, owner: str, name: str) -> JsonResponse:
+    """`?than=Q4_K_M`: `sources`, variants of the repository that are better to requantize from, best first. Blocks on the network.
 
-    `{"type": "problem", "sentence": …}` where the repository cannot be read.
+    502 with a `detail` where the Hub does not tell.
     """
     try:
-        changes = read_changes(request.GET)
-    except BadQuestion as bad:
-        return JsonResponse({"problems": bad.problems}, status=400)
-    user = await request.auser()
-    client, profile = await sync_to_async(_planning)(bool(user.is_staff))
-    try:
-        found = await _read(lambda: _at(client, f"{owner}/{name}", request.GET.get("revision", "")))
+        found = remote_models.newest(_client(request), f"{owner}/{name}")
     except HubError as error:
-        return JsonResponse({"type": "problem", "sentence": sentence(error)})
-    parts = contents(found.files)
-    rooms = await sync_to_async(_rooms)(parts)
-    lines = _lines(client, found, parts, profile, changes, rooms, await _host_status())
-    return StreamingHttpResponse(
-        lines, content_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    )
-
-
-def _planning(is_staff: bool) -> tuple[Hub, Profile]:
-    return hub(with_token=is_staff), with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
-
-
-def _at(client: Hub, name: str, revision: str) -> RemoteRepository:
-    return remote_models.at_revision(client, name, revision) if revision else remote_models.newest(client, name)
-
-
-async def _read(question: Callable[[], T]) -> T:
-    """Off the event loop, a few at a time."""
-    return await asyncio.get_running_loop().run_in_executor(_readers, question)
-
-
-async def _lines(
-    client: Hub,
-    found: RemoteRepository,
-    parts: Contents,
-    profile: Profile,
-    changes: Changes,
-    rooms: dict[str, Room],
-    status: HostStatus | None,
-) -> AsyncIterator[str]:
-    made: dict[str, RemotePlan] = {}
-    refusals: list[HubError] = []
-
-    def plan(variant: RemoteVariant) -> dict[str, Any]:
-        try:
-            if refusals:
-                raise refusals[0]
-            made[variant.key] = plan_remote(remote_models.told_of(client, found, variant), profile, changes, status)
-        except (Gated, TokenRefused, Unreachable) as error:
-            # As for this one, so for all others.
-            refusals.append(error)
-            return dict(unplanned_row(variant.key, sentence(error)))
-        except HubError as error:
-            return dict(unplanned_row(variant.key, sentence(error)))
-        except (BadGguf, NotAModel) as error:
-            return dict(unplanned_row(variant.key, f"Its header cannot be used: {error}."))
-        return dict(plan_row(variant.key, made[variant.key]))
-
-    tasks = [asyncio.ensure_future(_read(lambda variant=each: plan(variant))) for each in parts.variants]
-    try:
-        for finished in asyncio.as_completed(tasks):
-            yield json.dumps(await finished) + "\n"
-    finally:
-        for task in tasks:
-            task.cancel()
-    sizes = {each.key: each.size_bytes for each in parts.variants}
-    names = {each.key: each.quantization or each.key for each in parts.variants}
-    candidates = [candidate(key, sizes[key], each, not rooms[key].lacking_bytes) for key, each in made.items()]
-    yield json.dumps(recommended_row(recommend(candidates), made, names)) + "\n"
-
-
-async def _host_status() -> HostStatus | None:
-    """None where the host does not answer."""
-    try:
-        return await asyncio.wait_for(HostClient(settings.HOST_SOCKET).status(), HOST_ANSWERS_WITHIN_SECONDS)
-    except (HostUnavailable, HostRefusal, asyncio.TimeoutError):
-        return None
+        return JsonResponse({"detail": sentence(error)}, status=502)
+    better = better_sources(contents(found.files), request.GET.get("than", ""))
+    rows = [{"quantization": each.quantization, "size": format_bytes(each.size_bytes)} for each in better]
+    return JsonResponse({"sources": rows})
 
 
 # fetching -----------------------------------------------------------------------------------------------------
@@ -293,7 +207,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     full_name = f"{owner}/{name}"
     back = redirect("hub-repository", owner, name)
     try:
-        found = _at(_client(request), full_name, request.POST.get("revision", ""))
+        found = remote_models.at_or_newest(_client(request), full_name, request.POST.get("revision", ""))
     except HubError as error:
         messages.error(request, sentence(error))
         return back
@@ -303,7 +217,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         messages.error(request, "The repository has no such variant any more. Look again.")
         return back
     try:
-        job = start_download(full_name, found.revision, local_name(full_name, key), variant.files, request.user)
+        job = start_download(found.name, found.revision, local_name(found.name, key), variant.files, request.user)
     except NoDigest as none:
         messages.error(
             request,

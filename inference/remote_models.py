@@ -44,6 +44,11 @@ def at_revision(client: Hub, name: str, revision: str) -> RemoteRepository:
     return _repositories.get((client, name, revision), lambda: ask(client, lambda: client.repository(name, revision)))
 
 
+def at_or_newest(client: Hub, name: str, revision: str) -> RemoteRepository:
+    """At `revision`, where there is one. Raises HubError."""
+    return at_revision(client, name, revision) if revision else newest(client, name)
+
+
 def told_of(client: Hub, repository: RemoteRepository, variant: RemoteVariant) -> Told:
     """The variant's header, by range requests. Raises HubError, BadGguf, NotAModel."""
 

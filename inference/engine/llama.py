@@ -38,7 +38,7 @@ KV_TYPE_IDS: Mapping[str, int] = {
 _LOAD_MODE_NONE = 0
 """llama.h's LLAMA_LOAD_MODE_NONE: neither mapped nor read ahead."""
 _LOAD_MODE_MMAP = 1
-_LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 2, 4, 5
+_LOG_DEBUG, _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 1, 2, 4, 5
 LIBRARY = c._lib
 """libllama, through which the symbols of the ggml libraries that it links are found as well."""
 
@@ -72,6 +72,10 @@ class Log:
 
     def _receive(self, level: int, text: bytes, _context: object) -> None:
         # An exception cannot cross into C, where nobody would see it.
+        if level == _LOG_DEBUG and b" assigned to device " not in text:
+            # Two thousand lines a load, of which only those that tell where layers go are of use.
+            self._shown = False
+            return
         with self._lock:
             self._shown = self._shown if level == _LOG_CONTINUED else level >= _LOG_INFO
             if self._shown:
@@ -312,9 +316,8 @@ class Batch:
         self._outputs = (ctypes.c_int8 * capacity)()
         counts = (ctypes.c_int32 * capacity)(*([1] * capacity))
         start = ctypes.addressof(self._sequences)
-        pointers = (ctypes.POINTER(ctypes.c_int32) * capacity)(
-            *(ctypes.cast(start + 4 * index, ctypes.POINTER(ctypes.c_int32)) for index in range(capacity))
-        )
+        addresses = array("Q", range(start, start + 4 * capacity, 4))
+        pointers = (ctypes.POINTER(ctypes.c_int32) * capacity).from_buffer_copy(addresses)
         self._kept = (counts, pointers)
         # The bindings' type of `pos` is wrong.
         self.struct = cast(Any, c.llama_batch())

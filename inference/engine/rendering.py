@@ -27,18 +27,19 @@ class RenderFailed(Exception):
 
 
 class Renderer:
-    """Keeps one renderer process ready, with `template` compiled in it. One request at a time; the others wait."""
+    """Keeps one renderer process ready, with the template compiled in it. One request at a time; the others wait."""
 
-    def __init__(self, template: str | None) -> None:
+    def __init__(self) -> None:
         """Starts the process without waiting for it."""
-        self._template = template
+        self._template: str | None = None
         self._turn = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._start()
 
-    async def compile(self) -> None:
-        """Waits until the template is compiled. Raises RenderFailed, and goes on without a template."""
+    async def compile(self, template: str) -> None:
+        """Waits until the template is compiled. To be asked before anything else. Raises RenderFailed, and goes on without one."""
         async with self._turn:
+            self._template = template
             try:
                 await self._connect()
             except RenderFailed:

@@ -119,30 +119,38 @@ class Pulse:
 
 
 def main() -> None:
-    began = time.monotonic()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too; the host decides
     sys.setswitchinterval(_SWITCH_SECONDS)
     # A crash must be seen at once; llama.cpp would first start a debugger to print a backtrace.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     reports = Reports()
+    renderer = Renderer()
     try:
-        path, socket, options, site = _launch(sys.stdin.buffer.readline())
+        # Whoever starts a worker ahead keeps it waiting here, with everything imported.
+        line = sys.stdin.buffer.readline()
+        began = time.monotonic()
+        path, socket, options, site = _launch(line)
         threading.Thread(target=_exit_with_host, name="host watch", daemon=True).start()
         header = check_file(path)
     except CannotLoad as failed:
         reports.fail(failed)
-    asyncio.run(_work(path, socket, options, site, header, reports, began))
+    asyncio.run(_work(path, socket, options, site, header, renderer, reports, began))
 
 
 async def _work(
-    path: Path, socket: Path, options: LoadOptions, site: Site, header: Header, reports: Reports, began: float
+    path: Path,
+    socket: Path,
+    options: LoadOptions,
+    site: Site,
+    header: Header,
+    renderer: Renderer,
+    reports: Reports,
+    began: float,
 ) -> None:
     reports.send(Loading(type="loading", fraction=0.0))
     log = Log()
     loaded = _in_thread(load, path, options, site, log, reports.loading)
-    template = header.text("tokenizer.chat_template")
-    renderer = Renderer(template)
-    mode = await _mode(template, renderer)
+    mode = await _mode(header.text("tokenizer.chat_template"), renderer)
     try:
         model, context, gpus = await asyncio.wrap_future(loaded)
         if options.n_ctx_seq > model.n_ctx_train:
@@ -197,7 +205,7 @@ async def _mode(template: str | None, renderer: Renderer) -> Mode:
     if template is None:
         return Mode("completion", "the GGUF carries no chat template")
     try:
-        await renderer.compile()
+        await renderer.compile(template)
     except RenderFailed as failed:
         return Mode("completion", f"the GGUF's chat template does not compile: {failed.detail}")
     return Mode("chat", None)

@@ -30,6 +30,7 @@ from inference.host.inventory import (
 from inference.host.load_record import LoadMeasured
 from inference.host.messages import Decision, HostStatus, LoadPreview
 from inference.host.preview_wording import load_preview
+from inference.host.process import Spare
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
 from inference.host.worker import WORKER_ARGV
@@ -51,6 +52,8 @@ class HostOptions:
     """A resident variant's row is read again behind a lease, but not more often than this."""
     limits: Limits = field(default_factory=Limits)
     worker_argv: tuple[str, ...] = WORKER_ARGV
+    spare_after_seconds: float = 1.0
+    """After a load, until the process for the next one is started."""
     site: Site = field(default_factory=Site)
     """What workers may load on."""
 
@@ -75,7 +78,7 @@ class Host:
         self._used_at: dict[int, float] = {}
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._workers = Workers(
-            argv=options.worker_argv,
+            spare=Spare(options.worker_argv, options.spare_after_seconds),
             site=options.site,
             limits=options.limits,
             run_dir=run_dir,

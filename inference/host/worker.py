@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -16,27 +16,19 @@ from inference.core.residency import Failure, VariantFacts
 from inference.core.site import Site
 from inference.engine import protocol
 from inference.host.exits import failure_of, oom_kills
-from inference.host.pipes import LONGEST_REPORT_BYTES, Pipes
+from inference.host.pipes import LONGEST_REPORT_BYTES
+from inference.host.process import Spare
 from inference.host.shape import BadShape, check
 from inference.host.worker_log import WorkerLog
 
 logger = logging.getLogger(__name__)
 
 WORKER_ARGV = (sys.executable, "-m", "inference.engine.worker")
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 5.0
 """What a worker gets between the end of its standard input and SIGKILL."""
 _PF_EXITING = 0x4
 """include/linux/sched.h"""
 _OOM_SCORE_ADJ = "500"
-
-_PASSED_ON = frozenset(
-    {
-        *("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
-        *("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LLAMA_CPP_LIB_PATH"),
-    }
-)
-_PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "GGML_", "OMP_", "GOMP_", "KMP_", "HSA_", "HIP_", "ROCR_", "VK_", "MTL_")
 
 _SCHEMAS: dict[str, type] = {
     "loading": protocol.Loading,
@@ -44,15 +36,6 @@ _SCHEMAS: dict[str, type] = {
     "stats": protocol.Stats,
     "failed": protocol.Failed,
 }
-
-
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a worker may know: how to find programs, libraries and devices. No secrets, no database."""
-    passed_on = {
-        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    # CUDA would count its cards by speed; NVML, and so the hardware profile, counts them by their place on the bus.
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **passed_on}
 
 
 class Worker:
@@ -66,7 +49,7 @@ class Worker:
         facts: VariantFacts,
         launch: int,
         *,
-        argv: tuple[str, ...],
+        spare: Spare,
         site: Site | None = None,
         socket_path: str,
         log_path: Path,
@@ -81,7 +64,7 @@ class Worker:
         self.pid: int | None = None
         self.ready: protocol.Ready | None = None
         self.stats: protocol.Stats | None = None
-        self._argv = argv
+        self._spare = spare
         self._site = site or Site()
         self._log = WorkerLog(log_path)
         self._limits = limits
@@ -103,23 +86,17 @@ class Worker:
         oom_kills_before = oom_kills()
         with suppress(FileNotFoundError):
             os.unlink(self.socket_path)
-        pipes = Pipes(self._hear_line, self._hear_flood, self._log.write, self._hear_end)
         try:
-            transport, _ = await asyncio.get_running_loop().subprocess_exec(
-                lambda: pipes,
-                *self._argv,
-                cwd=PROJECT_ROOT,
-                env=worker_environment(os.environ),
-                # Ctrl-C at the terminal is for the supervisor: a worker ends by its standard input, after draining.
-                start_new_session=True,
-            )
+            process = await self._spare.take()
         except OSError as error:
             self._on_end(self, Failure("crashed", f"No worker could be started: {error.strerror or error}."))
             return
+        transport, pipes = process.transport, process.pipes
         self._transport = transport
         self.pid = transport.get_pid()
         _prefer_for_oom_killer(self.pid)
         self._liveness = Liveness(self._limits, self._now())
+        pipes.attach(self._hear_line, self._hear_flood, self._log.write, self._hear_end)
         self._send_launch(transport)
         watch = asyncio.ensure_future(self._watch())
         try:

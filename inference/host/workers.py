@@ -16,6 +16,7 @@ from inference.core.site import Site
 from inference.engine.protocol import Ready, WorkerReport
 from inference.host.held import bytes_by_device, with_processes
 from inference.host.load_record import LoadMeasured, measured_load
+from inference.host.process import Spare
 from inference.host.run_dir import RunDir
 from inference.host.worker import Worker
 
@@ -33,7 +34,7 @@ class Workers(Mapping[int, Worker]):
     def __init__(
         self,
         *,
-        argv: tuple[str, ...],
+        spare: Spare,
         site: Site,
         limits: Limits,
         run_dir: RunDir,
@@ -43,7 +44,7 @@ class Workers(Mapping[int, Worker]):
         in_background: Callable[[Awaitable[None]], None],
         is_over: Callable[[], bool],
     ) -> None:
-        self._argv = argv
+        self._spare = spare
         self._site = site
         self._limits = limits
         self._run_dir = run_dir
@@ -79,7 +80,7 @@ class Workers(Mapping[int, Worker]):
         worker = Worker(
             replace(facts, options=start.way.options),
             start.launch,
-            argv=self._argv,
+            spare=self._spare,
             site=self._site,
             socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
             log_path=self._log_dir / f"worker-{facts.variant_id}.log",
@@ -89,6 +90,7 @@ class Workers(Mapping[int, Worker]):
             on_end=self._ended,
         )
         self._workers[start.launch] = worker
+        self._spare.put_off()
         self._in_background(self._live(worker))
 
     def stop(self, launch: int) -> None:
@@ -97,6 +99,7 @@ class Workers(Mapping[int, Worker]):
         worker.stop()
 
     def kill_all(self) -> None:
+        self._in_background(self._spare.dismiss())
         for worker in self._workers.values():
             worker.kill()
 
@@ -157,6 +160,7 @@ class Workers(Mapping[int, Worker]):
         )
         self._apply(events.WorkerReady(_now(), worker.facts.variant_id, worker.launch, ready["n_seq_max"], buffers))
         self._record(measured_load(worker.facts, ready, {}))
+        self._spare.prepare_soon()
 
     def _ending(self, worker: Worker) -> None:
         self._apply(events.WorkerEnding(_now(), worker.facts.variant_id, worker.launch))
@@ -165,6 +169,8 @@ class Workers(Mapping[int, Worker]):
         del self._workers[worker.launch]
         self._measured.pop(worker.launch, None)
         self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
+        if not self._workers:  # nor has its place been taken by another
+            self._in_background(self._spare.dismiss())
 
 
 def _now() -> float:

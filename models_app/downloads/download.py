@@ -28,6 +28,7 @@ from models_app.hub.wording import sentence
 from models_app.job import Job
 from models_app.jobs import Failed, Retry, Running, Wait
 from models_app.models import Repository, Variant
+from models_app.units import format_bytes
 
 FILES_AT_ONCE = 4
 LOOK_SECONDS = 0.25
@@ -53,13 +54,24 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     total = spec.total_bytes
     running.progress(running.job.done, total, "Looking at what is there")
+    running.line(_intent(spec, folder))
     with _fetching(running, spec, open_, folder, limit or _shared_limit()) as fetches:
         for done_bytes in fetches:
             room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
             if room.lacking_bytes:
                 raise Wait(room.sentence(), FULL_DISK_SECONDS)
     running.progress(total, total, "Adding it to the inventory")
-    running.made(_add(spec, folder))
+    variant = _add(spec, folder)
+    running.made(variant)
+    running.line(f"{format_bytes(total)} came whole, with the SHA-256 of the Hub's record. Added as {variant.name}.")
+
+
+def _intent(spec: DownloadSpec, folder: Path) -> str:
+    here = sum(part.stat().st_size for target in spec.targets(folder) if (part := part_of(target)).exists())
+    n_files = len(spec.files)
+    what = f"{format_bytes(spec.total_bytes)} in {n_files} files" if n_files > 1 else format_bytes(spec.total_bytes)
+    resumed = f"; {format_bytes(here)} of it are here from before" if here else ""
+    return f"Fetching {what} of {spec.repository} at {spec.revision[:12]}{resumed}."
 
 
 @cache

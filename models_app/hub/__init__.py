@@ -19,3 +19,12 @@ def hub(*, with_token: bool = True) -> Hub:
     from models_app.hub.session import Hub
 
     return Hub(settings.HUB_ENDPOINT, token_for(settings.HUB_ENDPOINT) if with_token else None)
+
+
+def hub_as(token: str) -> Hub:
+    """The same, asked with a token that is not the box's, or not yet."""
+    from django.conf import settings
+
+    from models_app.hub.session import Hub
+
+    return Hub(settings.HUB_ENDPOINT, token)

@@ -55,11 +55,16 @@ def is_readable(row: HubToken) -> bool:
     return _open(row.sealed) is not None
 
 
+def check_token(token: str) -> None:
+    """Raises BadToken for what cannot be one."""
+    if not _TOKEN.fullmatch(token):
+        raise BadToken("A token is one word of letters, digits and signs, such as hf_… from the Hub's settings page.")
+
+
 def set_token(endpoint: str, token: str, user: Any) -> HubToken:
     """Replaces what was there; who did it is in the log. Raises BadToken."""
     token = token.strip()
-    if not _TOKEN.fullmatch(token):
-        raise BadToken("A token is one word of letters, digits and signs, such as hf_… from the Hub's settings page.")
+    check_token(token)
     fields = {"sealed": _seal(token), "last_four": token[-_SHOWN:], "set_by": user}
     with transaction.atomic():
         row, _created = HubToken.objects.update_or_create(endpoint=endpoint, defaults=fields)

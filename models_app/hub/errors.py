@@ -16,6 +16,10 @@ class Unreachable(HubError):
         self.cause = cause
 
 
+class CutOff(Unreachable):
+    """A connection that had begun to bring bytes ended before the last of them: whoever it is, it is there."""
+
+
 class Hurried(HubError):
     """429: too many requests. Not before `after_seconds`; None where the Hub does not say."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models_app.gguf import BadGguf, Header, Need, combine, parse
+from models_app.hub.errors import CutOff
 from models_app.hub.names import RemoteFile
 
 FIRST_RANGE_BYTES = 32 << 20
@@ -16,6 +17,8 @@ FIRST_RANGE_BYTES = 32 << 20
 FURTHER_RANGE_BYTES = 8 << 20
 MOST_HEADER_BYTES = 256 << 20
 _PIECE_BYTES = 64 << 10
+MOST_CUTS = 2
+"""A connection that ends in the middle is followed by another from there on; after so many it is given up."""
 _AT_ONCE = 4
 """Shards whose headers are read side by side."""
 
@@ -53,22 +56,28 @@ def read_file(open_range: Open, file: RemoteFile, reading: Reading | None = None
     """The header of one file, of which only that much is fetched. One request for any header up to FIRST_RANGE_BYTES.
 
     The length of a header is known when its end is reached, and no sooner: so a generous range is opened, parsed while it
-    arrives, and closed. Raises BadGguf, HubError.
+    arrives, and closed. One that is cut off is followed by another. Raises BadGguf, HubError.
     """
     reading = reading or Reading()
     steps = parse(file.size_bytes)
     try:
         need = next(steps)
-        n_range_bytes = FIRST_RANGE_BYTES
+        n_range_bytes, cuts_left = FIRST_RANGE_BYTES, MOST_CUTS
         while True:
             if need.offset > MOST_HEADER_BYTES:
                 raise BadGguf(f"its header is longer than {MOST_HEADER_BYTES} bytes", need.offset)
             end = min(file.size_bytes, need.offset + max(n_range_bytes, need.n_bytes))
             reading.n_requests += 1
-            with open_range(file.path, need.offset, end) as body:
-                arriving = _Arriving(body, reading)
-                while need.offset + need.n_bytes <= end:
-                    need = steps.send(arriving.at(need))
+            try:
+                with open_range(file.path, need.offset, end) as body:
+                    arriving = _Arriving(body, reading)
+                    while need.offset + need.n_bytes <= end:
+                        need = steps.send(arriving.at(need))
+            except CutOff:
+                if not cuts_left:
+                    raise
+                cuts_left -= 1
+                continue
             n_range_bytes = FURTHER_RANGE_BYTES
     except StopIteration as done:
         header: Header = done.value

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from models_app.hub.errors import Unreachable
+from models_app.hub.errors import CutOff, Unreachable
 
 REMEMBERED_SECONDS = 20.0
 
@@ -31,6 +31,8 @@ class Reach:
             raise Unreachable(endpoint, cause)
         try:
             answer = question()
+        except CutOff:
+            raise
         except Unreachable as silence:
             with self._lock:
                 self._silent[endpoint] = (self._clock(), silence.cause)

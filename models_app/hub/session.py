@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from django.conf import settings
@@ -26,11 +26,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import ModelInfo, RepoFile
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, parse_ratelimit_headers
 
 from models_app.hub import addresses
 from models_app.hub.errors import (
     Broken,
+    CutOff,
     Forbidden,
     Gated,
     HubError,
@@ -50,8 +51,6 @@ READ_SECONDS = 30.0
 MOST_FILES = 10_000
 CHUNK_BYTES = 1 << 20
 _EXPAND = ["author", "downloads", "gated", "gguf", "lastModified", "likes", "private", "tags"]
-
-T = TypeVar("T")
 
 
 class _Client(httpx2.Client):
@@ -94,6 +93,9 @@ def _cause(error: Exception) -> str:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
+    limit = parse_ratelimit_headers(response.headers)
+    if limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds)
     value = response.headers.get("Retry-After", "").strip()
     return min(float(value), 86_400.0) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
@@ -107,11 +109,11 @@ class Body:
     size_bytes: int | None
     """Of the whole file, as whoever sends it says."""
     chunks: Iterator[bytes]
-    """Raises Unreachable when the connection ends too early."""
+    """Raises CutOff when the connection ends too early."""
     _connection: socket.socket | None = None
 
     def abort(self) -> None:
-        """Ends a read that waits in another thread: `chunks` raises Unreachable there. Harmless at any time."""
+        """Ends a read that waits in another thread: `chunks` raises CutOff there. Harmless at any time."""
         if self._connection is not None:
             with suppress(OSError):
                 # The socket's own: TLS would first take its state away from the thread that reads.
@@ -136,6 +138,13 @@ class Hub:
     @property
     def has_token(self) -> bool:
         return bool(self._token)
+
+    def whose(self) -> str | None:
+        """The name of the account that the token is of. Raises TokenRefused; without a token, Forbidden."""
+        if not self._token:
+            raise Forbidden("a token is needed")
+        with self._errors("account", "of the token"):
+            return _text(self._api.whoami().get("name"))
 
     def search(self, words: str, limit: int = 30) -> tuple[Found, ...]:
         """Repositories with GGUF files, those downloaded most first."""
@@ -193,16 +202,17 @@ class Hub:
             )
 
     def _check_is_file(self, response: httpx2.Response) -> None:
-        first = response.history[0] if response.history else response
         encoding = response.headers.get("Content-Encoding", "identity")
-        if "X-Repo-Commit" not in first.headers or encoding != "identity" or response.status_code not in (200, 206):
+        # A CDN does not say it; the Hub does, on the way there.
+        is_hub = any("X-Repo-Commit" in each.headers for each in (*response.history, response))
+        if not is_hub or encoding != "identity" or response.status_code not in (200, 206):
             raise NotAHub(self.endpoint, "it sent something else than the file")
 
     def _chunks(self, response: httpx2.Response, chunk_bytes: int) -> Iterator[bytes]:
         try:
             yield from response.iter_raw(chunk_bytes)
         except httpx2.TransportError as error:
-            raise Unreachable(self.endpoint, _cause(error)) from None
+            raise CutOff(self.endpoint, _cause(error)) from None
 
     @contextmanager
     def _errors(self, what: str, name: str, repository: str = "") -> Iterator[None]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from tests.bench import (
     alternate,
+    download,
     header_plan,
     idle,
     machine,
@@ -21,6 +22,7 @@ from tests.bench import (
     memory_live,
     models_page,
     report,
+    scheduling,
     start,
     swap,
     throughput,
@@ -39,9 +41,11 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "watchers": (watchers.measure, 3),
     "memory": (memory.measure, memory.FULL_ROUNDS),
     "memory-live": (memory_live.measure, memory_live.FULL_ROUNDS),
+    "scheduling": (scheduling.measure, scheduling.FULL_ROUNDS),
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
     "models-page": (models_page.measure, models_page.FULL_ROUNDS),
+    "download": (download.measure, download.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""

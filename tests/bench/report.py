@@ -13,17 +13,9 @@ from tests.bench.results import Row, row_from_json, table
 
 RESULTS_DIR = Path(__file__).parent / "results"
 ORDER = (
-    "throughput",
-    "web",
-    "start",
-    "idle",
-    "watchers",
-    "memory",
-    "memory-live",
-    "swap",
-    "alternate",
-    "models-page",
-    "header-plan",
+    *("throughput", "web", "start", "idle", "watchers"),
+    *("memory", "memory-live", "scheduling", "swap", "alternate"),
+    *("models-page", "download", "header-plan"),
 )
 """In which order the tables stand in the README."""
 

@@ -1,22 +1,21 @@
-"""`python -m tests.bench.scheduling [ROUNDS]` prints what one event costs the scheduler in a crowd, in milliseconds of CPU.
-
-Alone of the measures it needs no model and no quiet machine: CPU time of one thread, the crowds taken by turns, medians.
-"""
+"""What one event costs the scheduler in a crowd, in milliseconds of one thread's CPU time. The crowds are taken by turns; needs no model."""
 
 from __future__ import annotations
 
-import statistics
-import sys
 import time
 from dataclasses import dataclass, replace
+from statistics import median
 
 from inference.core import events
 from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
 from inference.core.residency import LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
+from tests.bench.quiet import Quiet
+from tests.bench.report import Report
+from tests.bench.results import Row, Side
 
-ROUNDS = 15
+FULL_ROUNDS = 15
 GB = 10**9
 CARD_BYTES = 24 * GB
 
@@ -38,7 +37,7 @@ class Crowd:
 CROWDS = (Crowd(20, 200, 20, 1), Crowd(20, 120, 120, 1), Crowd(20, 120, 120, 12), Crowd(8, 120, 120, 24))
 
 
-def milliseconds(crowd: Crowd) -> list[float]:
+def _milliseconds(crowd: Crowd) -> list[float]:
     """Of a lease that ends, one that is asked for, one that is given up, and a second that passes."""
     scheduler = Scheduler([Pool("gpu0", "card", CARD_BYTES, CARD_BYTES), Pool(RAM, "RAM", 64 * GB, 64 * GB)])
     now = 0.0
@@ -79,15 +78,23 @@ def _variant(variant_id: int, n_bytes: int, ways: int) -> VariantFacts:
     return VariantFacts(variant_id, f"v{variant_id}", "", n_bytes, None, options, alternatives=ladder)
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    took: dict[Crowd, list[float]] = {crowd: [] for crowd in CROWDS}
-    for _ in range(rounds):
-        for crowd in CROWDS:
-            took[crowd] += milliseconds(crowd)
-    for crowd, each in took.items():
-        print(f"{statistics.median(each):6.2f} ms (most {max(each):.2f}): {crowd}")
-
-
-if __name__ == "__main__":
-    main()
+def measure(rounds: int, quiet: Quiet) -> Report:
+    """Blocks for about half a second a round."""
+    measured = [quiet.measure(lambda: [median(_milliseconds(crowd)) for crowd in CROWDS]) for _ in range(rounds)]
+    return Report(
+        benchmark="scheduling",
+        title="What one event costs the scheduler in a crowd",
+        rounds=rounds,
+        conditions={"events": "a lease ends, one is asked for, one is given up, a second passes"},
+        rows=[
+            Row(
+                name=str(crowd),
+                unit="ms",
+                ours=Side("scheduler", tuple(each[number] for each in measured)),
+                theirs=None,
+                comparison="value",
+                target=None,
+            )
+            for number, crowd in enumerate(CROWDS)
+        ],
+    )

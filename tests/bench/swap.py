@@ -17,12 +17,11 @@ from statistics import median
 
 from inference.core.options import LoadOptions
 from tests.bench import llama_build, machine
-from tests.bench.bare_load import bare_load
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side, Target
 from tests.bench.router import Router
-from tests.bench.swapping import Asking, TheirSide, our_side, two_models
+from tests.bench.swapping import Asking, TheirSide, bans, our_side, two_models
 from tests.bench.swapping import Side as AnsweringSide
 
 FULL_ROUNDS = 15
@@ -75,7 +74,7 @@ def measure(rounds: int, quiet: Quiet) -> Report:
         our_side(models, load) as (ours, _),
         Router(programs.server, models, load, n_threads) as router,
     ):
-        asking = Asking(bare_load(programs.bare_load, models[0], load, n_threads).ban)
+        asking = Asking(bans(programs.bare_load, models, load, n_threads))
         swaps = _Swaps(asking, models, {OURS: ours, THEIRS: TheirSide(router)})
         for _ in range(2):
             swaps.round((OURS, THEIRS))  # each variant was loaded once by each side

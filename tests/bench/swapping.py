@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -18,6 +18,7 @@ from inference.host.client import HostClient
 from models_app.gguf import read_files
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
 from tests.bench import prompts
+from tests.bench.bare_load import bare_load
 from tests.bench.engine_worker import starter_model
 from tests.bench.host_box import HostBox, running_host, variant_row
 from tests.bench.quantized import quantized_starter
@@ -69,15 +70,16 @@ class Answered:
 class Asking:
     """Requests of which no prompt was ever sent before."""
 
-    def __init__(self, ban: Mapping[int, float]) -> None:
+    def __init__(self, bans: Mapping[Path, Mapping[int, float]]) -> None:
+        """`bans`: each model's logit bias with which no answer ends early."""
         self._numbers = count()
-        self._ban = ban
+        self._bans = bans
 
     async def ask(
         self, side: Side, person: str, model: Path, n_tokens: int, began: asyncio.Event | None = None
     ) -> Answered:
         """`began` is set at the first word. Raises what the side raises."""
-        options = GenerationOptions(temperature=0.0, max_tokens=n_tokens, logit_bias=self._ban)
+        options = GenerationOptions(temperature=0.0, max_tokens=n_tokens, logit_bias=self._bans[model])
         asked = time.perf_counter()
         first: float | None = None
         async for _ in side.stream(person, model, prompts.story(next(self._numbers)), options):
@@ -101,14 +103,24 @@ def needed_bytes(model: Path, load: LoadOptions) -> int:
     return told.host_weights_bytes + (told.host_cache_bytes or 0) + (told.output_buffer_bytes or 0) + buffers[0]
 
 
+def other_quantization(folder: Path) -> Path:
+    """The starter, quantized otherwise."""
+    return quantized_starter(folder, OTHER_TYPE)
+
+
 @contextmanager
-def two_models() -> Iterator[tuple[Path, Path]]:
-    """The starter, and the starter quantized otherwise, both in the page cache."""
+def two_models(other: Callable[[Path], Path] = other_quantization) -> Iterator[tuple[Path, Path]]:
+    """The starter and another, both in the page cache."""
     with tempfile.TemporaryDirectory(prefix="hostui-bench-") as folder:
-        models = (starter_model(), quantized_starter(Path(folder), OTHER_TYPE))
+        models = (starter_model(), other(Path(folder)))
         for model in models:
             model.read_bytes()
         yield models
+
+
+def bans(program: Path, models: Sequence[Path], load: LoadOptions, n_threads: int) -> dict[Path, dict[int, float]]:
+    """What Asking wants to know of each model. `program` is the bare loader."""
+    return {model: bare_load(program, model, load, n_threads).ban for model in models}
 
 
 @contextmanager

@@ -81,7 +81,8 @@ async def _drop(line: Line) -> None:
 class Stage:
     """`manage.py runweb` over a data folder of its own, and the scripted host behind it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
+        """`variables`: further ones of the web process's environment."""
         self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -94,6 +95,7 @@ class Stage:
             "HOSTUI_PORT": str(self.port),
             # The web process ends when its standard input does, so none can outlive the tests.
             "HOSTUI_LIFELINE": "stdin",
+            **variables,
         }
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="staged host", daemon=True)

@@ -131,16 +131,17 @@ GREEDY = {
 @pytest.fixture
 async def kind() -> AsyncIterator[Renderer]:
     """A renderer with a template that echoes the last message as a template of its own would."""
-    renderer = Renderer("{{ messages[-1].content }}")
+    renderer = Renderer()
+    await renderer.compile("{{ messages[-1].content }}")
     yield renderer
     renderer.close()
 
 
 @pytest.mark.parametrize("source", GREEDY.values(), ids=GREEDY)
 async def test_a_template_that_takes_too_much_is_ended_and_the_next_request_is_served(source: str) -> None:
-    renderer = Renderer("{% if messages[0].role == 'user' %}fine{% else %}" + source + "{% endif %}")
+    renderer = Renderer()
     try:
-        await renderer.compile()
+        await renderer.compile("{% if messages[0].role == 'user' %}fine{% else %}" + source + "{% endif %}")
         began = time.monotonic()
         with pytest.raises(RenderFailed) as failure:
             await renderer.render(CHAT, SPECIAL)
@@ -152,8 +153,9 @@ async def test_a_template_that_takes_too_much_is_ended_and_the_next_request_is_s
 
 
 async def test_an_endless_template_is_called_slow(kind: Renderer) -> None:
-    slow = Renderer(GREEDY["an endless loop"])
+    slow = Renderer()
     try:
+        await slow.compile(GREEDY["an endless loop"])
         with pytest.raises(RenderFailed) as failure:
             await slow.render(CHAT, SPECIAL)
         assert failure.value.timed_out
@@ -163,10 +165,10 @@ async def test_an_endless_template_is_called_slow(kind: Renderer) -> None:
 
 
 async def test_a_template_that_does_not_compile_leaves_schemas_working() -> None:
-    renderer = Renderer("{{ 9 ** (9 ** 9) }}{% if %}")
+    renderer = Renderer()
     try:
         with pytest.raises(RenderFailed):
-            await renderer.compile()
+            await renderer.compile("{{ 9 ** (9 ** 9) }}{% if %}")
         assert "root ::=" in await renderer.convert_schema({"type": "integer"})
     finally:
         renderer.close()
@@ -178,7 +180,6 @@ async def test_requests_are_rendered_in_turn_and_not_mixed_up(kind: Renderer) ->
 
 
 async def test_a_request_that_is_given_up_does_not_answer_the_next_one(kind: Renderer) -> None:
-    await kind.compile()
     asked = asyncio.create_task(kind.render([{"role": "user", "content": "old"}], SPECIAL))
     await asyncio.sleep(0)
     asked.cancel()
@@ -194,7 +195,6 @@ async def test_a_schema_becomes_a_grammar_or_an_error(kind: Renderer) -> None:
 
 
 async def test_a_renderer_that_dies_is_replaced(kind: Renderer) -> None:
-    await kind.compile()
     kind.kill()
     with pytest.raises(RenderFailed):
         await kind.render(CHAT, SPECIAL)

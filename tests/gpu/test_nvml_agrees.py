@@ -16,7 +16,7 @@ from inference.core.options import LoadOptions
 from inference.core.placement import Wishes, place
 from inference.core.site import Site
 from inference.engine.children import ListedGpu, dry_run, list_gpus
-from inference.host.worker import worker_environment
+from inference.host.worker_environment import worker_environment
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.nvidia import GpuReading, Nvml

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.host.worker import worker_environment
+from inference.host.worker_environment import worker_environment
 from inference.host.worker_log import LARGEST_LOG_BYTES, WorkerLog
 
 
@@ -30,6 +30,7 @@ def test_a_worker_gets_libraries_and_devices_but_no_secrets() -> None:
     }
     assert set(worker_environment(environment)) == {
         "CUDA_DEVICE_ORDER",
+        "GLIBC_TUNABLES",
         "PATH",
         "LANG",
         "LD_LIBRARY_PATH",

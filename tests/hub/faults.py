@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, TypeVar
 
-Where = Literal["any", "search", "repository", "tree", "resolve", "cdn"]
-"""The kinds of requests: searching, a repository's facts, its file list, a file's address, a file's bytes."""
+Where = Literal["any", "account", "search", "repository", "tree", "resolve", "cdn"]
+"""The kinds of requests: whose a token is, searching, a repository's facts, its file list, a file's address, a file's bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,10 @@ class Latency(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class TooManyRequests(Fault):
-    """429, with Retry-After if a number is given."""
+    """429, with Retry-After, or with the RateLimit header that the Hub sends, if a number is given."""
 
     retry_after_seconds: int | None = None
+    reset_seconds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _NAME = r"(?P<name>[^/]+/[^/]+)"
 _ROUTES = [
+    ("account", re.compile(r"/api/whoami-v2")),
     ("search", re.compile(r"/api/models")),
     ("tree", re.compile(rf"/api/models/{_NAME}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?")),
     ("repository", re.compile(rf"/api/models/{_NAME}(?:/revision/(?P<revision>[^/]+))?")),
@@ -50,7 +51,7 @@ class Seen:
 
     method: str
     where: str
-    """search, repository, tree, resolve or cdn."""
+    """A faults.Where."""
     path: str
     """Of the file in its repository, else the repository's name."""
     range: str | None
@@ -118,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
         elif hurried := faults.take(TooManyRequests, self._where, self._subject):
             after = hurried.retry_after_seconds
             headers = {} if after is None else {"Retry-After": str(after)}
+            if hurried.reset_seconds is not None:
+                headers["RateLimit"] = f'"api";r=0;t={hurried.reset_seconds}'
             self._send(HTTPStatus.TOO_MANY_REQUESTS, b'{"error": "Too many requests"}', headers=headers)
         elif broken := faults.take(ServerError, self._where, self._subject):
             self._send(broken.status, b'{"error": "Internal error"}')
@@ -134,7 +137,11 @@ class Handler(BaseHTTPRequestHandler):
         return self._hub.users.get((self.headers.get("Authorization") or "").removeprefix("Bearer "))
 
     def _repository_for(self, name: str, revision: str) -> RemoteRepository | None:
-        """None after the error was sent."""
+        """None after the error, or the way to its new name, was sent."""
+        if name in self._hub.renamed:
+            path = self.path.replace(quote(name), quote(self._hub.renamed[name]), 1)
+            self._send(HTTPStatus.TEMPORARY_REDIRECT, b"", headers={"Location": path})
+            return None
         repository = self._hub.repositories.get(name)
         if self.headers.get("Authorization") and self._user is None:
             self._error(HTTPStatus.UNAUTHORIZED, None, "Invalid credentials in Authorization header")
@@ -149,6 +156,12 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     # the API --------------------------------------------------------------------------------------------------
+
+    def _account(self, query: Mapping[str, tuple[str, ...]]) -> None:
+        if self._user is None:
+            self._error(HTTPStatus.UNAUTHORIZED, None, "Invalid username or password.")
+        else:
+            self._send(HTTPStatus.OK, json.dumps({"type": "user", "name": self._user}).encode())
 
     def _search(self, query: Mapping[str, tuple[str, ...]]) -> None:
         words = " ".join(query.get("search", ())).casefold().split()

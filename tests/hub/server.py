@@ -68,6 +68,8 @@ class HubServer:
     def __init__(self, host: str, port: int) -> None:
         self.faults = Faults()
         self.repositories: dict[str, RemoteRepository] = {}
+        self.renamed: dict[str, str] = {}
+        """Old name to new: the Hub answers with redirects."""
         self.users: dict[str, str] = {}
         """Token to user name."""
         self.page_size = 50

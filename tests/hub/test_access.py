@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 
 from models_app.hub.access import BadToken, forget_token, is_readable, set_token, stored_token, token_for
-from models_app.hub.errors import Unreachable
+from models_app.hub.errors import CutOff, Unreachable
 from models_app.hub.reach import REMEMBERED_SECONDS, Reach
 
 ENDPOINT = "https://hub.example"
@@ -100,3 +100,13 @@ def test_silence_is_remembered_for_a_moment_and_no_longer() -> None:
         reach.ask(ENDPOINT, silent)
     now += REMEMBERED_SECONDS
     assert reach.ask(ENDPOINT, talking) == "hello"
+
+
+def test_a_connection_that_broke_off_is_no_silence() -> None:
+    def breaking() -> str:
+        raise CutOff(ENDPOINT, "reset")
+
+    reach = Reach(lambda: 0.0)
+    with pytest.raises(CutOff):
+        reach.ask(ENDPOINT, breaking)
+    assert reach.ask(ENDPOINT, lambda: "hello") == "hello"

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from models_app.gguf import BadGguf, read_files
+from models_app.hub.errors import CutOff
 from models_app.hub.headers import FIRST_RANGE_BYTES, Body, Open, Reading, read_file, read_variant
 from models_app.hub.names import RemoteFile, contents
 from models_app.hub.session import Hub
 from tests.gguf_builder import SHAPES, TINY, Shape, broken, build
-from tests.hub import HubServer, NoRanges
+from tests.hub import Cut, HubServer, NoRanges
 
 NAME = "owner/model-GGUF"
 
@@ -97,6 +98,20 @@ def test_a_server_that_ignores_ranges_is_read_from_the_beginning(
 ) -> None:
     hub.faults.add(NoRanges())
     assert read_file(serve(hub, settings, starter_path), record(starter_path)) == read_files(starter_path)
+
+
+def test_a_connection_that_is_cut_off_is_followed_by_another_and_not_for_ever(
+    hub: HubServer, settings: Any, starter_path: Path
+) -> None:
+    open_range, file = serve(hub, settings, starter_path), record(starter_path)
+    hub.faults.add(Cut(after_bytes=100_000), Cut(after_bytes=100_000))
+    assert read_file(open_range, file) == read_files(starter_path)
+    assert next(seen.range for seen in hub.seen("cdn")) == f"bytes=0-{FIRST_RANGE_BYTES - 1}"
+    assert len({seen.range for seen in hub.seen("cdn")}) == 3
+
+    hub.faults.add(Cut(after_bytes=100_000, times=None))
+    with pytest.raises(CutOff):
+        read_file(open_range, file)
 
 
 def test_shards_have_one_header_together(hub: HubServer, settings: Any, tmp_path: Path, tiny: Shape) -> None:

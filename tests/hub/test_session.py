@@ -13,6 +13,7 @@ import pytest
 
 from models_app.hub.errors import (
     Broken,
+    Forbidden,
     ForbiddenAddress,
     Gated,
     HubError,
@@ -73,6 +74,15 @@ def test_a_repository_is_one_commit_with_sizes_and_digests(hub: HubServer, clien
     assert len(hub.seen()) == 2
 
 
+def test_a_renamed_repository_is_found_under_its_new_name(hub: HubServer, client: Hub) -> None:
+    hub.renamed["former/name"] = NAME
+    repository = client.repository("former/name")
+
+    assert repository.name == NAME
+    with client.open("former/name", repository.revision, FILE) as body:
+        assert b"".join(body.chunks) == BODY
+
+
 def test_bytes_come_whole_in_part_and_from_a_name_with_odd_letters(client: Hub) -> None:
     assert read(client) == BODY
     assert read(client, 1000) == BODY[1000:]
@@ -103,6 +113,17 @@ def test_the_token_goes_to_the_endpoint_and_nowhere_else(hub: HubServer, client:
     assert read(friend) == BODY
     assert [seen.user for seen in hub.seen("resolve")] == ["friend"]
     assert [seen.has_token for seen in hub.seen("cdn")] == [False]
+
+
+def test_whose_a_token_is(hub: HubServer, client: Hub) -> None:
+    hub.users = {"hf_friend": "friend"}
+
+    assert Hub(hub.endpoint, "hf_friend").whose() == "friend"
+    with pytest.raises(TokenRefused):
+        Hub(hub.endpoint, "hf_revoked").whose()
+    with pytest.raises(Forbidden):
+        client.whose()
+    assert len(hub.seen("account")) == 2
 
 
 def test_no_token_is_taken_from_elsewhere(hub: HubServer, client: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,9 +174,13 @@ def test_a_failure_is_told_at_once_and_not_tried_again(hub: HubServer, client: H
     with pytest.raises(Broken) as broken:
         client.repository(NAME)
 
-    assert hurried.value.after_seconds == 300
+    hub.faults.add(TooManyRequests(where="search", reset_seconds=55))
+    with pytest.raises(Hurried) as limited:
+        client.search("some")
+
+    assert (hurried.value.after_seconds, limited.value.after_seconds) == (300, 55)
     assert broken.value.status == 503
-    assert [len(hub.seen(where)) for where in ("search", "tree")] == [1, 1]
+    assert [len(hub.seen(where)) for where in ("search", "tree")] == [2, 1]
 
 
 def test_a_sign_in_page_is_not_taken_for_an_answer(hub: HubServer, client: Hub) -> None:

@@ -92,6 +92,7 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
         ("HOSTUI_BUDGET", "much", "a size such as 11.5GiB"),
         ("HOSTUI_ALLOWED_HOSTS", "box.example,*", "names; a wildcard would let any web site reach this box"),
         ("DATABASE_URL", "nonsense", ""),
+        ("HF_ENDPOINT", "https://me:secret@hub.example", "an address without a password"),
         ("HOSTUI_DATA_DIR", "/proc/hostui", "a folder to write in"),
     ],
 )

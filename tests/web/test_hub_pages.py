@@ -15,7 +15,8 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
-from inference import hub_views, remote_models
+from inference import hub_plans, remote_models
+from inference.hub_presentation import repository_named
 from models_app.hardware.profile import GIB
 from models_app.hub.access import set_token, token_for
 from models_app.hub.reach import Reach
@@ -129,6 +130,45 @@ def test_a_search_leads_to_repositories(member: Client, repository: HubServer) -
     assert "Nothing on the Hub" in text_of(member.get(reverse("hub-find"), {"q": "no such thing"}))
     assert "before anything is downloaded" in text_of(member.get(reverse("hub-find")))
     assert len(repository.seen("search")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("owner/Tiny-GGUF", ("owner", "Tiny-GGUF", False)),
+        ("https://huggingface.co/owner/Tiny-GGUF", ("owner", "Tiny-GGUF", True)),
+        ("https://hf.co/owner/Tiny-GGUF/tree/main?x=1", ("owner", "Tiny-GGUF", True)),
+        ("http://mirror.lan:8080/owner/Tiny-GGUF", ("owner", "Tiny-GGUF", True)),
+        ("https://huggingface.co/datasets/squad", None),
+        ("https://elsewhere.example/owner/Tiny-GGUF", None),
+        ("owner/../name", None),
+        ("tiny model", None),
+        ("", None),
+    ],
+)
+def test_a_name_or_an_address_is_recognised(words: str, told: tuple[str, str, bool] | None) -> None:
+    found = repository_named(words, "http://mirror.lan:8080")
+    assert told == (None if found is None else (found.owner, found.name, found.is_address))
+
+
+def test_a_pasted_address_leads_to_the_repository(member: Client, repository: HubServer) -> None:
+    response = member.get(reverse("hub-find"), {"q": f"https://huggingface.co/{NAME}/blob/main/README.md"})
+    assert (response.status_code, response.url) == (302, URL)
+    assert f"Open the repository {NAME}" in text_of(member.get(reverse("hub-find"), {"q": NAME}))
+
+
+def test_names_that_are_none_are_left_out_of_what_was_found(member: Client, repository: HubServer) -> None:
+    files = {path: file.source for path, file in (repository.repositories[NAME].files("main") or {}).items()}
+    for name in ("tiny-without-an-owner", "tiny/of/three", "tiny/..", "tiny/<script>"):
+        repository.add(name, files)
+    told = text_of(member.get(reverse("hub-find"), {"q": "tiny"}))
+    assert "1 repository with GGUF files" in told
+
+
+def test_a_renamed_repository_leads_to_its_new_name(member: Client, repository: HubServer) -> None:
+    repository.renamed["former/Name"] = NAME
+    response = member.get("/models/hub/former/Name/")
+    assert (response.status_code, response.url) == (302, URL)
 
 
 def test_a_repository_shows_each_variant_as_a_row_before_anything_is_planned(
@@ -252,6 +292,29 @@ async def test_nonsense_in_the_form_is_said(owner: User, repository: HubServer, 
     assert set(told["problems"]) == {"ctx", "slots"}
 
 
+@pytest.mark.parametrize(
+    ("than", "better"),
+    [
+        ("Q4_0", ["F16", "Q8_0"]),
+        ("Q8_0", ["F16"]),
+        ("F16", []),
+        ("IQ2_XS", ["F16", "Q8_0"]),
+        ("nonsense", []),
+        ("", []),
+    ],
+)
+def test_better_sources_to_requantize_from(member: Client, repository: HubServer, than: str, better: list[str]) -> None:
+    told = member.get(f"{URL}sources.json", {"than": than}).json()
+    assert [each["quantization"] for each in told["sources"]] == better
+
+
+def test_no_answer_about_sources_is_told(member: Client, repository: HubServer) -> None:
+    repository.faults.add(ServerError(where="repository"))
+    response = member.get(f"{URL}sources.json", {"than": "Q4_0"})
+    assert response.status_code == 502
+    assert "problem of its own" in response.json()["detail"]
+
+
 # gated, private, offline --------------------------------------------------------------------------------------
 
 
@@ -275,6 +338,26 @@ def test_a_gated_repository_says_so_and_takes_a_token(
     assert token_for(repository.endpoint) is None
 
 
+def test_a_token_that_the_hub_does_not_know_is_not_kept(staff: Client, repository: HubServer) -> None:
+    repository.users = {"hf_of_a_friend": "friend"}
+    url = reverse("hub-token")
+
+    assert "The Hub knows it as friend" in text_of(staff.post(url, {"token": "hf_of_a_friend"}, follow=True))
+    refused = staff.post(url, {"token": "hf_mistyped"}, follow=True)
+    assert "does not accept this token" in text_of(refused)
+    assert "hf_mistyped" not in refused.content.decode()
+    assert "A token is one word" in text_of(staff.post(url, {"token": "two words"}, follow=True))
+    assert token_for(repository.endpoint) == "hf_of_a_friend"
+
+
+def test_a_token_entered_while_the_hub_is_away_is_kept_unasked(staff: Client, repository: HubServer) -> None:
+    repository.faults.add(ServerError(where="account"))
+    told = text_of(staff.post(reverse("hub-token"), {"token": "hf_entered_anyway"}, follow=True))
+
+    assert "could not be asked" in told
+    assert token_for(repository.endpoint) == "hf_entered_anyway"
+
+
 async def test_without_a_token_a_gated_repository_is_asked_once(
     owner: User, repository: HubServer, box: HardwareProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +366,7 @@ async def test_without_a_token_a_gated_repository_is_asked_once(
 
     assert all("is gated" in plan["how"] for plan in by_key(lines).values())
     assert lines[-1]["key"] is None
-    assert len(repository.seen("resolve")) <= hub_views.HEADERS_AT_ONCE + 2
+    assert len(repository.seen("resolve")) <= hub_plans.HEADERS_AT_ONCE + 2
 
 
 def test_what_is_private_is_shown_to_the_owner_of_the_token_alone(

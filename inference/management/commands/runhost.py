@@ -24,7 +24,7 @@ from inference.host.server import Server
 from inference.host.survey import survey
 from inference.host.telemetry.readings import Machine
 from inference.host.telemetry.sampler import Telemetry
-from inference.host.worker import worker_environment
+from inference.host.worker_environment import worker_environment
 
 logger = logging.getLogger("inference.host")
 
