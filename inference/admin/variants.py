@@ -24,7 +24,7 @@ from inference.host.client import HostRefusal, HostUnavailable
 from inference.models_presentation import states_of
 from inference.plan_badge import Badge
 from models_app.admin.base import NotByHand, Sized
-from models_app.admin.measurements import MeasurementInline
+from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
 from models_app.models import Job, Variant
 from models_app.quantization import described
@@ -113,7 +113,7 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     list_fullwidth = True
     search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
     ordering = ("name",)
-    inlines: ClassVar = [ShardInline, MeasurementInline]
+    inlines: ClassVar = [ShardInline, MeasurementInline, QualityInline]
     readonly_fields = ("state_told", "plan_told", *FACTS)
     fieldsets = (
         (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),

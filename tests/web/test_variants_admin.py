@@ -180,7 +180,7 @@ async def test_a_pin_in_the_form_reaches_the_host(host: FakeHost, root: User, tw
     url = reverse("admin:models_app_variant_change", args=[two[0].pk])
     rows = {
         f"{prefix}-{name}_FORMS": "0"
-        for prefix in ("shards", "measurements")
+        for prefix in ("shards", "measurements", "quality")
         for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")
     }
     form = {"name": "one", "enabled": "on", "n_ctx_seq": "4096", "n_seq_max": "4", "pinned": "on", **rows}
