@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from django.apps import AppConfig
 from django.contrib.admin.apps import SimpleAdminConfig
+
+
+class UnfoldConfig(AppConfig):
+    """Templates and static files of unfold. Its own configurations import its pages."""
+
+    name = "unfold"
 
 
 class AdminConfig(SimpleAdminConfig):

@@ -80,9 +80,8 @@ INSTALLED_APPS = [
     "hostui.accounts",
     "models_app",
     "inference",
-    # Its templates go before those of the admin. The plain configuration: the other would import its pages into every process.
-    "unfold.apps.BasicAppConfig",
-    "unfold.contrib.filters",
+    # Its templates go before those of the admin.
+    "hostui.admin_config.UnfoldConfig",
     "hostui.admin_config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -32,6 +32,7 @@ def settings() -> dict[str, Any]:
         "SITE_URL": "/",
         "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/icon.svg")}],
         "SITE_SYMBOL": "stacks",
+        "STYLES": [lambda request: static("css/admin.css")],
         "SHOW_HISTORY": True,
         "SHOW_VIEW_ON_SITE": True,
         "SHOW_BACK_BUTTON": True,

@@ -21,6 +21,8 @@ from django.views.decorators.http import require_http_methods
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import LoadPreview
 from inference.turns import turns
+from models_app.changes import CHANGE, note
+from models_app.models import Variant
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,14 @@ ANSWER_SECONDS = 1.0
 """A load takes longer than anybody should look at a pressed button: what comes later stands in the reason log."""
 STAFF_ONLY = "Only whoever runs this box may do that."
 AWAY = "The model host does not answer. Try again in a moment."
+
+_NOTES = {
+    "load": "Load asked for.",
+    "load-anyway": "Load asked for, before everybody who waits.",
+    "unload": "Unload asked for.",
+    "pin": "Pinned.",
+    "unpin": "Unpinned.",
+}
 
 _running: set[asyncio.Task[None]] = set()
 
@@ -75,6 +85,7 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
         if asked is None:
             return await _said(request, {"detail": "There is no such action."}, 400)
         is_done = await _within_a_moment(asked)
+        await _note(await request.auser(), variant_id, request.POST["action"])
     except HostRefusal as refusal:
         return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
     except HostUnavailable:
@@ -86,6 +97,12 @@ async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
     found = await client.preview(variant_id)
     instead = await client.preview(variant_id, anyway=True) if found["outcome"] == "waits" else None
     return load_question(found, None if instead is not None and instead["outcome"] == "cannot" else instead)
+
+
+@sync_to_async
+def _note(user: Any, variant_id: int, action: str) -> None:
+    """What was asked for and begun; what became of it stands in the host's own log."""
+    note(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
 
 
 def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:

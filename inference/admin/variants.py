@@ -23,8 +23,9 @@ from inference.dashboard import STATE_WORDS
 from inference.host.client import HostRefusal, HostUnavailable
 from inference.models_presentation import states_of
 from inference.plan_badge import Badge
+from inference.variant_form import VariantForm
 from models_app.admin.base import NotByHand, Sized
-from models_app.admin.measurements import MeasurementInline
+from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
 from models_app.models import Job, Variant
 from models_app.quantization import described
@@ -113,7 +114,7 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     list_fullwidth = True
     search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
     ordering = ("name",)
-    inlines: ClassVar = [ShardInline, MeasurementInline]
+    inlines: ClassVar = [ShardInline, MeasurementInline, QualityInline]
     readonly_fields = ("state_told", "plan_told", *FACTS)
     fieldsets = (
         (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),
@@ -124,6 +125,10 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
         running = Count("jobs", filter=Q(jobs__state__in=Job.ACTIVE), distinct=True)
         return super().get_queryset(request).annotate(n_jobs=running)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        """Its fields are called as on the variant's own page."""
+        return super().get_form(request, obj, change, **{"labels": VariantForm.Meta.labels, **options})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[VariantList]:
         return VariantList

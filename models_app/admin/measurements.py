@@ -8,6 +8,7 @@ from unfold.admin import TabularInline
 
 from models_app.admin.base import FactsAdmin, ReadOnly
 from models_app.models import DryRunResult, Measurement
+from models_app.quality import Quality
 from models_app.units import format_bytes
 
 
@@ -43,6 +44,26 @@ class MeasurementInline(Told, ReadOnly, TabularInline):
         "decode_tokens_per_second",
         "load_seconds",
         "updated_at",
+    ]
+    readonly_fields: ClassVar = fields
+
+
+class QualityInline(ReadOnly, TabularInline):
+    model = Quality
+    fk_name = "variant"
+    verbose_name_plural = _("quality")
+    can_delete = False
+    hide_title = True
+    tab = True
+    fields: ClassVar = [
+        "perplexity",
+        "kl_divergence",
+        "same_top",
+        "reference_name",
+        "decode_tokens_per_second",
+        "prefill_tokens_per_second",
+        "load_seconds",
+        "measured_at",
     ]
     readonly_fields: ClassVar = fields
 

@@ -24,7 +24,7 @@ WISHES = {
 }
 NO_SHARD_CHANGES = {
     f"{rows}-{name}_FORMS": "0"
-    for rows in ("shards", "measurements")
+    for rows in ("shards", "measurements", "quality")
     for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")
 }
 
@@ -92,6 +92,7 @@ def test_search_finds_by_name_and_by_path(admin_client: Client, variant: Variant
 
 def test_facts_are_shown_and_cannot_be_edited(admin_client: Client, variant: Variant) -> None:
     text = page(admin_client, "variant_change", variant.pk)
+    assert "Context of one slot" in text
     assert "The usual choice" in text
     assert variant.shards.get().path in text
     for field in ("architecture", "n_layers", "size_bytes", "quantization", "problem", "repository"):

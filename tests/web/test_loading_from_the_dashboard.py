@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
@@ -91,6 +92,9 @@ async def test_each_action_reaches_the_host(
     assert line.request == {**request_, "variant_id": variant.pk}
     await line.say({"type": "completed"})
     assert ((await asked).status_code, (await asked).json()) == (200, {})
+    entry = await LogEntry.objects.aget()
+    assert (entry.user_id, entry.object_id) == (alice.pk, str(variant.pk))
+    assert entry.change_message.startswith(action.partition("-")[0].capitalize())
 
 
 async def test_a_refusal_is_told_in_the_hosts_words(host: FakeHost, alice: User, variant: Variant) -> None:
@@ -102,6 +106,7 @@ async def test_a_refusal_is_told_in_the_hosts_words(host: FakeHost, alice: User,
         answer = await asked
         assert answer.status_code == 409
         assert "Too big." in answer.content.decode()
+    assert not await LogEntry.objects.aexists()
 
 
 async def test_a_host_that_is_away_is_told(host: FakeHost, alice: User, variant: Variant) -> None:

@@ -171,7 +171,7 @@ async def test_verifying_starts_jobs_and_requantizing_goes_to_the_page(
     started = [(job.kind, job.title, job.created_by_id) async for job in Job.objects.order_by("pk")]
     assert started == [("verify", f"Verify {each.name}", root.pk) for each in two]
     response = await client.post(LIST, chosen("requantize", two[:1]))
-    assert response["Location"] == "/models/one/#requantize"
+    assert response["Location"] == "/models/one/requantize/"
     assert "One at a time" in text_of(await client.post(LIST, chosen("requantize", two), follow=True))
 
 
@@ -180,7 +180,7 @@ async def test_a_pin_in_the_form_reaches_the_host(host: FakeHost, root: User, tw
     url = reverse("admin:models_app_variant_change", args=[two[0].pk])
     rows = {
         f"{prefix}-{name}_FORMS": "0"
-        for prefix in ("shards", "measurements")
+        for prefix in ("shards", "measurements", "quality")
         for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")
     }
     form = {"name": "one", "enabled": "on", "n_ctx_seq": "4096", "n_seq_max": "4", "pinned": "on", **rows}
