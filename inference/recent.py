@@ -33,10 +33,10 @@ class Recent(Generic[K, V]):
                     return self._values[key]
             try:
                 value = make()
+                self.put(key, value)
             finally:
                 with self._lock:
                     self._making.pop(key, None)
-            self.put(key, value)
         return value
 
     def peek(self, key: K) -> V | None:
