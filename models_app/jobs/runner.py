@@ -32,6 +32,8 @@ SWEEP_SECONDS = 5.0
 STALE_SECONDS = 60.0
 """A heartbeat older than this is a dead process's, on whatever machine it ran."""
 RESEND_SECONDS = 30.0
+KEPT = timedelta(days=180)
+"""How long the row and the log of a job that is done or cancelled are kept. A failed one stays: its files may still be wanted."""
 
 State = Job.State
 
@@ -49,6 +51,7 @@ class Runner:
         self._now = now
         self._send = send
         self._sent: dict[int, datetime] = {}
+        self._pruned_at: datetime | None = None
         self._lock = threading.Lock()
         self._running: dict[str, dict[int, str]] = defaultdict(dict)
         """Kind to job to claim."""
@@ -223,6 +226,9 @@ class Runner:
             if taken.update(state=State.QUEUED, claimed_by="", rate_per_second=None):
                 JobLine.objects.create(job=job, level=JobLine.Level.WARNING, text="Its process ended; it goes on.")
         self._send_due(now)
+        if self._pruned_at is None or now - self._pruned_at > timedelta(days=1):
+            self._pruned_at = now
+            Job.objects.filter(state__in=(State.DONE, State.CANCELLED), ended_at__lt=now - KEPT).delete()
 
     def _claims_now(self) -> list[str]:
         with self._lock:

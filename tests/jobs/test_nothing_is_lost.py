@@ -11,7 +11,7 @@ from django.db import connection
 from models_app import jobs
 from models_app.job import Job
 from models_app.jobs import Running, kinds
-from models_app.jobs.runner import RESEND_SECONDS, STALE_SECONDS
+from models_app.jobs.runner import KEPT, RESEND_SECONDS, STALE_SECONDS
 from tests.jobs.conftest import Works
 
 
@@ -86,6 +86,20 @@ def test_a_job_of_another_box_is_taken_over_when_its_heart_has_stopped(works: Wo
     works.later(STALE_SECONDS + 1)
     process.sweep()
     assert works.sent == [job.pk]
+
+
+def test_what_is_long_done_is_forgotten_and_what_failed_is_not(works: Works) -> None:
+    def code(running: Running) -> None:
+        if running.spec.get("bad"):
+            raise jobs.Failed("There is no such file.")
+
+    works.code = code
+    done, failed, process = works.start(), works.start(bad=True), works.process()
+    process.work(done.pk)
+    process.sweep()
+    works.later(KEPT.total_seconds() + 1)
+    process.sweep()
+    assert list(Job.objects.all()) == [failed]
 
 
 def test_a_job_that_runs_is_left_to_who_runs_it(works: Works) -> None:
