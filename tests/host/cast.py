@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -141,7 +142,11 @@ async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 100
     stack.callback(run_dir.close)
     inventory = MemoryInventory()
     host = Host(
-        HostOptions((ram(budget_bytes),), folder / "logs", **{"worker_argv": FAKE_WORKER, **options}),
+        HostOptions(
+            (ram(budget_bytes),),
+            folder / "logs",
+            **{"worker_argv": FAKE_WORKER, "spare_after_seconds": math.inf, **options},
+        ),
         inventory,
         run_dir,
     )

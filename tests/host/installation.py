@@ -93,4 +93,5 @@ def installed(starter_path: Path) -> Iterator[Installation]:
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Those with a variant, and the one that waits for the next load where it is there already."""
     return psutil.Process(process.pid).children()

@@ -58,7 +58,8 @@ def test_a_real_worker_answers_and_everybody_can_look_in(installation: Installat
         assert resident["tokens_total"] >= 8
         assert resident["weights_bytes"] > 90_000_000
         assert resident["reserved_bytes"] >= resident["weights_bytes"] + resident["kv_bytes"]
-        assert [worker.pid for worker in workers_of(process)] == [resident["pid"]]
+        workers = workers_of(process)
+        assert resident["pid"] in {worker.pid for worker in workers}
         assert resident["name"] in installation.manage("status").stdout
 
         environment = psutil.Process(resident["pid"]).environ()
@@ -66,7 +67,8 @@ def test_a_real_worker_answers_and_everybody_can_look_in(installation: Installat
 
         unloaded = installation.manage("unload", resident["name"])
         assert "is unloaded" in unloaded.stdout
-        assert workers_of(process) == []
+        assert not psutil.pid_exists(resident["pid"])
+        assert psutil.wait_procs(workers, timeout=DEADLINE_SECONDS)[1] == []
         loaded = installation.manage("load", "1")
         assert "loading" in loaded.stdout
         assert "is resident" in loaded.stdout
@@ -87,7 +89,7 @@ def test_kill_9_of_the_host_leaves_no_worker_and_the_next_host_starts(installati
         with installation.host() as process:
             asyncio.run(HostClient(installation.socket).load(1))
             workers = workers_of(process)
-            assert len(workers) == 1
+            assert workers
             process.kill()
             process.wait()
             _, alive = psutil.wait_procs(workers, timeout=DEADLINE_SECONDS)
@@ -127,7 +129,8 @@ def test_kill_9_of_the_worker_cuts_the_answer_and_the_next_one_works(installatio
         client = HostClient(installation.socket)
 
         def kill_worker(_: Lease) -> None:
-            workers_of(process)[0].kill()
+            for worker in workers_of(process):
+                worker.kill()
 
         with pytest.raises(WorkerLost):
             asyncio.run(asyncio.wait_for(streaming(client, kill_worker, max_tokens=400), DEADLINE_SECONDS))
