@@ -23,6 +23,7 @@ from inference.asking import status_now
 from inference.hardware_presentation import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
 from inference.wishes import wishes_of
+from models_app.access import visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read
 from models_app.hardware.cards import cards
@@ -74,16 +75,16 @@ def hardware(request: HttpRequest) -> HttpResponse:
 def plan(request: HttpRequest) -> JsonResponse:
     """`?variant=…&profile=…&ctx=…&slots=…&kv=…`: what_if.Answer, or `problems` with a sentence by parameter."""
     try:
-        return JsonResponse(_answer(request.GET))
+        return JsonResponse(_answer(request.user, request.GET))
     except BadQuestion as bad:
         return JsonResponse({"problems": bad.problems}, status=400)
 
 
-def _answer(query: Mapping[str, str]) -> Answer:
+def _answer(user: Any, query: Mapping[str, str]) -> Answer:
     """Raises BadQuestion."""
     changes = read_changes(query)
     name = query.get("variant", "")
-    variant = Variant.objects.filter(name=name).first()
+    variant = visible_to(user, Variant.objects.filter(name=name)).first()
     if variant is None:
         raise BadQuestion({"variant": f"There is no model named “{name}”." if name else "Pick a model."})
     paths = list(variant.shards.order_by("number").values_list("path", flat=True))
@@ -152,7 +153,8 @@ def _machine(
 
 def _what_if(request: HttpRequest, machine_names: list[str]) -> dict[str, Any]:
     """The form as it was sent, and its answer or its problems."""
-    variants = list(Variant.objects.filter(enabled=True).values("name", "n_ctx_seq", "n_seq_max", "n_ctx_train"))
+    offered = visible_to(request.user, Variant.objects.filter(enabled=True))
+    variants = list(offered.values("name", "n_ctx_seq", "n_seq_max", "n_ctx_train"))
     query = request.GET.dict() if request.method in ("GET", "HEAD") else {}
     chosen = query.get("variant") or (variants[0]["name"] if variants else "")
     query["variant"] = chosen
@@ -160,7 +162,7 @@ def _what_if(request: HttpRequest, machine_names: list[str]) -> dict[str, Any]:
     problems: dict[str, str] = {}
     if chosen:
         try:
-            found = _answer(query)
+            found = _answer(request.user, query)
         except BadQuestion as bad:
             problems = bad.problems
     asked = found["asked"] if found else {}

@@ -28,7 +28,7 @@ from inference.variant_form import ChangedMeanwhile, VariantForm
 from inference.variant_page import variant_context
 from inference.variant_use import Use, people_of, use_by_variant
 from models_app import changes, deletion
-from models_app.access import usable_by
+from models_app.access import visible_to
 from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 from models_app.units import format_bytes
@@ -129,9 +129,7 @@ def _page(
 
 
 def _visible(request: HttpRequest) -> QuerySet[Variant]:
-    """Whoever may not use a variant does not see it; staff sees all, to administer it."""
-    variants = Variant.objects.all()
-    return variants if request.user.is_staff else usable_by(request.user, variants)
+    return visible_to(request.user, Variant.objects.all())
 
 
 def _named(request: HttpRequest, name: str) -> Variant:

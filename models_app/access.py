@@ -37,6 +37,11 @@ def usable_by(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
     return variants.filter(~Q(pk__in=kept) | Q(pk__in=mine))
 
 
+def visible_to(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
+    """Whoever may not use a variant does not see it among others; staff sees all, to administer it."""
+    return variants if user.is_staff else usable_by(user, variants)
+
+
 def restrictions() -> dict[int, frozenset[int]]:
     """The groups of every variant that is kept for some, by id. One query."""
     found: dict[int, set[int]] = {}

@@ -108,6 +108,8 @@ def test_the_inventory_shows_what_one_may_use_and_all_of_it_to_staff(
     client.force_login(alice)
     assert names() == ["smol"]
     assert client.get(reverse("model", args=["kept"])).status_code == 404
+    assert [each["name"] for each in client.get(reverse("hardware")).context["variants"]] == ["smol"]
+    assert "no model named" in client.get(reverse("hardware-plan"), {"variant": "kept"}).json()["problems"]["variant"]
     bob.is_staff = True
     bob.save()
     client.force_login(bob)
