@@ -32,9 +32,10 @@ def imports(file: Path) -> set[str]:
 
 
 def reached_from(package: str) -> dict[str, str]:
-    """Every module that importing the package's modules imports, each with one that imports it."""
+    """Every module that importing the package's modules, or one module, imports, each with one that imports it."""
     start = BASE_DIR.joinpath(*package.split("."))
-    waiting = [".".join(file.relative_to(BASE_DIR).with_suffix("").parts) for file in start.rglob("*.py")]
+    files = [start.with_suffix(".py")] if start.with_suffix(".py").is_file() else start.rglob("*.py")
+    waiting = [".".join(file.relative_to(BASE_DIR).with_suffix("").parts) for file in files]
     found = dict.fromkeys(waiting, "")
     while waiting:
         name = waiting.pop()
@@ -60,7 +61,15 @@ def test_the_core_reaches_the_standard_library_and_pure_parts_of_the_inventory_o
 def test_a_worker_reaches_the_core_and_the_few_packages_it_runs_on() -> None:
     found = reached_from("inference.engine")
     others = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - set(OURS)
-    assert others == {"jinja2", "llama_cpp", "typing_extensions"}
+    # numpy costs 40 MB: only the child process that quantizes has a use for it.
+    assert others == {"jinja2", "llama_cpp", "typing_extensions", "numpy"}
+    users = {
+        file.stem
+        for file in (BASE_DIR / "inference" / "engine").glob("*.py")
+        if any("numpy" in n for n in imports(file))
+    }
+    assert users == {"imatrix", "imatrix_making"}
+    assert not {f"inference.engine.{user}" for user in users} & set(reached_from("inference.engine.worker"))
     assert not any(
         name.startswith(("inference.host", "inference.models", "hostui", "models_app.models")) for name in found
     )
