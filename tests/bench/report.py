@@ -12,7 +12,19 @@ from typing import Any
 from tests.bench.results import Row, row_from_json, table
 
 RESULTS_DIR = Path(__file__).parent / "results"
-ORDER = ("throughput", "web", "start", "idle", "watchers", "memory", "memory-live", "swap", "alternate", "header-plan")
+ORDER = (
+    "throughput",
+    "web",
+    "start",
+    "idle",
+    "watchers",
+    "memory",
+    "memory-live",
+    "swap",
+    "alternate",
+    "quantize",
+    "header-plan",
+)
 """In which order the tables stand in the README."""
 
 
