@@ -46,6 +46,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "swap": (swap.measure, swap.FULL_ROUNDS),
     "alternate": (alternate.measure, alternate.FULL_ROUNDS),
     "models-page": (models_page.measure, models_page.FULL_ROUNDS),
+    "quantize": (quantize.measure, quantize.FULL_ROUNDS),
     "download": (download.measure, download.FULL_ROUNDS),
     "quantize": (quantize.measure, quantize.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
