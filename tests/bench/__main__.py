@@ -48,7 +48,6 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "models-page": (models_page.measure, models_page.FULL_ROUNDS),
     "quantize": (quantize.measure, quantize.FULL_ROUNDS),
     "download": (download.measure, download.FULL_ROUNDS),
-    "quantize": (quantize.measure, quantize.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""
