@@ -22,6 +22,7 @@ from inference.engine import quantizing
 from inference.engine.quantizing import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
 from models_app import inventory
+from models_app.downloads.part import sync_folder
 from models_app.downloads.space import FreeBytes, Room, free_bytes
 from models_app.downloads.spec import file_names
 from models_app.facts import NotAModel, explain
@@ -229,7 +230,7 @@ def _place(running: Running, order: Order, source: Variant, folder: Path, making
             shutil.rmtree(making, ignore_errors=True)
             raise Failed(f"Another file lies at {folder / name} already. Move it away, then try again.")
         (making / name).rename(folder / name)
-    _sync_folder(folder)
+    sync_folder(folder)
     provenance = inventory.Provenance(
         Variant.Origin.QUANTIZED,
         repository=source.repository,
@@ -249,14 +250,6 @@ def _place(running: Running, order: Order, source: Variant, folder: Path, making
         raise Failed(f"Another variant is called {order.name} by now. Rename that one, then try again.") from None
     shutil.rmtree(making, ignore_errors=True)
     running.made(variant)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _engine_version() -> str:
