@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from inference import badges
 from inference.jobs.orders import base_name
 from inference.plan_presentation import rate
+from inference.texts import TEXT_NAME
 from models_app.hardware import Profile
 from models_app.models import Quality, Variant
 from models_app.units import format_bytes
@@ -40,7 +41,7 @@ class Row:
     prefill: str
     load: str
     loss: float | None
-    """Nats from the best sibling; 0 for that one itself; None: not measured."""
+    """Nats from the best sibling; 0 for that one itself; None: not measured, or from another one than its siblings."""
     speed: float | None
 
 
@@ -93,14 +94,17 @@ def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Sibl
     """Of those among `visible`; None: of all."""
     base = base_name(variant.name)
     every = Variant.objects.all() if visible is None else visible
-    same = every.filter(architecture=variant.architecture, n_params=variant.n_params).select_related("quality")
+    same = every.filter(architecture=variant.architecture, n_params=variant.n_params).select_related(
+        "quality__reference"
+    )
     family = [
         each
         for each in same
         if each.pk == variant.pk or (variant.n_params is not None and base_name(each.name) == base)
     ]
     own = next((_quality(each) for each in family if each.pk == variant.pk), None)
-    rows = sorted((_row(each, variant) for each in family), key=lambda row: -row.size_bytes)
+    reference = _reference(family)
+    rows = sorted((_row(each, variant, reference) for each in family), key=lambda row: -row.size_bytes)
     return Siblings(tuple(rows), plot(rows, badges.here()), own)
 
 
@@ -111,9 +115,22 @@ def _quality(variant: Variant) -> Quality | None:
         return None
 
 
-def _row(each: Variant, own: Variant) -> Row:
+def _reference(family: Sequence[Variant]) -> str | None:
+    """The name of the largest that any of them was compared with, on the text of now."""
+    sizes = {each.name: each.size_bytes for each in family}
+    compared = [_compared_with(each, found) for each in family if (found := _quality(each)) and found.text == TEXT_NAME]
+    return max(compared, key=lambda name: (sizes.get(name, 0), name), default=None)
+
+
+def _compared_with(variant: Variant, found: Quality) -> str:
+    """The name of what it was compared with; its own where it was alone."""
+    return found.reference.name if found.reference else found.reference_name or variant.name
+
+
+def _row(each: Variant, own: Variant, reference: str | None) -> Row:
     found = _quality(each)
-    loss = None if found is None else 0.0 if found.kl_divergence is None else found.kl_divergence
+    is_stale = found is not None and (found.text != TEXT_NAME or _compared_with(each, found) != reference)
+    loss = None if found is None or is_stale else found.kl_divergence or 0.0
     return Row(
         pk=each.pk,
         name=each.name,
@@ -121,9 +138,11 @@ def _row(each: Variant, own: Variant) -> Row:
         size_bytes=each.size_bytes,
         size=format_bytes(each.size_bytes),
         is_own=each.pk == own.pk,
-        perplexity=f"{found.perplexity:.2f} ± {found.perplexity_error:.2f}" if found else "",
-        divergence=_divergence(found),
-        same_top=f"{100 * found.same_top:.1f} %" if found and found.same_top is not None else "",
+        perplexity=f"{found.perplexity:.2f} ± {found.perplexity_error:.2f}"
+        if found and found.text == TEXT_NAME
+        else "",
+        divergence="measure again" if is_stale else _divergence(found),
+        same_top=f"{100 * found.same_top:.1f} %" if found and found.same_top is not None and not is_stale else "",
         decode=_speed(found.decode_tokens_per_second) if found else "",
         prefill=_speed(found.prefill_tokens_per_second) if found else "",
         load=f"{found.load_seconds:.1f} s" if found and found.load_seconds is not None else "",

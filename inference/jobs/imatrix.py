@@ -8,12 +8,12 @@ from pathlib import Path
 from django.conf import settings
 
 from inference.engine.quantizing import QuantizeFailed, make_imatrix
+from inference.texts import TEXT
 from models_app.job import Job
 from models_app.jobs import Failed, Running
 from models_app.models import Variant
 
 FOLDER = "imatrix"
-TEXT = Path(__file__).resolve().parents[1] / "texts" / "loomings.txt"
 
 
 def imatrix_path(variant_name: str) -> Path:

@@ -20,6 +20,7 @@ from inference.core.generation import GenerationOptions
 from inference.host.client import HostClient, HostRefusal, HostUnavailable, WorkerLost, WorkerRefusal
 from inference.jobs.orders import base_name
 from inference.jobs.ticking import ticking
+from inference.texts import TEXT, TEXT_NAME
 from models_app.downloads.space import Room, free_bytes
 from models_app.jobs import Failed, Retry, Running, Wait
 from models_app.models import Quality, Variant
@@ -28,15 +29,12 @@ from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 if TYPE_CHECKING:
     from inference.quality import Window
 
-TEXT = "loomings.txt"
-TEXT_NAME = "Moby-Dick, chapter 1"
 MEASURING = ".measuring"
 WINDOW_TOKENS = 512
 MOST_WINDOWS = 6
 SPEED_TOKENS = 48
 AWAY_SECONDS = 10.0
 FULL_DISK_SECONDS = 30.0
-_TEXTS = Path(__file__).resolve().parents[1] / "texts"
 
 
 def run(running: Running) -> None:
@@ -195,7 +193,7 @@ async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> Asyn
                 yield Waiting(str(event.get("reason") or event["type"]))
         assert lease.ready is not None
         length = min(WINDOW_TOKENS, lease.ready["n_ctx_seq"])
-        tokens = await lease.tokenize((_TEXTS / TEXT).read_text(encoding="utf-8"))
+        tokens = await lease.tokenize(TEXT.read_text(encoding="utf-8"))
         cut = windows(tokens, length, MOST_WINDOWS)
         yield Cut(cut)
         for number, window in enumerate(cut):
@@ -211,7 +209,7 @@ async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> Asyn
 
 async def _speeds(lease: Any, request_id: str, length: int) -> Speeds:
     """Of one answer: reading a prompt, and writing on."""
-    text = (_TEXTS / TEXT).read_text(encoding="utf-8")
+    text = TEXT.read_text(encoding="utf-8")
     options = GenerationOptions(max_tokens=SPEED_TOKENS, temperature=0.0)
     async with aclosing(
         lease.generate(request_id=request_id, owner=f"{request_id}-speed", options=options, prompt=text[: 2 * length])

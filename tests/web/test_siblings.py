@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from inference.siblings import HEIGHT, WIDTH, Row, plot, siblings
+from inference.texts import TEXT_NAME
 from models_app.hardware import Budget, Device, Profile
 from models_app.job import Job
 from models_app.models import Quality, Repository, Variant
@@ -70,7 +71,7 @@ def family(db: None) -> list[Variant]:
 
 def measured(variant: Variant, reference: Variant | None = None, **others: Any) -> None:
     Quality.objects.create(
-        variant=variant, text="A text", n_tokens=100, perplexity=9.5, perplexity_error=0.2, engine_version="1",
+        variant=variant, text=TEXT_NAME, n_tokens=100, perplexity=9.5, perplexity_error=0.2, engine_version="1",
         reference=reference, reference_name=reference.name if reference else "", **others,
     )  # fmt: skip
 
@@ -86,6 +87,35 @@ def test_siblings_are_the_variants_of_the_same_model(family: list[Variant]) -> N
     ]
     assert found.plot is not None
     assert found.measured is not None
+
+
+def test_what_was_compared_with_another_sibling_is_to_be_measured_again(family: list[Variant]) -> None:
+    eight, four, _ = family
+    measured(eight, decode_tokens_per_second=20.0)
+    original = Variant.objects.create(
+        repository=eight.repository,
+        name="m-F16",
+        size_bytes=16 * GIB,
+        architecture="llama",
+        n_params=7,
+        quantization="F16",
+    )
+    measured(four, original, kl_divergence=0.04, kl_error=0.001, same_top=0.9)
+    found = siblings(four)
+    assert [(each.quantization, each.divergence, each.loss) for each in found.rows] == [
+        ("F16", "", None),
+        ("Q8_0", "measure again", None),
+        ("Q4_K_M", "0.0400", 0.04),
+    ]
+
+
+def test_measurements_on_another_text_are_not_compared(family: list[Variant]) -> None:
+    best, small, _ = family
+    measured(best)
+    measured(small, best, kl_divergence=0.04, kl_error=0.001, same_top=0.9)
+    Quality.objects.filter(variant=small).update(text="Another text")
+    row = next(each for each in siblings(small).rows if each.is_own)
+    assert (row.divergence, row.perplexity, row.same_top, row.loss) == ("measure again", "", "", None)
 
 
 def test_the_page_draws_them_and_offers_to_measure(client: Client, family: list[Variant]) -> None:
