@@ -7,6 +7,7 @@ the same pauses.
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import sys
@@ -49,6 +50,7 @@ BYTES_PER_SECOND = 2 << 20
 BACK_WITHIN_SECONDS = 60.0
 DONE_WITHIN_SECONDS = 240.0
 SOURCE = "source-F16"
+SEED = int(os.environ.get("KILL_SEED", "20261121"))
 
 
 @dataclass(slots=True)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.kills.rounds import kill_at_random
+from tests.kills.rounds import SEED, kill_at_random
 
 pytestmark = pytest.mark.live
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
-SEED = int(os.environ.get("KILL_SEED", "20261121"))
 
 
 @pytest.mark.timeout(120 + 8 * ROUNDS)

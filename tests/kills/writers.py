@@ -11,8 +11,7 @@ import select
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -31,21 +30,66 @@ class CannotWatch(Exception):
     """The message says why, as a phrase."""
 
 
-@dataclass(slots=True)
 class Writers:
-    """A second writer is a process that writes to a file while another that wrote to it lives."""
+    """A second writer is a process that writes to a file while another that wrote to it lives. Its thread reads along until `close`."""
 
-    n_writes: int = 0
-    """At least: the kernel tells several writes of one process as one where nobody read in between."""
-    n_handed_on: int = 0
-    """Files that another process went on with, after the death of the one before."""
-    second: list[str] = field(default_factory=list)
-    """What was seen of two writers at once. Empty is what is wished for."""
-    _last: dict[tuple[int, str], psutil.Process | None] = field(default_factory=dict)
+    def __init__(self, listener: int) -> None:
+        self.n_writes = 0
+        """At least: the kernel tells several writes of one process as one where nobody read in between."""
+        self.n_handed_on = 0
+        """Files that another process went on with, after the death of the one before."""
+        self.second: list[str] = []
+        """What was seen of two writers at once. Empty is what is wished for."""
+        self._last: dict[tuple[int, str], psutil.Process | None] = {}
+        self._listener = listener
+        self._asked, self._ask = os.pipe()
+        self._caught_up = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._follow, name="writers")
+        self._thread.start()
 
     @property
     def n_files(self) -> int:
         return len(self._last)
+
+    def catch_up(self) -> None:
+        """Returns when all that was written until now is known."""
+        os.write(self._ask, b"?")
+        self._caught_up.acquire()
+
+    def close(self) -> None:
+        os.write(self._ask, b".")
+        self._thread.join()
+        os.close(self._ask)
+        os.close(self._asked)
+
+    # its own thread --------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        is_over = False
+        while not is_over:
+            ready, _, _ = select.select([self._listener, self._asked], [], [])
+            asked = os.read(self._asked, 1) if self._asked in ready else b""
+            self._read_all()
+            if asked == b"?":
+                self._caught_up.release()
+            is_over = asked == b"."
+
+    def _read_all(self) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                self._read(os.read(self._listener, 1 << 16))
+
+    def _read(self, events: bytes) -> None:
+        while events:
+            length, _, _, _, mask, descriptor, pid = _EVENT.unpack_from(events)
+            events = events[length:]
+            if mask & _OVERFLOW:
+                self.second.append("the kernel lost count")
+                continue
+            try:
+                self._wrote(descriptor, pid)
+            finally:
+                os.close(descriptor)
 
     def _wrote(self, descriptor: int, pid: int) -> None:
         path = os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(" (deleted)").removesuffix(".part")
@@ -86,44 +130,12 @@ def watch(folder: Path) -> Iterator[Writers]:
         with own_mount(folder):
             if libc.fanotify_mark(listener, _MARK_ADD | _MARK_MOUNT, _MODIFY, _AT_FDCWD, os.fsencode(folder)):
                 raise CannotWatch(f"fanotify: {os.strerror(ctypes.get_errno())}")
-            yield from _followed(listener)
+            writers = Writers(listener)
+            try:
+                yield writers
+            finally:
+                writers.close()
     except CannotMount as cannot:
         raise CannotWatch(str(cannot)) from None
     finally:
         os.close(listener)
-
-
-def _followed(listener: int) -> Iterator[Writers]:
-    writers = Writers()
-    over, end = os.pipe()
-    thread = threading.Thread(target=_follow, args=(listener, over, writers), name="writers")
-    thread.start()
-    try:
-        yield writers
-    finally:
-        os.write(end, b"\n")
-        thread.join()
-        os.close(over)
-        os.close(end)
-
-
-def _follow(listener: int, over: int, writers: Writers) -> None:
-    while True:
-        ready, _, _ = select.select([listener, over], [], [])
-        if listener in ready:
-            _read(os.read(listener, 1 << 16), writers)
-        elif over in ready:
-            return
-
-
-def _read(events: bytes, writers: Writers) -> None:
-    while events:
-        length, _, _, _, mask, descriptor, pid = _EVENT.unpack_from(events)
-        events = events[length:]
-        if mask & _OVERFLOW:
-            writers.second.append("the kernel lost count")
-        else:
-            try:
-                writers._wrote(descriptor, pid)
-            finally:
-                os.close(descriptor)
