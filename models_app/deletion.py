@@ -71,11 +71,11 @@ class Removal:
         if any(file.is_shared for file in ours):
             said.append("What is kept under a second name elsewhere on the disk stays there.")
         if self.kept:
-            many = "its file stays" if len(self.kept) == 1 else f"{len(self.kept)} files stay"
+            many, them = ("its file stays", "it") if len(self.kept) == 1 else (f"{len(self.kept)} files stay", "them")
             folders = ", ".join(sorted({str(path.parent) for path in self.kept}))
             said.append(
-                f"{many.capitalize()} in {folders}: hostui did not put them there, and only forgets about them. "
-                "A scan of that folder would add them again."
+                f"{many.capitalize()} in {folders}. hostui did not put {them} there, and only forgets about {them}. "
+                f"A scan of that folder would add {them} again."
             )
         return " ".join(said) or "It has no files."
 
