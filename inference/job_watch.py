@@ -6,13 +6,15 @@ import asyncio
 import json
 import logging
 import weakref
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
 from django.utils import timezone
 
-from inference import job_store, store
+from inference import discretion_store, job_store, store
 from inference.database_thread import StorageFailed
+from inference.discretion import NOTHING_KEPT
 from inference.job_presentation import JobFrame, JobRow, job_row, line_row
 from models_app.job import Job
 
@@ -43,9 +45,11 @@ class Watcher(Protocol):
 class _Seat:
     """What one watcher was told."""
 
-    __slots__ = ("is_behind", "told", "unseen")
+    __slots__ = ("discretion", "is_behind", "told", "unseen")
 
     def __init__(self) -> None:
+        self.discretion = NOTHING_KEPT
+        """Learnt before the first frame."""
         self.told: dict[int, JobRow] = {}
         self.unseen = 0
         self.is_behind = True
@@ -141,6 +145,7 @@ class JobWatch:
             if self._last_line is None:
                 self._last_line = await job_store.last_line()
             jobs = await job_store.backlog()
+            await self._learn(behind)
         except StorageFailed:
             return
         # Kept from the next look: what was active here and has ended by then is told, too.
@@ -154,7 +159,16 @@ class JobWatch:
 
     def _rows(self, watcher: Watcher, jobs: list[Job]) -> list[JobRow]:
         now = timezone.now()
-        return [job_row(job, watcher.session[1], watcher.is_staff, now) for job in jobs]
+        discretion = self._seats[watcher].discretion
+        return [job_row(job, watcher.session[1], watcher.is_staff, now, discretion) for job in jobs]
+
+    async def _learn(self, watchers: Collection[Watcher]) -> None:
+        """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
+        found = await discretion_store.discretions({watcher.session[1] for watcher in watchers})
+        for watcher in watchers:
+            seat, discretion = self._seats.get(watcher), found[watcher.session[1]]
+            if seat is not None and seat.discretion != discretion:
+                seat.discretion, seat.is_behind = discretion, True
 
     async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
         seat.unseen += 1
@@ -178,6 +192,7 @@ class JobWatch:
         try:
             allowed = await store.still_signed_in({watcher.session for watcher in watchers})
             staff = await job_store.staff_among({watcher.session[1] for watcher in watchers})
+            await self._learn(watchers)
         except StorageFailed:
             # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
             return
