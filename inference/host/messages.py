@@ -164,6 +164,13 @@ class LoadPreview(TypedDict):
     """As in a refusal with code does_not_fit."""
 
 
+class Mention(TypedDict):
+    """A variant that a sentence names, as it names it."""
+
+    variant_id: int
+    name: str
+
+
 class Decision(TypedDict):
     """One line of the host's log of decisions."""
 
@@ -176,6 +183,7 @@ class Decision(TypedDict):
     variant_id: int | None
     variant: str | None
     sentence: str
+    mentions: list[Mention]
     facts: dict[str, Any]
     """By kind: core.events.Decided."""
 

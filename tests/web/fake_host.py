@@ -329,14 +329,19 @@ def telemetry(kind: str, number: int = 1, **facts: Any) -> dict[str, Any]:
     }
 
 
-def decision(number: int, sentence: str, variant: str | None = None, kind: str = "load") -> dict[str, Any]:
+def decision(
+    number: int, sentence: str, variant: str | None = None, kind: str = "load", **facts: Any
+) -> dict[str, Any]:
     """A LogLine."""
     return {
         "number": number,
         "at": 1_800_000_000.0 + number,
         "kind": kind,
+        "variant_id": None,
         "variant": variant,
         "sentence": sentence,
+        "mentions": [],
+        **facts,
     }
 
 

@@ -189,8 +189,10 @@ def log_line(decision: Decision) -> LogLine:
         "number": decision["number"],
         "at": round(decision["at"], 3),
         "kind": decision["kind"],
+        "variant_id": decision["variant_id"],
         "variant": decision["variant"],
         "sentence": decision["sentence"],
+        "mentions": decision["mentions"],
     }
 
 
