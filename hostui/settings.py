@@ -65,8 +65,8 @@ HUB_TOKEN = env.optional("HF_TOKEN")
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
 MODELS_DIR = DATA_DIR / "models"
 """What hostui downloads, makes or takes in; `.part` files and the quarantine, too."""
-DOWNLOAD_BYTES_PER_SECOND = env.size_bytes("HOSTUI_DOWNLOAD_LIMIT")
-"""All downloads together; None: as fast as they come."""
+DOWNLOAD_BYTES_PER_SECOND = env.size_bytes("HOSTUI_DOWNLOAD_LIMIT") or None
+"""All downloads together; None: as fast as they come. What the owner sets on a page goes before it."""
 DISK_RESERVE_BYTES = env.size_bytes("HOSTUI_DISK_RESERVE") or 1 << 30
 """Stays free on the disk of the data folder: the database and the logs need it."""
 JOBS_WAKE = "hostui.celery.wake"
@@ -162,7 +162,9 @@ REDIS_URL = env.optional("HOSTUI_REDIS_URL")
 CHANNEL_LAYERS: dict[str, Any]
 CACHES: dict[str, Any]
 if REDIS_URL:
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
+    # channels_redis waits 5 seconds at a time for a message, and Redis's client would give up after as many by itself: longer.
+    _redis = {"address": REDIS_URL, "socket_timeout": 15}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [_redis]}}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -144,7 +144,7 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     here = offsets(job)
     jobs.note(job, sum(here))
     if sum(here) == sum(file["size_bytes"] for file in job.spec["files"]):
-        jobs.resume(job)
+        jobs.go_on(job)
     return after
 
 
