@@ -12,6 +12,7 @@ from tests.shared.servers import running_servers, why_none
 ON_POSTGRESQL = (
     "tests/downloads/test_downloading.py",
     "tests/downloads/test_importing.py",
+    "tests/downloads/test_names.py",
     "tests/downloads/test_uploading.py",
     "tests/downloads/test_verifying.py",
     "tests/jobs/test_attempts.py",
