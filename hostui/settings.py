@@ -65,8 +65,8 @@ HUB_TOKEN = env.optional("HF_TOKEN")
 DRAIN_SECONDS = env.seconds("HOSTUI_DRAIN_SECONDS", 10)
 MODELS_DIR = DATA_DIR / "models"
 """What hostui downloads, makes or takes in; `.part` files and the quarantine, too."""
-DOWNLOAD_BYTES_PER_SECOND = env.size_bytes("HOSTUI_DOWNLOAD_LIMIT")
-"""All downloads together; None: as fast as they come."""
+DOWNLOAD_BYTES_PER_SECOND = env.size_bytes("HOSTUI_DOWNLOAD_LIMIT") or None
+"""All downloads together; None: as fast as they come. What the owner sets on a page goes before it."""
 DISK_RESERVE_BYTES = env.size_bytes("HOSTUI_DISK_RESERVE") or 1 << 30
 """Stays free on the disk of the data folder: the database and the logs need it."""
 JOBS_WAKE = "hostui.celery.wake"

@@ -70,6 +70,7 @@ def settings() -> dict[str, Any]:
                     "title": "Box",
                     "items": [
                         _item("Hardware and budgets", "memory", "models_app_hardwareprofile"),
+                        _item("Hub token", "vpn_key", "models_app_hubtoken"),
                         _item("Changes", "history", "admin_logentry"),
                     ],
                 },

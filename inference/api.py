@@ -20,8 +20,9 @@ from inference import store
 from inference.api_reply import NO_KEY, Problem, Reply, cannot_run, no_such_model, problem_of
 from inference.api_request import Asked, BadRequest, parse
 from inference.database_thread import StorageFailed
+from inference.discretion_store import discretion_towards
 from inference.engine.protocol import Done, Prefill, Token
-from inference.host.client import WorkerRefusal
+from inference.host.client import HostRefusal, WorkerRefusal
 from inference.host.messages import Evicting, LeaseLoading, Queued
 from inference.presentation import OfferedVariant
 from inference.turns import turns
@@ -157,23 +158,27 @@ async def _complete(request: HttpRequest, *, chat: bool) -> HttpResponseBase:
 async def _events(asked: Asked, variant_id: int, user_id: int, request_id: str) -> AsyncIterator[Event]:
     """Everything that happens to one request, from the queue to `done`. Raises what the host's client raises."""
     lease_of = turns().client.lease(variant_id=variant_id, user=str(user_id), request_id=request_id)
-    async with lease_of as lease:
-        async for waiting in lease.waiting():
-            yield waiting
-        assert lease.ready is not None
-        if asked.messages is not None and lease.ready["mode"] != "chat":
-            detail = "This model has no chat template; use /v1/completions."
-            raise WorkerRefusal("bad_request", detail, {})
-        answer = lease.generate(
-            request_id=request_id,
-            owner=f"user:{user_id}",
-            options=asked.options,
-            messages=asked.messages,
-            prompt=asked.prompt,
-        )
-        async with aclosing(answer) as events:
-            async for event in events:
-                yield event
+    try:
+        async with lease_of as lease:
+            async for waiting in lease.waiting():
+                yield waiting
+            assert lease.ready is not None
+            if asked.messages is not None and lease.ready["mode"] != "chat":
+                detail = "This model has no chat template; use /v1/completions."
+                raise WorkerRefusal("bad_request", detail, {})
+            answer = lease.generate(
+                request_id=request_id,
+                owner=f"user:{user_id}",
+                options=asked.options,
+                messages=asked.messages,
+                prompt=asked.prompt,
+            )
+            async with aclosing(answer) as events:
+                async for event in events:
+                    yield event
+    except HostRefusal as refusal:
+        detail = (await discretion_towards(user_id)).sentence(refusal.detail)
+        raise HostRefusal(refusal.code, detail, refusal.facts) from None
 
 
 class Answer:

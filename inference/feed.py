@@ -81,10 +81,10 @@ class HostFeed:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, even_if_fresh: bool = False) -> None:
         """Reads the list of variants again where it isn't fresh. Raises StorageFailed."""
         now = time.monotonic()
-        if now - self._variants_read_at < FRESH_SECONDS:
+        if now - self._variants_read_at < FRESH_SECONDS and not even_if_fresh:
             return
         self._variants_read_at = now
         self._variants = await store.offered_variants()

@@ -19,7 +19,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from inference.asking import status_now
+from inference.discretion_store import status_for
 from inference.hardware_presentation import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
 from inference.wishes import wishes_of
@@ -118,7 +118,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     """`wrong`: a machine's device whose new amounts were refused, shown instead of the stored one."""
-    host = status_now()
+    host = status_for(request.user)
     pinned = pinned_bytes_by_device(host["residents"]) if host else {}
     here = this_machine()
     machines = [_machine(row, pinned, wrong) for row in (here, *HardwareProfile.objects.exclude(pk=here.pk))]

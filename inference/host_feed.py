@@ -1,4 +1,6 @@
-"""One subscription to the host's telemetry per web process, encoded once and handed to every open `/ws/host/` socket."""
+"""One subscription to the host's telemetry per web process, handed to every open `/ws/host/` socket; encoded once for all to whom the
+same may be told.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,16 @@ import asyncio
 import logging
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from django.conf import settings
 
+from inference import discretion_store
 from inference.core.history import History
 from inference.database_thread import StorageFailed
+from inference.discretion import Discretion, told_to
 from inference.engine.protocol import BadMessage
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.telemetry_messages import Backlog, Delta, HostAway, LogLine
@@ -37,13 +41,13 @@ class Mirror:
         self._history.extend(backlog["at"], backlog["series"])
         self._decisions: deque[LogLine] = deque(backlog["decisions"], MOST_DECISIONS)
         self._state: Mapping[str, Any] = backlog
-        self._text: str | None = None
+        self._texts: dict[Discretion, str] = {}
 
     def apply(self, delta: Delta) -> None:
         self._history.append(delta["at"], delta["figures"])
         self._decisions.extend(delta["decisions"])
         self._state = {**self._state, **delta}
-        self._text = None
+        self._texts = {}
 
     @property
     def backlog(self) -> Backlog:
@@ -60,21 +64,22 @@ class Mirror:
             },
         )
 
-    @property
-    def text(self) -> str:
-        """`backlog`, encoded; once for all who join in the same second."""
-        if self._text is None:
-            self._text = encode(self.backlog)
-        return self._text
+    def text(self, discretion: Discretion) -> str:
+        """`backlog`, encoded; once for all who join in the same second and may read the same."""
+        if discretion not in self._texts:
+            self._texts[discretion] = encode(told_to(discretion, self.backlog))
+        return self._texts[discretion]
 
 
 class _Seat:
     """What one watcher has been sent."""
 
-    __slots__ = ("is_behind", "unseen")
+    __slots__ = ("discretion", "is_behind", "unseen")
 
     def __init__(self) -> None:
         self.unseen = 0
+        self.discretion: Discretion | None = None
+        """None: not known yet, so nothing is told."""
         self.is_behind = True
         """Its next frame is a whole backlog."""
 
@@ -95,17 +100,19 @@ class HostWatch:
 
     async def join(self, watcher: Watcher) -> None:
         """The watcher hears a backlog at once where one is known, and then what happens. It was found signed in just now."""
-        self._seats[watcher] = _Seat()
+        seat = self._seats[watcher] = _Seat()
         if not self._tasks:
             self._is_away = False
             self._tasks = [
                 asyncio.create_task(self._keep(), name="host telemetry"),
                 asyncio.create_task(self._guard(), name="watchers' sessions"),
             ]
-        elif self._mirror is not None:
-            await self._catch_up(watcher)
         elif self._is_away:
             await watcher.tell(encode(AWAY))
+        with suppress(StorageFailed):  # asked again by the guard
+            await self._learn([watcher])
+        if seat.is_behind:
+            await self._catch_up(watcher)
 
     def leave(self, watcher: Watcher) -> None:
         self._seats.pop(watcher, None)
@@ -165,7 +172,7 @@ class HostWatch:
                 await self._catch_up(watcher)
         elif self._mirror is not None:
             self._mirror.apply(frame)
-            await self._spread(encode(frame))
+            await self._spread(frame)
 
     async def _lost(self) -> None:
         self._mirror = None
@@ -177,34 +184,48 @@ class HostWatch:
 
     # downstream ---------------------------------------------------------------------------------------------------
 
-    async def _spread(self, text: str) -> None:
+    async def _spread(self, frame: Delta) -> None:
+        texts: dict[Discretion, str] = {}
         for watcher, seat in list(self._seats.items()):
-            if seat.unseen >= MOST_UNSEEN:
+            discretion = seat.discretion
+            if discretion is None or seat.unseen >= MOST_UNSEEN:
                 seat.is_behind = True
             elif seat.is_behind:
                 await self._catch_up(watcher)
             else:
                 seat.unseen += 1
-                await tell(watcher, text)
+                if discretion not in texts:
+                    texts[discretion] = encode(told_to(discretion, frame))
+                await tell(watcher, texts[discretion])
 
     async def _catch_up(self, watcher: Watcher) -> None:
         seat = self._seats.get(watcher)
-        if seat is None or self._mirror is None or seat.unseen >= MOST_UNSEEN:
+        if seat is None or seat.discretion is None or self._mirror is None or seat.unseen >= MOST_UNSEEN:
             return
         seat.is_behind = False
         seat.unseen += 1
-        await tell(watcher, self._mirror.text)
+        await tell(watcher, self._mirror.text(seat.discretion))
 
     async def _guard(self) -> None:
-        """Closes the sockets of whoever is not signed in any more."""
+        """Closes the sockets of whoever is not signed in any more, and learns what is kept from the others by now."""
         while True:
             await asyncio.sleep(AUTHORISED_SECONDS)
             await self.check_sessions()
 
     async def check_sessions(self) -> None:
+        watchers = list(self._seats)
         # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
         with suppress(StorageFailed):
-            await show_out(list(self._seats))
+            await self._learn(watchers)
+            await show_out(watchers)
+
+    async def _learn(self, watchers: Collection[Watcher]) -> None:
+        """Whoever may be told more or less than before begins anew. Raises StorageFailed."""
+        found = await discretion_store.discretions({watcher.session[1] for watcher in watchers})
+        for watcher in watchers:
+            seat = self._seats.get(watcher)
+            if seat is not None and seat.discretion != found[watcher.session[1]]:
+                seat.discretion, seat.is_behind = found[watcher.session[1]], True
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, HostWatch] = weakref.WeakKeyDictionary()

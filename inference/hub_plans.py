@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.views.decorators.http import require_safe
 
 from inference import remote_models, remote_room
-from inference.asking import status_now
 from inference.core.recommend import recommend
+from inference.discretion_store import status_for
 from inference.host.messages import HostStatus
 from inference.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.what_if import BadQuestion, Changes, read_changes
@@ -63,7 +63,7 @@ async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase
         return JsonResponse({"type": "problem", "sentence": sentence(error)})
     parts = contents(found.files)
     rooms = await sync_to_async(remote_room.rooms)(parts)
-    lines = _lines(client, found, parts, profile, changes, rooms, await sync_to_async(status_now)())
+    lines = _lines(client, found, parts, profile, changes, rooms, await sync_to_async(status_for)(user))
     return StreamingHttpResponse(
         lines, content_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 from inference.dashboard import duration
+from inference.discretion import NOTHING_KEPT, Discretion
 from models_app.job import Job, JobLine
 from models_app.units import format_bytes
 
@@ -75,8 +76,10 @@ def may_act(job: Job, user_id: int, is_staff: bool) -> bool:
     return is_staff or job.created_by_id == user_id
 
 
-def job_row(job: Job, user_id: int, is_staff: bool, now: datetime) -> JobRow:
-    """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act."""
+def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, discretion: Discretion = NOTHING_KEPT) -> JobRow:
+    """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act; names that are kept from the
+    person are left out.
+    """
     may = may_act(job, user_id, is_staff)
     cancelling = job.wish == Job.Wish.CANCEL
     state = Job.State(job.state)
@@ -86,7 +89,7 @@ def job_row(job: Job, user_id: int, is_staff: bool, now: datetime) -> JobRow:
         "state": state.value,
         "is_active": job.is_active,
         "variant_id": job.variant_id,
-        "title": job.title,
+        "title": discretion.sentence(job.title),
         "state_words": _state_words(job),
         "facts": _facts(job, now),
         "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",

@@ -6,13 +6,15 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from inference.database_thread import DatabaseThread
+from inference.discretion_store import discretion_for
 from inference.job_presentation import JobRow, job_row, may_act
 from models_app import jobs
 from models_app.job import Job, JobLine
+from models_app.jobs import kinds
 
 RECENT = 20
 MOST_LINES = 500
@@ -42,8 +44,8 @@ def recent_jobs(most_ended: int = RECENT, variant_id: int | None = None) -> list
 
 def job_rows(user: User, most_ended: int = RECENT, variant_id: int | None = None) -> list[JobRow]:
     """As `recent_jobs`, for a first paint. Blocks."""
-    now = timezone.now()
-    return [job_row(job, user.pk, user.is_staff, now) for job in recent_jobs(most_ended, variant_id)]
+    now, discretion = timezone.now(), discretion_for(user)
+    return [job_row(job, user.pk, user.is_staff, now, discretion) for job in recent_jobs(most_ended, variant_id)]
 
 
 backlog = _reading(recent_jobs)
@@ -64,6 +66,24 @@ def changes(known_active: Collection[int], last_job: int, last_line: int) -> Cha
     return Changes(found, lines, owners)
 
 
+class JobCount(NamedTuple):
+    kind: str
+    state: str
+    n: int
+    done_bytes: int | None
+    """Of those that count in bytes; None: none does."""
+
+
+@_reading
+def counts() -> list[JobCount]:
+    """Of all jobs whose rows are kept, in one query; and a zero for each state in which none of a kind is."""
+    in_bytes = Sum("done", filter=Q(unit=Job.Unit.BYTES))
+    rows = Job.objects.order_by().values_list("kind", "state").annotate(n=Count("pk"), done_bytes=in_bytes)
+    found = {(row[0], row[1]): JobCount(*row) for row in rows}
+    every = {(kind, str(state)) for kind in kinds.names() for state in Job.State.values}
+    return [found.get(each) or JobCount(*each, 0, None) for each in sorted(every | set(found))]
+
+
 @_reading
 def staff_among(user_ids: Collection[int]) -> set[int]:
     return set(User.objects.filter(pk__in=list(user_ids), is_staff=True).values_list("pk", flat=True))
@@ -79,4 +99,4 @@ def act(job_id: int, action: str, user: User) -> bool | None:
     if not may_act(job, user.pk, user.is_staff):
         raise NotAllowed
     do = _ACTIONS.get(action)
-    return None if do is None else do(job)
+    return None if do is None else do(job, user)

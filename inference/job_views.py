@@ -1,19 +1,30 @@
-"""`/jobs/`: all jobs, one job with its log, and what may be done to it. The pages' script asks for JSON; without it the same
-addresses are pages and forms.
+"""`/jobs/`: all jobs, one job with its log, and what may be done to it; for staff the limit on downloads and the quarantine, too.
+
+A job's page's script asks for JSON; without it the same addresses are pages and forms.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference import job_store
+from inference.discretion_store import discretion_for
 from inference.job_presentation import job_row, line_row, may_act
+from models_app.download_limit import BadLimit, forget_limit, holding, read_limit, set_limit, told
+from models_app.downloads.quarantine import discard, put_away
 from models_app.job import Job
+from models_app.units import format_bytes
 
 MOST_ENDED = 100
 MOST_LINES = 500
@@ -23,8 +34,59 @@ _REFUSED = "It is too late for that: the job has moved on. The page shows how it
 @login_required
 @require_safe
 def jobs(request: HttpRequest) -> HttpResponse:
-    """Context: `jobs` (job_presentation.JobRow)."""
-    return render(request, "jobs.html", {"jobs": job_store.job_rows(request.user, MOST_ENDED)})
+    """Context: `jobs` (job_presentation.JobRow); for staff `limit` and `put_away`."""
+    return _page(request)
+
+
+def _page(request: HttpRequest, entered: str | None = None, problem: str = "", status: int = 200) -> HttpResponse:
+    """`entered`: a limit that was refused, and why."""
+    context: dict[str, Any] = {"jobs": job_store.job_rows(request.user, MOST_ENDED)}
+    if request.user.is_staff:
+        found, limit = put_away(), holding()
+        limit_now = "" if limit.bytes_per_second is None else format_bytes(limit.bytes_per_second)
+        context |= {
+            "limit": limit,
+            "limit_entered": limit_now if entered is None else entered,
+            "limit_problem": problem,
+            "limit_of_environment": told(settings.DOWNLOAD_BYTES_PER_SECOND),
+            "is_limited_by_environment": settings.DOWNLOAD_BYTES_PER_SECOND is not None,
+            "put_away": found,
+            "put_away_size": format_bytes(sum(each.size_bytes for each in found)),
+        }
+    return render(request, "jobs.html", context, status=status)
+
+
+@require_POST
+def limit(request: HttpRequest) -> HttpResponse:
+    """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again. For staff."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    if "forget" in request.POST:
+        forget_limit(request.user)
+    else:
+        entered = request.POST.get("limit", "")
+        try:
+            set_limit(read_limit(entered), request.user)
+        except BadLimit as bad:
+            return _page(request, entered[:40], str(bad), status=422)
+    messages.success(request, f"Downloads: {holding().words}. Those that run follow within seconds.")
+    return redirect(f"{reverse('jobs')}#limit")
+
+
+@require_POST
+def discard_quarantined(request: HttpRequest) -> HttpResponse:
+    """`name` of a file in quarantine. For staff."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    name = request.POST.get("name", "")
+    try:
+        gone = discard(name, request.user)
+    except OSError as error:
+        messages.error(request, f"{name} could not be removed: {error.strerror or error}.")
+    else:
+        told_so = f"{name} is gone already." if gone is None else f"{name} is discarded; {gone.size} are free again."
+        messages.success(request, told_so)
+    return redirect(f"{reverse('jobs')}#quarantine")
 
 
 @login_required
@@ -42,7 +104,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if _wants_json(request):
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
-        row = job_row(found, request.user.pk, request.user.is_staff, timezone.now())
+        row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), discretion_for(request.user))
         context = {"job": row, "lines": lines, "may_read": may_read, "row": found}
         response = render(request, "jobs/job.html", context)
     patch_vary_headers(response, ["Accept"])

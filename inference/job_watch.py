@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections.abc import Collection
 from typing import Protocol
 
 from django.utils import timezone
 
-from inference import job_store, watching
+from inference import discretion_store, job_store, watching
 from inference.database_thread import StorageFailed
+from inference.discretion import NOTHING_KEPT
 from inference.job_presentation import JobFrame, JobRow, job_row, line_row
 from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from models_app.job import Job
@@ -29,9 +31,11 @@ class Watcher(watching.Watcher, Protocol):
 class _Seat:
     """What one watcher was told."""
 
-    __slots__ = ("is_behind", "told", "unseen")
+    __slots__ = ("discretion", "is_behind", "told", "unseen")
 
     def __init__(self) -> None:
+        self.discretion = NOTHING_KEPT
+        """Learnt before the first frame."""
         self.told: dict[int, JobRow] = {}
         self.unseen = 0
         self.is_behind = True
@@ -105,7 +109,7 @@ class JobWatch:
             if seat.unseen >= MOST_UNSEEN:
                 seat.is_behind = True
                 continue
-            rows = self._rows(watcher, found.jobs)
+            rows = _rows(watcher, seat, found.jobs)
             news = [row for row in rows if seat.told.get(row["id"]) != row]
             lines = [
                 line_row(line)
@@ -127,6 +131,7 @@ class JobWatch:
             if self._last_line is None:
                 self._last_line = await job_store.last_line()
             jobs = await job_store.backlog()
+            await self._learn(behind)
         except StorageFailed:
             return
         # Kept from the next look: what was active here and has ended by then is told, too.
@@ -136,11 +141,15 @@ class JobWatch:
             seat = self._seats.get(watcher)
             if seat is not None:
                 seat.is_behind, seat.told = False, {}
-                await self._tell(watcher, seat, {"type": "backlog", "jobs": self._rows(watcher, jobs)})
+                await self._tell(watcher, seat, {"type": "backlog", "jobs": _rows(watcher, seat, jobs)})
 
-    def _rows(self, watcher: Watcher, jobs: list[Job]) -> list[JobRow]:
-        now = timezone.now()
-        return [job_row(job, watcher.session[1], watcher.is_staff, now) for job in jobs]
+    async def _learn(self, watchers: Collection[Watcher]) -> None:
+        """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
+        found = await discretion_store.discretions({watcher.session[1] for watcher in watchers})
+        for watcher in watchers:
+            seat, discretion = self._seats.get(watcher), found[watcher.session[1]]
+            if seat is not None and seat.discretion != discretion:
+                seat.discretion, seat.is_behind = discretion, True
 
     async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
         seat.unseen += 1
@@ -161,10 +170,16 @@ class JobWatch:
             staff = await job_store.staff_among({watcher.session[1] for watcher in watchers})
             for watcher in watchers:
                 watcher.is_staff = watcher.session[1] in staff
+            await self._learn(watchers)
             await show_out(watchers)
         except StorageFailed:
             # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
             return
+
+
+def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:
+    now = timezone.now()
+    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.discretion) for job in jobs]
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()

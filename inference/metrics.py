@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from inference import job_store
+from inference.database_thread import StorageFailed
+from inference.discretion import told_to
+from inference.discretion_store import discretion_for
 from inference.host.telemetry_messages import Backlog
 from inference.host_feed import host_watch
+from inference.job_store import JobCount
 
 EVICTION_KINDS = ("evict", "drain")
 """Idle ones leave at once, busy ones after their last answer."""
@@ -20,18 +26,25 @@ FAILURE_KINDS = ("failure",)
 @login_not_required
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """For a session or an API key (hostui.accounts.middleware); 401 for others, because a scraper follows no login page.
+    """For a session or an API key (hostui.accounts.middleware); 401 for others, because a scraper follows no login page. A variant
+    that is kept from that person is told by its number.
 
     503 while the host does not answer: old figures would look like new ones.
     """
-    if not (await request.auser()).is_authenticated:
+    user = await request.auser()
+    if not user.is_authenticated:
         return _sentence(
             401, "Sign in, or send an API key: Authorization: Bearer hostui-…", {"WWW-Authenticate": "Bearer"}
         )
     state = await host_watch().state()
     if state is None:
         return _sentence(503, "The model host does not answer. It is restarted by itself.", {"Retry-After": "2"})
-    body, content_type = exposition(state)
+    discretion = await sync_to_async(discretion_for)(user)
+    try:
+        jobs = await job_store.counts()
+    except StorageFailed:
+        jobs = []
+    body, content_type = exposition(told_to(discretion, state, numbered=True), jobs)
     return HttpResponse(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
@@ -44,19 +57,20 @@ def _sentence(status: int, sentence: str, headers: dict[str, str]) -> HttpRespon
     )
 
 
-def exposition(state: Backlog) -> tuple[bytes, str]:
+def exposition(state: Backlog, jobs: Sequence[JobCount]) -> tuple[bytes, str]:
     """The text and its content type. Imports the library when it is first needed: most boxes are never scraped."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(state))
+    registry.register(_Collector(state, jobs))
     return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Collector:
-    def __init__(self, state: Backlog) -> None:
+    def __init__(self, state: Backlog, jobs: Sequence[JobCount]) -> None:
         self._state = state
+        self._jobs = jobs
 
     def collect(self) -> Iterator[Any]:
         """Metric families. What is not known is left out: a zero would be a lie."""
@@ -65,9 +79,20 @@ class _Collector:
         yield from _devices(self._state, GaugeMetricFamily)
         yield from _variants(self._state, GaugeMetricFamily, CounterMetricFamily)
         yield from _decisions(self._state, CounterMetricFamily)
+        yield from _job_counts(self._jobs, GaugeMetricFamily)
         up = GaugeMetricFamily("hostui_host_uptime_seconds", "Since the host started.")
         up.add_metric([], self._state["uptime_seconds"])
         yield up
+
+
+def _job_counts(jobs: Sequence[JobCount], gauge: Any) -> Iterator[Any]:
+    counts = gauge("hostui_jobs", "Jobs whose rows are kept.", labels=["kind", "state"])
+    done = gauge("hostui_jobs_done_bytes", "How far they are, where that is bytes.", labels=["kind", "state"])
+    for each in jobs:
+        counts.add_metric([each.kind, each.state], each.n)
+        if each.done_bytes is not None:
+            done.add_metric([each.kind, each.state], each.done_bytes)
+    yield from (counts, done)
 
 
 _DEVICE_GAUGES = (

@@ -11,7 +11,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -19,8 +18,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference import badges, models_query
-from inference.asking import status_now
 from inference.deleting import InUse, delete_variant
+from inference.discretion_store import status_for
 from inference.host.client import HostUnavailable
 from inference.job_store import job_rows
 from inference.models_presentation import shelf_row, states_of
@@ -29,6 +28,7 @@ from inference.variant_page import variant_context
 from inference.variant_use import Use, people_of, use_by_variant
 from models_app import changes, deletion
 from models_app.access import visible_to
+from models_app.downloads.quarantine import quarantined_bytes
 from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 from models_app.units import format_bytes
@@ -47,7 +47,7 @@ AWAY = "The model host does not answer, so nobody can tell whether it is in use.
 @require_safe
 def shelf(request: HttpRequest) -> HttpResponse:
     """The inventory. Context: `rows` (ShelfRow), `asked`, what can be asked for, and the totals."""
-    host = status_now()
+    host = status_for(request.user)
     states = states_of(host["residents"]) if host else {}
     everything = _visible(request)
     choices = list(everything.values_list("architecture", "quantization", "size_bytes"))
@@ -70,9 +70,16 @@ def shelf(request: HttpRequest) -> HttpResponse:
         "states": models_query.STATES.items(),
         "orders": [(name, words) for name, (words, _) in models_query.ORDERS.items()],
         "residents": host["residents"] if host else [],
+        "quarantined": _quarantined() if request.user.is_staff else "",
         "changes": changes.recent(Variant, 5) if request.user.is_staff else (),
     }
     return render(request, "models.html", context)
+
+
+def _quarantined() -> str:
+    """How much; "" for nothing."""
+    n_bytes = quarantined_bytes()
+    return format_bytes(n_bytes) if n_bytes else ""
 
 
 def _in_memory(states: dict[int, str]) -> list[int]:
@@ -117,8 +124,10 @@ def variant(request: HttpRequest, name: str) -> HttpResponse:
 def _page(
     request: HttpRequest, row: Variant, form: VariantForm, *, status: int = 200, problem: str = ""
 ) -> HttpResponse:
+    host = status_for(request.user)
     context = {
-        **variant_context(row, status_now()),
+        **variant_context(row, host, _visible(request)),
+        "residents": host["residents"] if host else [],
         "jobs": job_rows(request.user, SHOWN_JOBS, row.pk),
         "form": form,
         "problem": problem,
@@ -155,9 +164,7 @@ def verify(request: HttpRequest, name: str) -> HttpResponse:
     """Has its files compared with their digests, by a job."""
     _staff(request)
     row = _named(request, name)
-    with transaction.atomic():
-        start_verify(row, request.user)
-        changes.note([row], _user_id(request), changes.CHANGE, "Verification asked for.")
+    start_verify(row, request.user)
     return redirect("model", row.name)
 
 

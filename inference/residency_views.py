@@ -5,8 +5,6 @@ The page's script asks for JSON; without it the same addresses are a page and fo
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any, TypedDict
 
@@ -18,16 +16,13 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
+from inference.begun import within_a_moment
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import LoadPreview
 from inference.turns import turns
 from models_app.changes import CHANGE, note
 from models_app.models import Variant
 
-logger = logging.getLogger(__name__)
-
-ANSWER_SECONDS = 1.0
-"""A load takes longer than anybody should look at a pressed button: what comes later stands in the reason log."""
 STAFF_ONLY = "Only whoever runs this box may do that."
 AWAY = "The model host does not answer. Try again in a moment."
 
@@ -38,8 +33,6 @@ _NOTES = {
     "pin": "Pinned.",
     "unpin": "Unpinned.",
 }
-
-_running: set[asyncio.Task[None]] = set()
 
 
 class LoadQuestion(TypedDict):
@@ -84,7 +77,7 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
         asked = _asked(client, request.POST.get("action", ""), variant_id)
         if asked is None:
             return await _said(request, {"detail": "There is no such action."}, 400)
-        is_done = await _within_a_moment(asked)
+        is_done = await within_a_moment(asked)
         await _note(await request.auser(), variant_id, request.POST["action"])
     except HostRefusal as refusal:
         return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
@@ -115,25 +108,6 @@ def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, A
         case "pin" | "unpin":
             return client.pin(variant_id, action == "pin")
     return None
-
-
-async def _within_a_moment(asked: Coroutine[Any, Any, None]) -> bool:
-    """Whether it is done already. Raises HostRefusal, HostUnavailable."""
-    # The host drops a request whose connection closes, so it outlives this answer.
-    task = asyncio.create_task(asked)
-    _running.add(task)
-    task.add_done_callback(_ended)
-    try:
-        await asyncio.wait_for(asyncio.shield(task), ANSWER_SECONDS)
-    except asyncio.TimeoutError:
-        return False
-    return True
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    _running.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.info("not done: %s", error)
 
 
 def _back(request: HttpRequest) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 from inference.branch import chat_messages, completion_prompt
 from inference.chat_protocol import MessageView, Patch, WaitView
 from inference.core.generation import GenerationOptions
+from inference.discretion import NOTHING_KEPT, Discretion
 from inference.engine.protocol import Done, Prefill, Token
 from inference.feed import HostFeed
 from inference.host.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
@@ -42,7 +43,15 @@ class Turn:
     Nothing is retried once a prompt was sent to a worker: a prompt that killed one worker may kill the next.
     """
 
-    def __init__(self, *, message: UUID, owner: int, variant: int, received_at: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        message: UUID,
+        owner: int,
+        variant: int,
+        received_at: float | None = None,
+        discretion: Discretion = NOTHING_KEPT,
+    ) -> None:
         """`received_at`: when the person's request arrived, by time.perf_counter."""
         self.message = message
         self.owner = owner
@@ -59,6 +68,7 @@ class Turn:
         self.speaking = asyncio.Event()
         """Set by the first token."""
         self._variant = variant
+        self._discretion = discretion
         self._received_at = time.perf_counter() if received_at is None else received_at
         self._first_token_at: float | None = None
         self._begun: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
@@ -131,7 +141,7 @@ class Turn:
         try:
             return await self._answer_or_raise(client, feed)
         except HostRefusal as error:
-            return _failed(error.code, error.detail)
+            return _failed(error.code, self._discretion.sentence(error.detail))
         except WorkerRefusal as error:
             return _failed(error.code, _refused(error))
         except WorkerLost as error:
@@ -205,9 +215,11 @@ class Turn:
 
     def _waits(self, event: Queued | Evicting | LeaseLoading) -> None:
         if event["type"] == "queued":
-            self._waits_for({"stage": "queued", "position": event["position"], "reason": event["reason"]})
+            self._waits_for(
+                {"stage": "queued", "position": event["position"], "reason": self._discretion.sentence(event["reason"])}
+            )
         elif event["type"] == "evicting":
-            self._waits_for({"stage": "evicting", "variants": event["variants"]})
+            self._waits_for({"stage": "evicting", "variants": self._discretion.names(event["variants"])})
         else:
             self._waits_for({"stage": "loading", "fraction": event["fraction"]})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -47,8 +48,8 @@ class MeasuredRow:
     when: str
 
 
-def variant_context(row: Variant, host: HostStatus | None) -> dict[str, Any]:
-    """Blocks: a header that was not read lately takes up to a second."""
+def variant_context(row: Variant, host: HostStatus | None, visible: QuerySet[Variant]) -> dict[str, Any]:
+    """`visible`: the variants that may be named beside it. Blocks: a header that was not read lately takes up to a second."""
     now = timezone.now()
     shards = list(row.shards.order_by("number"))
     header, unread = _header(shards)
@@ -63,10 +64,9 @@ def variant_context(row: Variant, host: HostStatus | None) -> dict[str, Any]:
         "template": _template(header),
         "plan": _plan(row, shards) if header else None,
         "shards": [_shard(each) for each in shards],
-        "provenance": list(provenance(row, now)),
+        "provenance": list(provenance(row, visible, now)),
         "measured": [_measured(each, now) for each in row.measurements.order_by("-updated_at", "device")[:12]],
         "use": use,
-        "residents": host["residents"] if host else [],
         "host_answers": host is not None,
     }
 
@@ -169,14 +169,15 @@ _ORIGINS = {
 }
 
 
-def provenance(row: Variant, now: datetime) -> Iterator[Fact]:
+def provenance(row: Variant, visible: QuerySet[Variant], now: datetime) -> Iterator[Fact]:
     place = _KINDS[Repository.Kind(row.repository.kind)].format(row.repository.name)
     yield Fact("Origin", _ORIGINS[Variant.Origin(row.origin)].format(place))
-    if row.made_from is not None:
-        yield Fact("Made from", row.made_from.name, reverse("model", args=[row.made_from.name]))
+    made_from = None if row.made_from_id is None else visible.filter(pk=row.made_from_id).first()
+    if made_from is not None:
+        yield Fact("Made from", made_from.name, reverse("model", args=[made_from.name]))
     if row.recipe:
         yield Fact("Recipe", ", ".join(f"{name} {_told(value)}" for name, value in row.recipe.items()))
-    for made in row.made.order_by("name"):
+    for made in visible.filter(made_from=row).order_by("name"):
         yield Fact("Source of", made.name, reverse("model", args=[made.name]))
     if row.revision:
         yield Fact("Revision", row.revision)

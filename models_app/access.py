@@ -42,6 +42,14 @@ def visible_to(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
     return variants if user.is_staff else usable_by(user, variants)
 
 
+def kept_from(user: Any) -> dict[int, str]:
+    """Names by id of the variants that the person must not learn of, wherever the box tells what it does. At most two queries."""
+    if user.is_staff or user.is_superuser:
+        return {}
+    mine = usable_by(user, Variant.objects.all()).values("pk")
+    return dict(Variant.objects.exclude(groups=None).exclude(pk__in=mine).values_list("pk", "name"))
+
+
 def restrictions() -> dict[int, frozenset[int]]:
     """The groups of every variant that is kept for some, by id. One query."""
     found: dict[int, set[int]] = {}

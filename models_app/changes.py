@@ -1,4 +1,4 @@
-"""Who changed what, and when: every change that a person makes goes into the admin's log, wherever it was made."""
+"""Who changed what, and when: every change goes into the admin's log, wherever it was made; what nobody signed in did, too."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
-__all__ = ["ADDITION", "CHANGE", "DELETION", "Change", "history", "note", "recent"]
+__all__ = ["ADDITION", "CHANGE", "DELETION", "THE_BOX", "Change", "history", "note", "note_named", "recent"]
+
+THE_BOX = "the box"
+"""Who did what nobody signed in did: on the console, or in a job that nobody began. With its space it is no name that a person
+can take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +29,40 @@ class Change:
     told: str
 
 
-def note(rows: Sequence[Model], user_id: int, action: Any, told: str) -> None:
-    """One entry for each of `rows`, which are stored (or about to be deleted). To be called in the change's own transaction."""
-    LogEntry.objects.log_actions(user_id, rows, action, change_message=told)
+def note(rows: Sequence[Model], user_id: int | None, action: Any, told: str) -> None:
+    """One entry for each of `rows`, which are stored (or about to be deleted); without a user by the box itself. To be called in
+    the change's own transaction.
+    """
+    if rows:
+        LogEntry.objects.log_actions(_who(user_id), rows, action, change_message=told)
+
+
+def note_named(what: str, user_id: int | None, action: Any, told: str) -> None:
+    """As `note`, of something that is no row."""
+    longest = LogEntry._meta.get_field("object_repr").max_length
+    LogEntry.objects.create(user_id=_who(user_id), object_repr=what[:longest], action_flag=action, change_message=told)
+
+
+def outlive(users: Sequence[Any]) -> None:
+    """What these people did stays in the log when their accounts go, with their names. To be called right before they do."""
+    names = {user.pk: user.get_username() for user in users}
+    entries = list(LogEntry.objects.filter(user__in=names))
+    for entry in entries:
+        entry.change_message = f"{names[entry.user_id]}, whose account is gone: {_told(entry)}"
+        entry.user_id = _who(None)
+    LogEntry.objects.bulk_update(entries, ["change_message", "user"], batch_size=500)
+
+
+def _told(entry: LogEntry) -> str:
+    return entry.get_change_message() or ("Deleted." if entry.is_deletion() else "Changed.")
+
+
+def _who(user_id: int | None) -> int:
+    if user_id is not None:
+        return user_id
+    unusable = {"is_active": False, "password": make_password(None)}
+    account = get_user_model()._base_manager.get_or_create(username=THE_BOX, defaults=unusable)[0]
+    return int(account.pk)
 
 
 def recent(model: type[Model], most: int = 10) -> list[Change]:
@@ -45,7 +82,7 @@ def _changes(most: int, **lookup: Any) -> list[Change]:
             each.action_time,
             each.user.get_username(),
             each.object_repr,
-            each.get_change_message() or ("Deleted." if each.is_deletion() else "Changed."),
+            _told(each),
         )
         for each in found
     ]

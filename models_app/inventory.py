@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from models_app.changes import ADDITION, CHANGE, note
 from models_app.downloads.leftovers import nobodys, remove_leftovers
 from models_app.facts import NotAModel, VariantFiles, columns, explain, is_text, read_variant, readable_name, shown
 from models_app.gguf import BadGguf, shard_paths
@@ -210,7 +211,9 @@ def scan_models(folder: Path) -> ScanReport:
         if _known(path) is not None:
             continue
         try:
-            report.added.append(add_model(path).variant.name)
+            made = add_model(path).variant
+            note([made], None, ADDITION, f"A scan found {path}.")
+            report.added.append(made.name)
         except (BadGguf, NotAModel, OSError) as error:
             report.refused[shown(path)] = explain(error)
     if is_own:
@@ -244,8 +247,10 @@ def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> N
     if not shards or None in now:
         if _follow(variant, shards, strangers):
             report.moved.append(variant.name)
+            _found(variant, "its files lie elsewhere now")
             return
-        Variant.objects.filter(pk=variant.pk, missing_since=None).update(missing_since=timezone.now())
+        if Variant.objects.filter(pk=variant.pk, missing_since=None).update(missing_since=timezone.now()):
+            _found(variant, "its files are missing")
         report.missing.append(variant.name)
         return
     known = [(shard.size_bytes, shard.mtime_ns) for shard in shards]
@@ -259,10 +264,18 @@ def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> N
     try:
         _refresh(variant, read_variant(Path(shards[0].path)))
     except (BadGguf, NotAModel, OSError) as error:
-        Variant.objects.filter(pk=variant.pk).update(problem=explain(error), missing_since=None)
+        problem = explain(error)
+        Variant.objects.filter(pk=variant.pk).update(problem=problem, missing_since=None)
+        if variant.problem != problem:
+            _found(variant, f"its files cannot be loaded: {problem}")
         report.broken.append(variant.name)
         return
+    _found(variant, "its files have changed" if now != known else "its files are back")
     (report.changed if now != known else report.returned).append(variant.name)
+
+
+def _found(variant: Variant, what: str) -> None:
+    note([variant], None, CHANGE, f"Found by a scan: {what}.")
 
 
 def _stat(path: str | Path) -> tuple[int, int] | None:

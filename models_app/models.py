@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from models_app.download_limit import DownloadLimit
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
@@ -19,6 +20,7 @@ from models_app.measurement import DryRunResult, Measurement
 from models_app.quality import Quality
 
 __all__ = [
+    "DownloadLimit",
     "DryRunResult",
     "HardwareProfile",
     "HubToken",

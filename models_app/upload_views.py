@@ -59,7 +59,7 @@ def upload(request: HttpRequest, pk: int) -> JsonResponse:
     if job is None:
         return _refused("There is no such upload.", 404)
     if request.method == "DELETE":
-        jobs.cancel(job)
+        jobs.cancel(job, request.user)
         return JsonResponse({})
     return JsonResponse(_standing(job))
 

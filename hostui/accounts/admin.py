@@ -1,23 +1,27 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
 from hostui.addresses import base_urls
+from models_app.changes import THE_BOX, outlive
 
 
 def _base_url(request: HttpRequest) -> str:
@@ -76,11 +80,38 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     list_filter: ClassVar = ["is_active", "is_staff", "is_superuser", "groups"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).prefetch_related("groups")
+        """People: the account that the log has for the box itself is nobody's to change."""
+        return super().get_queryset(request).exclude(username=THE_BOX).prefetch_related("groups")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Their keys, invitations and conversations; what they did stays in the log."""
+        rows, counts, unpermitted, protected = super().get_deleted_objects(objs, request)
+        kept = LogEntry._meta
+        counts.pop(kept.verbose_name_plural, None)
+        return _without(rows, f"{capfirst(kept.verbose_name)}:"), counts, unpermitted - {kept.verbose_name}, protected
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        with transaction.atomic():
+            outlive([obj])
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        with transaction.atomic():
+            outlive(list(queryset))
+            super().delete_queryset(request, queryset)
 
     @admin.display(description="groups", empty_value="–")
     def in_groups(self, user: User) -> str | None:
         return ", ".join(sorted(group.name for group in user.groups.all())) or None
+
+
+def _without(rows: list[Any], start: str) -> list[Any]:
+    """Nested lists of names, less those that begin so."""
+    return [
+        _without(each, start) if isinstance(each, list) else each
+        for each in rows
+        if isinstance(each, list) or not str(each).startswith(start)
+    ]
 
 
 @admin.register(Group)
@@ -106,12 +137,12 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 class LogEntryAdmin(ModelAdmin):
     """Who changed what, and when: in the admin, on the pages and through jobs. Nobody edits it."""
 
-    list_display: ClassVar = ["action_time", "user", "content_type", "object_repr", "told"]
+    list_display: ClassVar = ["at", "who", "kind", "called", "told"]
     list_filter: ClassVar = ["user", "content_type", "action_flag"]
     list_select_related: ClassVar = ["user", "content_type"]
     search_fields: ClassVar = ["object_repr", "change_message", "user__username"]
     date_hierarchy = "action_time"
-    fields: ClassVar = ["action_time", "user", "content_type", "object_repr", "told"]
+    fields: ClassVar = ["at", "who", "kind", "called", "told"]
     readonly_fields: ClassVar = fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -122,6 +153,22 @@ class LogEntryAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
         return False
+
+    @admin.display(description="when", ordering="action_time")
+    def at(self, entry: LogEntry) -> datetime:
+        return entry.action_time
+
+    @admin.display(description="who", ordering="user__username")
+    def who(self, entry: LogEntry) -> str:
+        return entry.user.get_username()
+
+    @admin.display(description="of what kind", ordering="content_type", empty_value="–")
+    def kind(self, entry: LogEntry) -> str | None:
+        return None if entry.content_type is None else entry.content_type.name
+
+    @admin.display(description="of what", ordering="object_repr")
+    def called(self, entry: LogEntry) -> str:
+        return entry.object_repr
 
     @admin.display(description="what")
     def told(self, entry: LogEntry) -> str:

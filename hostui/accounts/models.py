@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
+
+from models_app.changes import ADDITION, note
 
 KEY_START = "hostui-"
 INVITATION_DAYS = 7
@@ -67,6 +69,16 @@ class Invitation(models.Model):
         return token
 
     @classmethod
+    def issue(cls, *, is_superuser: bool) -> tuple[Invitation, str]:
+        """A new invitation of the box's own, as the log says, and its token."""
+        invitation = cls(is_superuser=is_superuser)
+        token = invitation.give_token()
+        with transaction.atomic():
+            invitation.save()
+            note([invitation], None, ADDITION, "Made on the console.")
+        return invitation, token
+
+    @classmethod
     def usable(cls, token: str) -> Invitation | None:
         """The invitation behind `token`, if it may still be used."""
         invitation = cls.objects.filter(token_digest=digest(token), used_at=None).first()
@@ -101,9 +113,11 @@ class ApiKey(models.Model):
 
     @classmethod
     def issue(cls, user: AbstractBaseUser, name: str = "") -> tuple[ApiKey, str]:
-        """A new key of `user`: its row, and the key itself, which is stored nowhere."""
+        """A new key of `user`: its row, and the key itself, which is stored nowhere. Made by the box, as the log says."""
         key = KEY_START + secrets.token_urlsafe(32)
-        row = cls.objects.create(user=user, name=name, prefix=key[: len(KEY_START) + 5], key_digest=digest(key))
+        with transaction.atomic():
+            row = cls.objects.create(user=user, name=name, prefix=key[: len(KEY_START) + 5], key_digest=digest(key))
+            note([row], None, ADDITION, f"Made for {user.get_username()}.")
         return row, key
 
     @classmethod

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from hostui.accounts import throttle
 from hostui.accounts.models import Invitation
+from models_app.changes import ADDITION, note
 
 
 class LoginForm(AuthenticationForm):
@@ -61,6 +62,7 @@ def _create_account(invitation: Invitation, form: BaseUserCreationForm) -> Any:
         user.is_staff = user.is_superuser = invitation.is_superuser
         user.save()
         Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
+        note([user], user.pk, ADDITION, f"Account made, by an {invitation}.")
     return user
 
 

@@ -18,9 +18,12 @@ from unfold.decorators import display
 
 from inference.job_presentation import JobRow, job_row
 from models_app import jobs
-from models_app.admin.base import ReadOnly
-from models_app.changes import CHANGE, note
+from models_app.admin.base import ReadOnly, stacked
+from models_app.changes import THE_BOX
+from models_app.download_limit import holding
+from models_app.downloads.quarantine import put_away, quarantined_bytes
 from models_app.models import Job, JobLine
+from models_app.units import format_bytes
 
 STATE_LABELS = {
     Job.State.QUEUED: "info",
@@ -67,17 +70,25 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(Job)
 class JobAdmin(ReadOnly, ModelAdmin):
-    list_display = ("title", "kind", "state_label", "progress", "variant", "created_by", "created_at", "ended_at")
+    list_display = ("called", "state_label", "progress", "by", "created_at", "ended_at")
     list_filter = (StateFilter, "kind", "created_by")
-    list_select_related = ("variant", "created_by")
+    list_select_related = ("created_by",)
     search_fields = ("title", "variant__name", "reason")
     inlines: ClassVar = [JobLineInline]
     actions: ClassVar = ["pause", "resume", "cancel", "retry"]
     change_form_before_template = "admin/models_app/job/live.html"
+    list_before_template = "admin/models_app/job/beside.html"
     fieldsets = (
         (None, {"fields": ("title", "kind", "variant", "created_by", "spec", "kept")}),
         (_("Times"), {"fields": ("created_at", "started_at", "ended_at", "run_after", "attempts", "claimed_by")}),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Beside the jobs: what holds for downloads, and what came wrong; both are dealt with on the page of jobs."""
+        put_away_size = format_bytes(quarantined_bytes())
+        told = {"limit": holding(), "n_put_away": len(put_away()), "put_away_size": put_away_size}
+        answer: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **told})
+        return answer
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
         """One that has not ended holds files: cancel it first."""
@@ -97,6 +108,15 @@ class JobAdmin(ReadOnly, ModelAdmin):
             raise PermissionDenied
         lines = list(job.lines.order_by("-pk")[:LAST_LINES])[::-1]
         return render(request, "admin/models_app/job/progress.html", {"pk": pk, "job": _row(job), "lines": lines})
+
+    @admin.display(description=_("job"), ordering="title")
+    def called(self, job: Job) -> str:
+        """Its title, and in a second line what kind it is."""
+        return stacked(job.title, job.kind)
+
+    @admin.display(description=_("begun by"), ordering="created_by__username", empty_value=THE_BOX)
+    def by(self, job: Job) -> str | None:
+        return None if job.created_by is None else job.created_by.get_username()
 
     @display(description=_("state"), label=STATE_LABELS, ordering="state")
     def state_label(self, job: Job) -> tuple[str, str]:
@@ -122,10 +142,9 @@ class JobAdmin(ReadOnly, ModelAdmin):
     def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self._each(request, queryset, jobs.retry, "Retried")
 
-    def _each(self, request: HttpRequest, queryset: QuerySet[Job], act: Callable[[Job], bool], done: str) -> None:
+    def _each(self, request: HttpRequest, queryset: QuerySet[Job], act: Callable[[Job, Any], bool], done: str) -> None:
         wanted = list(queryset)
-        changed = [job for job in wanted if act(job)]
-        note(changed, request.user.pk, CHANGE, f"{done}.")
+        changed = [job for job in wanted if act(job, request.user)]
         if changed:
             self.message_user(request, f"{done}: {', '.join(job.title for job in changed)}.")
         if n_not := len(wanted) - len(changed):

@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from inference.asking import ask
+from inference.begun import begin_all
 from inference.deleting import InUse, delete_variant
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.variant_form import VariantForm
@@ -26,8 +26,6 @@ from models_app.changes import CHANGE, note
 from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 
-HOST_ACTS_WITHIN_SECONDS = 60.0
-"""A load takes as long as it takes; the page waits for it, so that it can say what became of it."""
 AWAY = "The model host does not answer. Try again in a moment."
 
 
@@ -94,19 +92,19 @@ class VariantActions:
 
     @admin.action(description=_("Load into memory"), permissions=["change"])
     def load(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.load(pk), "Loaded")
+        self._ask_host(request, queryset, lambda client, pk: client.load(pk), "Loaded", "Loading has begun")
 
     @admin.action(description=_("Unload from memory"), permissions=["change"])
     def unload(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.unload(pk), "Unloaded")
+        self._ask_host(request, queryset, lambda client, pk: client.unload(pk), "Unloaded", "Unloading has begun")
 
     @admin.action(description=_("Pin"), permissions=["change"])
     def pin(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, True), "Pinned")
+        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, True), "Pinned", "Pinning has begun")
 
     @admin.action(description=_("Unpin"), permissions=["change"])
     def unpin(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, False), "Unpinned")
+        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, False), "Unpinned", "Unpinning has begun")
 
     def _ask_host(
         self,
@@ -114,22 +112,31 @@ class VariantActions:
         queryset: QuerySet[Variant],
         question: Callable[[HostClient, int], Coroutine[Any, Any, None]],
         done: str,
+        begins: str,
     ) -> None:
-        changed = []
-        for variant in queryset:
-            asked = partial(question, pk=variant.pk)
-            if self._done(request, variant, lambda asked=asked: ask(asked, HOST_ACTS_WITHIN_SECONDS)):  # type: ignore[misc]
-                changed.append(variant)
-        note(changed, request.user.pk, CHANGE, f"{done}.")
-        self._say(request, done, changed)
+        """Returns at once: a load takes as long as it takes."""
+        wanted = list(queryset)
+        finished, begun = [], []
+        for variant, outcome in zip(wanted, begin_all([partial(question, pk=each.pk) for each in wanted]), strict=True):
+            if isinstance(outcome, HostRefusal):
+                self._warn(request, variant, outcome.detail)
+            elif isinstance(outcome, HostUnavailable):
+                self._warn(request, variant, AWAY)
+            else:
+                (finished if outcome else begun).append(variant)
+        note(finished, request.user.pk, CHANGE, f"{done}.")
+        note(begun, request.user.pk, CHANGE, f"{begins}.")
+        if finished or not begun:
+            self._say(request, done, finished)
+        if begun:
+            names = ", ".join(each.name for each in begun)
+            messages.info(request, f"{begins}, and goes on: {names}. The dashboard shows how far it is.")
 
     @admin.action(description=_("Verify against the digest"), permissions=["change"])
     def verify(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse:
-        started = list(queryset)
         with transaction.atomic():
-            for variant in started:
+            for variant in queryset:
                 start_verify(variant, request.user)
-            note(started, request.user.pk, CHANGE, "Verification asked for.")
         return redirect("admin:models_app_job_changelist")
 
     @admin.action(description=_("Requantize …"), permissions=["change"])

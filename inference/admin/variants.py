@@ -9,6 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -21,10 +22,10 @@ from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, 
 from inference.asking import ask, status_now
 from inference.dashboard import STATE_WORDS
 from inference.host.client import HostRefusal, HostUnavailable
-from inference.models_presentation import states_of
+from inference.models_presentation import last_used, states_of
 from inference.plan_badge import Badge
 from inference.variant_form import VariantForm
-from models_app.admin.base import NotByHand, Sized
+from models_app.admin.base import NotByHand, Sized, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
 from models_app.models import Job, Variant
@@ -84,19 +85,7 @@ class VariantList(ChangeList):
 class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     """add_model, scan_models and jobs make variants."""
 
-    list_display = (
-        "name",
-        "state",
-        "residency",
-        "plan",
-        "speed",
-        "quantization",
-        "architecture",
-        "size",
-        "pinned",
-        "jobs_now",
-        "last_used_at",
-    )
+    list_display = ("called", "state", "residency", "plan", "size_and_speed", "jobs_now", "used")
     list_filter = (
         AvailabilityFilter,
         ResidencyFilter,
@@ -154,6 +143,19 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
                 request, "Stored. The model host will know of the pin when it asks next.", messages.WARNING
             )
 
+    @admin.display(description=_("variant"), ordering="name")
+    def called(self, variant: Variant) -> str:
+        """Its name, and in a second line what it is."""
+        n_params = "" if variant.n_params is None else format_params(variant.n_params)
+        return stacked(variant.name, " · ".join(filter(None, (variant.architecture, n_params, variant.quantization))))
+
+    @admin.display(description=_("size, speed"), ordering="size_bytes")
+    def size_and_speed(self, variant: Any) -> str:
+        """Bytes, and in a second line what the plan promises."""
+        found: Badge | None = variant.plan_badge
+        speed = "" if found is None else found.speed
+        return stacked(format_bytes(variant.size_bytes), speed, css_class="stacked whole")
+
     @display(description=_("state"), label={"usable": "success", "disabled": "warning", "trouble": "danger"})
     def state(self, variant: Variant) -> tuple[str, Any]:
         if variant.missing_since is not None:
@@ -180,7 +182,8 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     )
     def residency(self, variant: Any) -> tuple[str, str]:
         state = variant.residency_now
-        return (state, STATE_WORDS[state]) if state else ("unknown", "not known")
+        words = STATE_WORDS[state] if state else "not known"
+        return state or "unknown", f"{words}, pinned" if variant.pinned else words
 
     @display(
         description=_("on this box"),
@@ -189,11 +192,6 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     def plan(self, variant: Any) -> tuple[str, str]:
         found: Badge | None = variant.plan_badge
         return ("unknown", "…") if found is None else (found.verdict, found.words)
-
-    @admin.display(description=_("speed there"), empty_value="–")
-    def speed(self, variant: Any) -> str | None:
-        found: Badge | None = variant.plan_badge
-        return None if found is None else found.speed or None
 
     @admin.display(description=_("on this box"), empty_value=_("not worked out yet"))
     def plan_told(self, variant: Variant) -> str | None:
@@ -207,7 +205,11 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
 
     @admin.display(description=_("jobs"), ordering="n_jobs", empty_value="–")
     def jobs_now(self, variant: Any) -> str | None:
-        return f"{variant.n_jobs} not ended" if variant.n_jobs else None
+        return f"{variant.n_jobs} not ended".replace(" ", "\N{NO-BREAK SPACE}") if variant.n_jobs else None
+
+    @admin.display(description=_("last used"), ordering="last_used_at", empty_value=_("never"))
+    def used(self, variant: Variant) -> str | None:
+        return last_used(variant, timezone.now()) or None
 
     @admin.display(description=_("parameters"), ordering="n_params", empty_value="–")
     def params(self, variant: Variant) -> str | None:

@@ -8,7 +8,7 @@ from collections import deque
 
 from inference.core.events import Decided
 from inference.host.decision_wording import decision
-from inference.host.messages import Decision
+from inference.host.messages import Decision, Mention
 from inference.host.wording import DeviceName, Name
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,13 @@ class DecisionLog:
 
     def add(self, decided: Decided, device_name: DeviceName) -> None:
         self._number += 1
-        sentence = decision(decided, self._name, device_name)
-        variant = None if decided.variant_id is None else self._name(decided.variant_id)
+        named: dict[int, str] = {}
+
+        def name(variant_id: int) -> str:
+            return named.setdefault(variant_id, self._name(variant_id))
+
+        sentence = decision(decided, name, device_name)
+        variant = None if decided.variant_id is None else name(decided.variant_id)
         self._kept.append(
             {
                 "number": self._number,
@@ -36,6 +41,7 @@ class DecisionLog:
                 "variant_id": decided.variant_id,
                 "variant": variant,
                 "sentence": sentence,
+                "mentions": [Mention(variant_id=each, name=called) for each, called in named.items()],
                 "facts": decided.facts,
             }
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+from inference.core.purposes import Purpose
 from inference.engine.protocol import DeviceReport, FailureReason
 
 LeaseKind = Literal["interactive", "batch"]
@@ -24,6 +25,8 @@ class Lease(TypedDict):
     """Whom the turn belongs to: fairness goes round users."""
     kind: LeaseKind
     request_id: str
+    purpose: Purpose
+    """`imatrix`: of a worker of its own that reads, and goes with the lease. Without it: `chat`."""
 
 
 class Load(TypedDict):
@@ -164,6 +167,13 @@ class LoadPreview(TypedDict):
     """As in a refusal with code does_not_fit."""
 
 
+class Mention(TypedDict):
+    """A variant that a sentence names, as it names it."""
+
+    variant_id: int
+    name: str
+
+
 class Decision(TypedDict):
     """One line of the host's log of decisions."""
 
@@ -176,13 +186,16 @@ class Decision(TypedDict):
     variant_id: int | None
     variant: str | None
     sentence: str
+    mentions: list[Mention]
     facts: dict[str, Any]
     """By kind: core.events.Decided."""
 
 
 class ResidentVariant(TypedDict):
     variant_id: int
+    """core.purposes.resident_id: of a worker that reads it is no row's."""
     name: str
+    purpose: Purpose
     state: Residency
     pinned: bool
     pid: int | None
@@ -227,6 +240,9 @@ class WaitingRequest(TypedDict):
     request_id: str
     user: str
     variant_id: int
+    """As of a ResidentVariant."""
+    variant: str
+    """Its name."""
     kind: LeaseKind
     position: int
     reason: str

@@ -1,4 +1,5 @@
-"""What the host streams about itself: `telemetry` on its socket, and, word for word, `/ws/host/` in the browser.
+"""What the host streams about itself: `telemetry` on its socket, and `/ws/host/` in the browser, word for word but for what is
+kept from the person who looks (inference.discretion).
 
 First one `Backlog`, then a `Delta` a second. Each carries the whole present state, which is small, and what only grows
 (samples, decisions) as far as it is new. Nothing here names a request or shows what anybody wrote.
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from inference.host.messages import LeaseKind, Residency
+from inference.core.purposes import Purpose
+from inference.host.messages import LeaseKind, Mention, Residency
 
 SegmentKind = Literal["weights", "kv", "compute", "overhead", "reserved", "foreign", "reserve", "free"]
 
@@ -59,6 +61,7 @@ class VariantTelemetry(TypedDict):
 
     variant_id: int
     name: str
+    purpose: Purpose
     state: Residency
     pinned: bool
     fraction: float | None
@@ -90,6 +93,8 @@ class QueueEntry(TypedDict):
     user: str
     """The person's id, for marking one's own entry."""
     variant_id: int
+    variant: str
+    """Its name."""
     kind: LeaseKind
     reason: str
     waiting_seconds: float
@@ -103,15 +108,18 @@ class LogLine(TypedDict):
     at: float
     """Seconds since 1970."""
     kind: str
+    variant_id: int | None
     variant: str | None
     """Its name."""
     sentence: str
+    mentions: list[Mention]
 
 
 class DecidedCount(TypedDict):
     """How often the host decided so since it started: evictions and failures among them, for /metrics."""
 
     kind: str
+    variant_id: int | None
     variant: str | None
     n: int
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -14,13 +13,13 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
-from models_app import inventory
+from models_app import download_limit, inventory
 from models_app.downloads import fetch
 from models_app.downloads.fetch import Fetch
 from models_app.downloads.limit import Limit
 from models_app.downloads.part import QUARANTINE, Held
 from models_app.downloads.source import Open
-from models_app.downloads.space import FreeBytes, Room, free_bytes
+from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
 from models_app.downloads.spec import DownloadSpec, part_of
 from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf
@@ -36,6 +35,8 @@ LOOK_SECONDS = 0.25
 SYNC_SECONDS = 10.0
 FULL_DISK_SECONDS = 30.0
 HELD_SECONDS = 5.0
+LIMIT_SECONDS = 1.0
+"""How old the knowledge of the limit may be."""
 STOP_SECONDS = 5.0
 
 
@@ -57,8 +58,9 @@ def download(
     running.progress(running.job.done, total, "Looking at what is there")
     if not running.job.reason:  # an attempt after a wait says nothing new
         running.line(_intent(spec, folder))
-    with _fetching(running, spec, open_, folder, limit or _shared_limit()) as fetches:
+    with _fetching(running, spec, open_, folder, limit or _shared.limit) as fetches:
         for done_bytes in fetches:
+            _shared.look()
             room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
             if room.lacking_bytes:
                 raise Wait(room.sentence(), FULL_DISK_SECONDS)
@@ -77,9 +79,22 @@ def _intent(spec: DownloadSpec, folder: Path) -> str:
     return f"Fetching {what} of {spec.repository} at {spec.revision[:12]}{resumed}."
 
 
-@cache
-def _shared_limit() -> Limit:
-    return Limit(settings.DOWNLOAD_BYTES_PER_SECOND)
+class _SharedLimit:
+    """This process's, as the owner has set it. Looked up by whoever runs a download, for all of them."""
+
+    def __init__(self) -> None:
+        self.limit = Limit(None)
+        self._looked_at = float("-inf")
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= LIMIT_SECONDS:
+            self._looked_at = now
+            with suppress(DatabaseError):  # as it was, then
+                self.limit.set(download_limit.holding().bytes_per_second)
+
+
+_shared = _SharedLimit()
 
 
 def discard(job: Job) -> None:
@@ -231,7 +246,7 @@ def _ending(failed: Fetch) -> Exception:
             )
         case fetch.Taken(target=target):
             return Failed(f"Another file lies at {target} already. Move it away, then try again.")
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError() as error if is_full(error):
             return Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS)
         case OSError() as error:
             return Retry(f"{part_of(failed.target).name} could not be written: {error.strerror or error}.")

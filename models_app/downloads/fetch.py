@@ -16,6 +16,9 @@ from models_app.units import format_bytes
 LEAST_PROGRESS_BYTES = 64 * 1024
 """A connection that brought this much before it broke is followed by another at once; after less, somebody has to wait."""
 
+LIMIT_LOOK_SECONDS = 0.5
+"""A limit may be set anew while it is waited for."""
+
 
 class Stopped(Exception):
     """Was told to."""
@@ -166,15 +169,19 @@ class Fetch:
             if body.start != part.size_bytes:
                 part.restart()
             for block in body.chunks:
-                if wait_seconds := self._limit.take(len(block)):
-                    self._stopping.wait(wait_seconds)
-                self._tick(part.size_bytes)
+                self._wait_for(self._limit.take(len(block)), part)
                 if part.size_bytes + len(block) > self.file.size_bytes:
                     raise NotAsRecorded(
                         f"The server sends more of {self.file.path} than {format_bytes(self.file.size_bytes)}."
                     )
                 part.write(block)
                 self.done_bytes = part.size_bytes
+            self._tick(part.size_bytes)
+
+    def _wait_for(self, ticket: float, part: Part) -> None:
+        self._tick(part.size_bytes)
+        while wait_seconds := self._limit.seconds_until(ticket):
+            self._stopping.wait(min(wait_seconds, LIMIT_LOOK_SECONDS))
             self._tick(part.size_bytes)
 
     def _judge(self, part: Part) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from django.conf import settings
 from models_app import inventory, jobs
 from models_app.downloads.names import Names, giving_names
 from models_app.downloads.part import Held, Part
-from models_app.downloads.space import Room, free_bytes
+from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
 from models_app.facts import NotAModel, VariantFiles, explain, read_variant, readable_name, shown
 from models_app.gguf import BadGguf
@@ -170,7 +169,7 @@ def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int)
     except inventory.NameTaken:
         raise _Unfit(f"another variant is called {name} by now") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
         raise _Unfit(error.strerror or str(error)) from None
 

@@ -45,7 +45,7 @@ def start_download(repository: str, revision: str, name: str, files: Sequence[Re
         )
         for job in known:
             if DownloadSpec.from_json(job.spec).files == tuple(files):
-                jobs.retry(job)
+                jobs.retry(job, user)
                 return job
         if (here := _here(files)) is not None:
             raise Here(here)

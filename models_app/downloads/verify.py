@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from models_app import jobs
+from models_app.changes import CHANGE, note
 from models_app.downloads.part import digest_of
 from models_app.job import Job
 from models_app.jobs import Failed, Running
@@ -46,10 +48,14 @@ def run(running: Running) -> None:
         before_bytes += shard.size_bytes
     if others:
         problem = f"{', '.join(others)} no longer has the digest it had: it is damaged or was replaced"
-        Variant.objects.filter(pk=variant.pk).update(problem=problem)
+        with transaction.atomic():
+            Variant.objects.filter(pk=variant.pk).update(problem=problem)
+            note([variant], None, CHANGE, f"Found by a verification: {problem}.")
         raise Failed(f"{problem}. Delete the variant and bring it here again; until then it is not offered.")
     if was_other:
-        Variant.objects.filter(pk=variant.pk).update(problem="")
+        with transaction.atomic():
+            Variant.objects.filter(pk=variant.pk).update(problem="")
+            note([variant], None, CHANGE, "Found by a verification: its files are whole again.")
 
 
 def _matches(shard: Shard, sha256: str) -> bool:

@@ -7,9 +7,10 @@ import re
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
+
+from models_app.changes import ADDITION, CHANGE, DELETION, note
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 _SHOWN = 4
@@ -67,8 +68,8 @@ def set_token(endpoint: str, token: str, user: Any) -> HubToken:
     check_token(token)
     fields = {"sealed": _seal(token), "last_four": token[-_SHOWN:], "set_by": user}
     with transaction.atomic():
-        row, _created = HubToken.objects.update_or_create(endpoint=endpoint, defaults=fields)
-        _log(row, user, "Token entered.")
+        row, created = HubToken.objects.update_or_create(endpoint=endpoint, defaults=fields)
+        note([row], user.pk, *(ADDITION, "Token entered.") if created else (CHANGE, "Another token entered."))
     return row
 
 
@@ -78,13 +79,9 @@ def forget_token(endpoint: str, user: Any) -> bool:
         row = HubToken.objects.filter(endpoint=endpoint).first()
         if row is None:
             return False
-        _log(row, user, "Token forgotten.")
+        note([row], user.pk, DELETION, "Token forgotten.")
         row.delete()
     return True
-
-
-def _log(row: HubToken, user: Any, message: str) -> None:
-    LogEntry.objects.log_actions(user.pk, [row], CHANGE, change_message=message, single_object=True)
 
 
 def _fernet() -> Any:

@@ -3,7 +3,7 @@
 from models_app.jobs.kinds import register
 from models_app.jobs.outcomes import Cancelled, Failed, Interrupted, Lost, Outcome, Paused, Retry, Told, Wait
 from models_app.jobs.running import Running
-from models_app.jobs.wishes import cancel, note, pause, resume, retry, start
+from models_app.jobs.wishes import cancel, go_on, note, pause, resume, retry, start
 
 __all__ = [
     "Cancelled",
@@ -17,6 +17,7 @@ __all__ = [
     "Told",
     "Wait",
     "cancel",
+    "go_on",
     "note",
     "pause",
     "register",

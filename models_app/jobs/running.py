@@ -8,9 +8,11 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
+from models_app.changes import ADDITION
+from models_app.changes import note as log
 from models_app.job import Job, JobLine
 from models_app.jobs.outcomes import Cancelled, Interrupted, Lost, Paused
 from models_app.jobs.rate import Rate
@@ -90,9 +92,12 @@ class Running:
             logger.warning("a job's line was not stored", extra={"event": "job_line_lost", "error": str(error)})
 
     def made(self, variant: Any) -> None:
-        """Names the variant that this job made or works on."""
+        """Names the variant that this job made or works on. One that it made is noted in the log."""
+        is_new = variant.pk != self.job.variant_id
         self.job.variant = variant
-        self._mine().update(variant=variant)
+        with transaction.atomic():
+            if self._mine().update(variant=variant) and is_new:
+                log([variant], self.job.created_by_id, ADDITION, f"Made by a job: {self.job.title}.")
 
     def flush(self) -> None:
         """Writes progress that is not written yet. Raises DatabaseError."""

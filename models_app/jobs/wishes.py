@@ -1,4 +1,5 @@
-"""What people do to jobs: start, pause, resume, cancel, retry. Each is one compare-and-set on the row, from any process.
+"""What people do to jobs: start, pause, resume, cancel, retry. Each is one compare-and-set on the row, from any process, and
+an entry in the log; without a `user` it was the box.
 
 They return whether the job's state allowed it. Nothing here waits for the job to obey.
 """
@@ -6,12 +7,15 @@ They return whether the job's state allowed it. Nothing here waits for the job t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
+from models_app.changes import ADDITION, CHANGE
+from models_app.changes import note as log
 from models_app.job import Job
 from models_app.models import Variant
 
@@ -31,15 +35,53 @@ def start(
     is that of the variant to be, which nobody else is given meanwhile.
     """
     longest = Job._meta.get_field("title").max_length
-    job = Job.objects.create(
-        kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit, total=total
-    )
-    transaction.on_commit(lambda: wake(job.pk))
+    with transaction.atomic():
+        job = Job.objects.create(
+            kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit, total=total
+        )
+        log([job], _id(user), ADDITION, "Begun.")
+        if variant is not None:
+            log([variant], _id(user), CHANGE, f"Job begun: {job.title}.")
+        transaction.on_commit(lambda: wake(job.pk))
     return job
 
 
-def pause(job: Job) -> bool:
+def pause(job: Job, user: Any = None) -> bool:
     """A running job stops at its next step; one that waits or is queued is paused at once."""
+    return _noted(job, user, "Paused.", _pause)
+
+
+def resume(job: Job, user: Any = None) -> bool:
+    """A paused job is queued again, one that waits is not to wait any longer, one about to pause goes on."""
+    return _noted(job, user, "Resumed.", go_on)
+
+
+def cancel(job: Job, user: Any = None) -> bool:
+    """A running job stops at its next step. One that does not run, or failed, is run once more, to tidy up what it left."""
+    return _noted(job, user, "Cancelled.", _cancel)
+
+
+def retry(job: Job, user: Any = None) -> bool:
+    """A failed or cancelled job starts again, from what it kept."""
+    return _noted(job, user, "Retried.", _retry)
+
+
+def _noted(job: Job, user: Any, told: str, act: Callable[[Job], bool]) -> bool:
+    with transaction.atomic():
+        if not act(job):
+            return False
+        log([job], _id(user), CHANGE, told)
+        variant = Variant.objects.filter(pk=job.variant_id).first()
+        if variant is not None:
+            log([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
+    return True
+
+
+def _id(user: Any) -> int | None:
+    return None if user is None else user.pk
+
+
+def _pause(job: Job) -> bool:
     rows = Job.objects.filter(pk=job.pk)
     at_once = rows.filter(state__in=(Job.State.QUEUED, Job.State.WAITING)).exclude(wish=Job.Wish.CANCEL)
     if at_once.update(state=Job.State.PAUSED, wish=Job.Wish.PAUSE, run_after=None, reason=""):
@@ -48,8 +90,8 @@ def pause(job: Job) -> bool:
     return bool(running.update(wish=Job.Wish.PAUSE))
 
 
-def resume(job: Job) -> bool:
-    """A paused job is queued again, one that waits is not to wait any longer, one about to pause goes on."""
+def go_on(job: Job) -> bool:
+    """As `resume`, where it is no person's doing: nothing is logged."""
     rows = Job.objects.filter(pk=job.pk).exclude(wish=Job.Wish.CANCEL)
     changed = rows.filter(state__in=(Job.State.PAUSED, Job.State.WAITING)).update(
         state=Job.State.QUEUED, wish=Job.Wish.RUN, run_after=None, reason=""
@@ -59,8 +101,7 @@ def resume(job: Job) -> bool:
     return bool(changed)
 
 
-def cancel(job: Job) -> bool:
-    """A running job stops at its next step. One that does not run, or failed, is run once more, to tidy up what it left."""
+def _cancel(job: Job) -> bool:
     rows = Job.objects.filter(pk=job.pk)
     idle = rows.filter(state__in=(Job.State.QUEUED, Job.State.WAITING, Job.State.PAUSED, Job.State.FAILED))
     if idle.update(state=Job.State.QUEUED, wish=Job.Wish.CANCEL, run_after=None, reason="", ended_at=None):
@@ -69,8 +110,7 @@ def cancel(job: Job) -> bool:
     return bool(rows.filter(state=Job.State.RUNNING).update(wish=Job.Wish.CANCEL))
 
 
-def retry(job: Job) -> bool:
-    """A failed or cancelled job starts again, from what it kept."""
+def _retry(job: Job) -> bool:
     changed = Job.objects.filter(pk=job.pk, state__in=(Job.State.FAILED, Job.State.CANCELLED)).update(
         state=Job.State.QUEUED,
         wish=Job.Wish.RUN,

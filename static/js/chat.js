@@ -341,6 +341,7 @@ composer.openDraft(place ?? "new");
 hear.variants(variants);
 hear.conversations(conversations);
 if (conversation) picker.pick(conversation.variant);
+else if (document.body.dataset.named) picker.choose(Number(document.body.dataset.named));
 showConversation();
 follow.toEnd();
 if (!place) write();

@@ -2,7 +2,6 @@
 import { showTopbar } from "./dashboard_lists.js";
 import { act, LoadDialog } from "./dashboard_load.js";
 import { stateWords } from "./dashboard_words.js";
-import { remember } from "./memory.js";
 import { mountJobs } from "./jobs.js";
 import { followResidency } from "./telemetry.js";
 
@@ -61,9 +60,6 @@ document.addEventListener("click", (event) => {
   refuse("");
   loadDialog.open(link.href);
 });
-
-// The chat opens with what was picked last.
-byId("chat")?.addEventListener("click", () => remember("variant", String(own)));
 
 followResidency(show);
 

@@ -16,9 +16,7 @@ export class Picker {
   constructor({ onPick }) {
     this.#onPick = onPick;
     this.#list.addEventListener("change", (event) => {
-      this.#picked = Number(event.target.value);
-      remember("variant", String(this.#picked));
-      this.#render();
+      this.choose(Number(event.target.value));
     });
     // An arrow key moves through radio buttons: only a click or Enter is a decision that closes the list.
     this.#list.addEventListener("click", (event) => {
@@ -56,6 +54,12 @@ export class Picker {
     if (this.#rows.some((row) => row.id === id)) this.#picked = id;
     this.#settle();
     this.#render();
+  }
+
+  /** Picks what a person chose, and remembers it for the next conversation. */
+  choose(id) {
+    remember("variant", String(id));
+    this.pick(id);
   }
 
   #settle() {

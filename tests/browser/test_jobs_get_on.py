@@ -143,3 +143,17 @@ def test_it_fits_a_phone(open_page: OpenPage, rows: Rows) -> None:
     assert sideways(page) == []
     page.goto(page.url + f"{rows.running}/")
     assert sideways(page) == []
+
+
+def test_the_admins_page_of_a_job_gets_on_by_itself(open_page: OpenPage, rows: Rows) -> None:
+    page = open_page(f"/admin/models_app/job/{rows.running}/change/")
+    bar = page.get_by_role("progressbar")
+    expect(bar).to_have_attribute("value", "250")
+    page.evaluate("window.isTheSamePage = true")
+    rows.change(rows.running, done=1 << 29)
+    rows.say(rows.running, "Half of it is here.")
+    expect(bar).to_have_attribute("value", "500")
+    expect(page.locator("[hx-get]").filter(has=bar)).to_contain_text("Half of it is here.")
+    rows.change(rows.running, state="done", done=1 << 30)
+    expect(bar).to_have_count(0)
+    assert page.evaluate("window.isTheSamePage"), "nobody reloaded it"

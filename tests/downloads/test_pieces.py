@@ -49,11 +49,28 @@ def test_room_is_what_is_left_beside_the_reserve() -> None:
 def test_a_limit_is_shared_and_makes_up_for_nothing() -> None:
     now = [0.0]
     limit = Limit(100, lambda: now[0])
-    assert limit.take(50) == 0.5
-    assert limit.take(50) == 1.0, "another download waits for the first one's bytes"
+    first, second = limit.take(50), limit.take(50)
+    assert limit.seconds_until(first) == 0.5
+    assert limit.seconds_until(second) == 1.0, "another download waits for the first one's bytes"
+    now[0] = 0.75
+    assert (limit.seconds_until(first), limit.seconds_until(second)) == (0, 0.25)
     now[0] = 100.0
-    assert limit.take(50) == 0.5, "idle time is not saved up"
-    assert Limit(None).take(1 << 40) == 0
+    assert limit.seconds_until(limit.take(50)) == 0.5, "idle time is not saved up"
+    free = Limit(None)
+    assert free.seconds_until(free.take(1 << 40)) == 0
+
+
+def test_a_limit_that_is_set_anew_holds_for_those_who_wait() -> None:
+    now = [0.0]
+    limit = Limit(100, lambda: now[0])
+    ticket = limit.take(1000)
+    now[0] = 1.0
+    limit.set(450)
+    assert limit.seconds_until(ticket) == 2.0, "a hundred bytes are paid already"
+    limit.set(None)
+    assert limit.seconds_until(ticket) == 0
+    limit.set(10)
+    assert limit.seconds_until(ticket) == 0, "what was free is not paid afterwards"
 
 
 def test_a_part_has_one_holder_and_is_free_when_it_closes(tmp_path: Path) -> None:

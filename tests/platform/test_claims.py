@@ -109,7 +109,7 @@ def test_an_invitation_makes_a_member_who_is_no_administrator(client: Client) ->
     link = json.loads(out.getvalue())["link"]
     path = "/" + link.split("/", 3)[3]
     assert client.post(path, {"username": "bob", **PASSWORDS}).status_code == 302
-    bob = users().get()
+    bob = users().get(username="bob")
     assert (bob.is_superuser, bob.is_staff) == (False, False)
     assert client.get("/admin/").status_code == 302
 

@@ -28,6 +28,7 @@ def decision(number: int, sentence: str, variant: str | None = None, kind: str =
         "variant_id": None if variant is None else 1,
         "variant": variant,
         "sentence": sentence,
+        "mentions": [],
         "facts": {"ways": 2},
     }
 
@@ -50,6 +51,7 @@ class FakeWatched:
                     "request_id": "secret",
                     "user": "7",
                     "variant_id": 1,
+                    "variant": "m",
                     "kind": "interactive",
                     "position": 1,
                     "reason": "r",
@@ -97,7 +99,8 @@ async def test_a_follower_hears_a_backlog_and_then_each_sample_with_what_is_new(
     backlog = await frames.__anext__()
     assert backlog["type"] == "backlog"
     assert (backlog["at"], backlog["series"]["ram.used_bytes"]) == ([100.0], [6 * GB])
-    assert backlog["decisions"] == [{"number": 1, "at": 1000.062, "kind": "load", "variant": None, "sentence": "One."}]
+    line = {"number": 1, "at": 1000.062, "kind": "load", "variant_id": None, "variant": None}
+    assert backlog["decisions"] == [{**line, "sentence": "One.", "mentions": []}]
     host.log += [decision(2, "Two."), decision(3, "Three.")]
     host.residents = [resident(1, "one", pid=77)]
     await telemetry.sample()

@@ -196,6 +196,7 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
     return {
         "variant_id": variant_id,
         "name": name,
+        "purpose": "chat",
         "state": "resident",
         "pinned": False,
         "pid": 1,
@@ -286,6 +287,7 @@ def variant_telemetry(variant_id: int, name: str = "m", **facts: Any) -> dict[st
     return {
         "variant_id": variant_id,
         "name": name,
+        "purpose": "chat",
         "state": "resident",
         "pinned": False,
         "fraction": None,
@@ -329,14 +331,19 @@ def telemetry(kind: str, number: int = 1, **facts: Any) -> dict[str, Any]:
     }
 
 
-def decision(number: int, sentence: str, variant: str | None = None, kind: str = "load") -> dict[str, Any]:
+def decision(
+    number: int, sentence: str, variant: str | None = None, kind: str = "load", **facts: Any
+) -> dict[str, Any]:
     """A LogLine."""
     return {
         "number": number,
         "at": 1_800_000_000.0 + number,
         "kind": kind,
+        "variant_id": None,
         "variant": variant,
         "sentence": sentence,
+        "mentions": [],
+        **facts,
     }
 
 

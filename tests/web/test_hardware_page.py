@@ -200,7 +200,7 @@ def test_a_budget_below_what_is_pinned_is_saved_with_a_warning(
         **resident(1, "smol", pinned=True),
         "devices": [{"device": "gpu0", "name": "RTX 3060", "weights_bytes": 5 * GIB, "kv_bytes": GIB}],
     }
-    monkeypatch.setattr(hardware_views, "status_now", lambda: {"residents": [pinned]})
+    monkeypatch.setattr(hardware_views, "status_for", lambda user: {"residents": [pinned]})
     response = save(owner, box, budget="4GiB")
     assert gpu(box)["budget"] == "4GiB"
     assert "Pinned models hold 6 GiB on RTX 3060, more than the 4 GiB that may be spent now." in text_of(response)

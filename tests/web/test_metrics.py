@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from models_app.models import Job
 from tests.web.fake_host import GIB, FakeHost, device, segment, telemetry, variant_telemetry
 from tests.web.test_pages import signed_in
 
@@ -42,10 +43,10 @@ async def test_devices_and_variants_are_told_by_name(host: FakeHost, alice: User
         devices=[device("gpu0", "RTX 3060", held, foreign_bytes=GIB, bandwidth_percent=None)],
         variants=[variant_telemetry(7, name, tokens_total=12, tokens_per_second=1.5, queued=2, idle_seconds=None)],
         decided=[
-            {"kind": "evict", "variant": name, "n": 2},
-            {"kind": "drain", "variant": name, "n": 1},
-            {"kind": "failure", "variant": name, "n": 4},
-            {"kind": "pause", "variant": None, "n": 1},
+            {"kind": "evict", "variant_id": None, "variant": name, "n": 2},
+            {"kind": "drain", "variant_id": None, "variant": name, "n": 1},
+            {"kind": "failure", "variant_id": None, "variant": name, "n": 4},
+            {"kind": "pause", "variant_id": None, "variant": None, "n": 1},
         ],
     )
     told = await scrape(alice)
@@ -64,6 +65,22 @@ async def test_devices_and_variants_are_told_by_name(host: FakeHost, alice: User
     assert told["hostui_variant_failures_total", of] == 4
     assert told["hostui_decisions_total", ("kind", "pause"), ("variant", "")] == 1
     assert ("hostui_variant_idle_seconds", of) not in told
+
+
+async def test_jobs_are_counted_by_kind_and_state(host: FakeHost, alice: User) -> None:
+    for state, done in (("running", 3 * GIB), ("running", GIB), ("done", 7)):
+        await Job.objects.acreate(kind="download", title="Fetch it", state=state, done=done, unit="bytes")
+    await Job.objects.acreate(kind="requantize", title="Make it", state="failed", done=12, unit="tensors")
+    told = await scrape(alice)
+
+    def of(name: str, kind: str, state: str) -> float | None:
+        return told.get((name, ("kind", kind), ("state", state)))
+
+    assert of("hostui_jobs", "download", "running") == 2
+    assert of("hostui_jobs_done_bytes", "download", "running") == 4 * GIB
+    assert of("hostui_jobs", "download", "failed") == 0, "none is a figure, too"
+    assert of("hostui_jobs", "requantize", "failed") == 1
+    assert of("hostui_jobs_done_bytes", "requantize", "failed") is None, "tensors are no bytes"
 
 
 async def test_a_session_may_read_them_too(host: FakeHost, alice: User) -> None:

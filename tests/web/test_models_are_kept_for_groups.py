@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -11,10 +13,13 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
+from inference.discretion import without_names
+from inference.host_feed import host_watch
+from inference.job_watch import job_watch
 from models_app.access import Access, access_of, restrictions, usable_by
-from models_app.models import Repository, Variant
-from tests.web.fake_host import FakeHost
-from tests.web.tab import OpenTab
+from models_app.models import Job, Repository, Variant
+from tests.web.fake_host import FakeHost, decision, device, resident, segment, telemetry, variant_telemetry
+from tests.web.tab import OpenTab, Tab, session_cookie
 from tests.web.test_pages import payload, signed_in
 
 
@@ -128,3 +133,183 @@ def test_staff_names_the_groups_on_the_variants_page(client: Client, alice: User
     assert "everybody → guests" in response.content.decode()
     assert list(Variant.objects.get(name="smol").groups.all()) == [guests]
     assert Repository.objects.count() == 1
+
+
+# what the box tells of what it does -------------------------------------------------------------------------------
+
+
+def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
+    """The box has evicted one that is everybody's for one that is kept, and somebody waits for that."""
+    ours = {"variant_id": smol.pk, "name": "smol"}
+    theirs = {"variant_id": kept.pk, "name": "kept-as-it-was-called"}
+    return telemetry(
+        "backlog",
+        devices=[device("ram", "RAM", [segment("weights", 3 << 30, kept.pk)])],
+        variants=[variant_telemetry(kept.pk, "kept", failure_detail="/models/kept.gguf is broken", state="failed")],
+        queue=[
+            {
+                "position": 1,
+                "user": "0",
+                "variant_id": smol.pk,
+                "kind": "chat",
+                "reason": "Waiting for kept to make room; kept-2 is another, and you are next.",
+                "waiting_seconds": 1.0,
+            }
+        ],
+        decisions=[
+            decision(
+                1,
+                "smol leaves: kept-as-it-was-called needs the room.",
+                "smol",
+                "evict",
+                variant_id=smol.pk,
+                mentions=[ours, theirs],
+            ),
+            decision(
+                2,
+                "kept-as-it-was-called failed. /models/kept.gguf is broken",
+                "kept-as-it-was-called",
+                "failure",
+                variant_id=kept.pk,
+                mentions=[theirs],
+            ),
+        ],
+        decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept", "n": 3}],
+    )
+
+
+async def test_the_dashboard_shows_the_bytes_and_not_the_name(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = crowded(kept, variant)
+    host.residents = [resident(kept.pk, "kept")]
+    member = await signed_in(alice)
+    page = (await member.get("/")).content.decode()
+    assert "a model kept for others" in page
+    assert "3 GiB" in page
+    assert "Waiting for a model kept for others to make room; kept-2 is another" in page
+    assert "smol leaves: a model kept for others needs the room." in page
+    assert "A model kept for others failed." in page
+    without = page.replace("kept for others", "").replace("kept-2", "").replace("kept free", "")
+    assert not re.search(r"\bkept\b", without)
+    assert not re.search(r"\bboth\b", without)
+    for address in ("/models/", "/hardware/", "/models/smol/"):
+        told = (await member.get(address)).content.decode()
+        assert "a model kept for others" in told, address
+        assert not re.search(r">\s*kept\s*<", told), address
+    await sync_to_async(join)(alice, "grown-ups")
+    assert "kept-as-it-was-called failed. /models/kept.gguf" in (await member.get("/")).content.decode()
+
+
+async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
+    host: FakeHost, alice: User, bob: User, variant: Variant, kept: Variant
+) -> None:
+    await sync_to_async(join)(bob, "grown-ups")
+    host.backlog = crowded(kept, variant)
+    tabs = {user: await Tab(await session_cookie(user), "/ws/host/").connect() for user in (alice, bob)}
+    try:
+        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept"
+        assert "/models/kept.gguf" not in json.dumps(await tabs[alice].frame())
+        await host.tell_telemetry(telemetry("delta", 2, variants=[variant_telemetry(kept.pk, "kept")]))
+        assert (await tabs[alice].frame())["variants"][0]["name"] == "a model kept for others"
+        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept"
+        await sync_to_async(join)(alice, "grown-ups")
+        await host_watch().check_sessions()
+        await host.tell_telemetry(telemetry("delta", 3, variants=[variant_telemetry(kept.pk, "kept")]))
+        anew = await tabs[alice].frame()
+        assert (anew["type"], anew["variants"][0]["name"]) == ("backlog", "kept")
+    finally:
+        for tab in tabs.values():
+            await tab.close()
+
+
+async def test_one_that_is_gone_is_not_named_by_old_lines(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = {**crowded(kept, variant), "variants": [], "queue": []}
+    await kept.adelete()
+    page = (await (await signed_in(alice)).get("/")).content.decode()
+    assert "smol leaves: a model that is gone needs the room." in page
+    assert "kept-as-it-was-called" not in page
+
+
+async def test_a_scraper_of_a_member_tells_them_apart_by_number(
+    host: FakeHost, alice: User, bob: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = crowded(kept, variant)
+
+    async def scraped(user: User) -> str:
+        _row, key = await sync_to_async(ApiKey.issue)(user)
+        answer = await AsyncClient().get("/metrics", headers={"authorization": f"Bearer {key}"})
+        return answer.content.decode()
+
+    told = await scraped(alice)
+    assert f'hostui_variant_failures_total{{variant="a model kept for others ({kept.pk})"}} 3.0' in told
+    assert '"kept"' not in told
+    bob.is_superuser = True
+    await bob.asave()
+    assert 'hostui_variant_failures_total{variant="kept"} 3.0' in await scraped(bob)
+
+
+async def test_whoever_waits_for_it_in_the_chat_is_not_told_its_name(
+    host: FakeHost, open_tab: OpenTab, alice: User, variant: Variant, kept: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.hear("variants")
+    await tab.send("Hello?", variant.pk)
+    lease = await host.take("lease")
+
+    async def waits(stage: str) -> dict[str, Any]:
+        while True:
+            patch = await tab.hear("patch")
+            if patch["wait"] is not None and patch["wait"]["stage"] == stage:
+                return dict(patch["wait"])
+
+    await lease.say({"type": "queued", "position": 1, "reason": "Waiting for kept to make room; you are next."})
+    told = await waits("queued")
+    assert told["reason"] == "Waiting for a model kept for others to make room; you are next."
+    await lease.say({"type": "evicting", "variants": ["kept", "other"]})
+    assert (await waits("evicting"))["variants"] == ["a model kept for others", "other"]
+    await lease.say({"type": "refused", "code": "does_not_fit", "detail": "There kept is pinned.", "facts": {}})
+    ended = (await tab.hear("final"))["view"]
+    assert ended["error_detail"] == "There a model kept for others is pinned."
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("big leaves.", "It leaves."),
+        ("For big.", "For it."),
+        ("big-2 and big.v2 and a.big stay", "big-2 and big.v2 and a.big stay"),
+        ("big, big; (big)", "It, it; (it)"),
+        ("bigger", "bigger"),
+    ],
+)
+def test_a_name_is_left_out_where_it_stands_by_itself(text: str, told: str) -> None:
+    assert without_names(text, {"big": "it"}) == told
+
+
+def test_jobs_tell_that_something_is_done_and_not_to_what(
+    client: Client, alice: User, bob: User, kept: Variant
+) -> None:
+    job = Job.objects.create(kind="verify", title="Verify kept", variant=kept, created_by=bob)
+    client.force_login(alice)
+    for address in (reverse("jobs"), reverse("job", args=[job.pk])):
+        page = client.get(address).content.decode()
+        assert "Verify a model kept for others" in page
+        assert "Verify kept" not in page
+    join(alice, "grown-ups")
+    assert "Verify kept" in client.get(reverse("jobs")).content.decode()
+
+
+async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User, kept: Variant) -> None:
+    await Job.objects.acreate(kind="verify", title="Verify kept", variant=kept)
+    tab = await Tab(await session_cookie(alice), "/ws/jobs/").connect()
+    try:
+        assert (await tab.frame())["jobs"][0]["title"] == "Verify a model kept for others"
+        await sync_to_async(join)(alice, "grown-ups")
+        await job_watch().check_sessions()
+        await job_watch().look()
+        assert (await tab.frame())["jobs"][0]["title"] == "Verify kept"
+    finally:
+        await tab.close()

@@ -74,7 +74,7 @@ def test_nobody_sees_it_without_a_login(client: Client) -> None:
 
 def test_an_empty_inventory_says_what_to_do(visitor: Client, owner: Client, box: HardwareProfile) -> None:
     told = owner.get(reverse("models"))
-    assert "Find one on the Hub" in text_of(told)
+    assert "Search the Hub above" in text_of(told)
     for name in ("hub-find", "model-add"):
         assert reverse(name) in told.content.decode()
     assert "Whoever runs this box can add one." in text_of(visitor.get(reverse("models")))
@@ -92,7 +92,7 @@ def test_a_row_tells_what_it_is_and_who_uses_it(visitor: Client, tiny: Variant) 
 
 def test_residency_is_as_the_host_tells(visitor: Client, tiny: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
     host = {"residents": [resident(tiny.pk, tiny.name, state="loading")]}
-    monkeypatch.setattr(models_views, "status_now", lambda: host)
+    monkeypatch.setattr(models_views, "status_for", lambda user: host)
     assert 'data-state="loading">loading' in visitor.get(reverse("models")).content.decode()
     assert names(visitor.get(reverse("models"), {"state": "memory"})) == [tiny.name]
     host["residents"] = []
@@ -331,7 +331,7 @@ def test_verifying_is_a_job_that_the_page_then_shows(visitor: Client, owner: Cli
     job = Job.objects.get()
     assert (job.kind, job.variant_id, job.created_by) == ("verify", tiny.pk, User.objects.get(username="owner"))
     assert f"Verify {tiny.name}" in told
-    assert "Verification asked for." in told
+    assert f"Job begun: Verify {tiny.name}." in told
     owner.post(url)
     assert Job.objects.count() == 1
 

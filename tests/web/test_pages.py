@@ -64,7 +64,7 @@ async def test_another_persons_conversation_is_not_there(
 
 async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: User, variant: Variant) -> None:
     held = [segment("weights", 3 * GIB, variant.pk), segment("kv", GIB, variant.pk), segment("foreign", GIB)]
-    entry = {"position": 1, "user": str(alice.pk), "variant_id": variant.pk, "kind": "interactive"}
+    entry = {"position": 1, "user": str(alice.pk), "variant_id": variant.pk, "variant": "smol", "kind": "interactive"}
     host.backlog = telemetry(
         "backlog",
         devices=[device("gpu0", "RTX 3060", held)],
@@ -130,3 +130,17 @@ async def test_the_admin_lists_conversations_without_their_text(
         assert response.status_code == 200
         assert accepted["conversation"] in response.content.decode()
         assert "secret" not in response.content.decode()
+
+
+async def test_a_model_that_was_made_a_moment_ago_can_be_chatted_with(
+    host: FakeHost, alice: User, variant: Variant
+) -> None:
+    client = await signed_in(alice)
+    assert [
+        row["name"] for row in payload((await client.get("/chat/")).content.decode(), "variants-payload")["rows"]
+    ] == ["smol"]
+    made = await Variant.objects.acreate(repository_id=variant.repository_id, name="made just now", size_bytes=1)
+    page = (await client.get("/chat/", {"model": made.name})).content.decode()
+    assert f'data-named="{made.pk}"' in page
+    assert "made just now" in [row["name"] for row in payload(page, "variants-payload")["rows"]]
+    assert "data-named" not in (await client.get("/chat/", {"model": "none such"})).content.decode()

@@ -14,6 +14,7 @@ from django.contrib.auth.models import Group, User
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
+from inference import begun
 from models_app import jobs
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
@@ -62,7 +63,7 @@ async def test_the_list_tells_state_residency_and_plan(host: FakeHost, root: Use
     assert "on disk" in told
     assert "files broken" in told
     told = text_of(await client.get(LIST))  # one plan is worked out whatever it takes, so both are known by now
-    assert re.search(r"fits in RAM [\d,.]+ tokens/s", told)
+    assert re.search(r"fits in RAM [\d.]+ \w+ [\d,.]+ tokens/s", told)
     change = reverse("admin:models_app_variant_change", args=[two[1].pk])
     assert "Its files cannot be loaded: cut short." in text_of(await client.get(change))
     for value, expected in (("memory", ["one"]), ("disk", ["two"]), ("failed", [])):
@@ -105,6 +106,20 @@ async def test_the_host_is_asked_for_each_and_what_it_refuses_is_told(
     assert f"{refused.name}: Too big by a mile." in told
     assert f"{noted.rstrip('.')}: {done.name}." in told
     assert (await log_of(refused), await log_of(done)) == ([], [noted])
+
+
+async def test_a_load_that_takes_its_time_goes_on_behind_the_page(
+    host: FakeHost, root: User, two: list[Variant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(begun, "ANSWER_SECONDS", 0.05)
+    client = await administrator(root)
+    told = text_of(await client.post(LIST, chosen("load", two), follow=True))
+    assert "Loading has begun, and goes on: one, two." in told
+    assert [await log_of(each) for each in two] == [["Loading has begun."]] * 2
+    for _ in two:
+        line = await host.take("load")
+        assert not line.is_dropped, "a host drops what nobody waits for"
+        await line.say({"type": "completed"})
 
 
 async def test_a_host_that_is_away_is_told_and_nothing_is_noted(host: FakeHost, root: User, two: list[Variant]) -> None:

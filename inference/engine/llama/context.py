@@ -38,11 +38,10 @@ class Context:
         n_threads: int,
         log: Log,
         *,
-        n_outputs: int | None = None,
         on_node: Callable[[int, bool], bool] | None = None,
     ) -> None:
-        """`n_outputs`: rows of logits; None: one a sequence. `on_node` is asked before each node of the graph whether it wants to
-        see its result (True), and then shown it (False); it gets a ggml_tensor's address, and must not raise.
+        """`on_node` is asked before each node of the graph whether it wants to see its result (True), and then shown it
+        (False); it gets a ggml_tensor's address, and must not raise. It costs every token: None where nobody listens.
         """
         params = c.llama_context_default_params()
         # Named, so that it outlives the context.
@@ -53,8 +52,8 @@ class Context:
         params.n_batch = max(options.n_batch, options.n_seq_max + 1)
         params.n_ubatch = min(options.n_ubatch, params.n_batch)
         params.n_seq_max = options.n_seq_max + 1
-        # Logits are asked for once per sequence: the buffer for them need not cover a whole batch of prompt.
-        params.n_outputs_max = n_outputs or options.n_seq_max + 1
+        # Logits are usually asked for once per sequence: the buffer for them need not cover a whole batch of prompt.
+        params.n_outputs_max = options.n_outputs or options.n_seq_max + 1
         params.n_threads = params.n_threads_batch = n_threads
         params.type_k = KV_TYPE_IDS[options.type_k]
         params.type_v = KV_TYPE_IDS[options.type_v]

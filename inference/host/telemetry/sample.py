@@ -146,6 +146,7 @@ def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTe
     return {
         "variant_id": resident["variant_id"],
         "name": resident["name"],
+        "purpose": resident["purpose"],
         "state": resident["state"],
         "pinned": resident["pinned"],
         "fraction": resident["fraction"],
@@ -176,6 +177,7 @@ def queue(status: HostStatus) -> list[QueueEntry]:
             "position": each["position"],
             "user": each["user"],
             "variant_id": each["variant_id"],
+            "variant": each["variant"],
             "kind": each["kind"],
             "reason": each["reason"],
             "waiting_seconds": each["waiting_seconds"],
@@ -189,8 +191,10 @@ def log_line(decision: Decision) -> LogLine:
         "number": decision["number"],
         "at": round(decision["at"], 3),
         "kind": decision["kind"],
+        "variant_id": decision["variant_id"],
         "variant": decision["variant"],
         "sentence": decision["sentence"],
+        "mentions": decision["mentions"],
     }
 
 

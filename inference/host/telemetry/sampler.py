@@ -92,7 +92,7 @@ class Telemetry:
         self._settled = Settled()
         self._alarms = Alarms()
         self._told_foreign: dict[str, int] = {}
-        self._decided: dict[tuple[str, str | None], int] = {}
+        self._decided: dict[tuple[str, int | None, str | None], int] = {}
         self._counted = 0
         """Number of the last decision that `_decided` counts."""
         self._number = 0
@@ -214,7 +214,7 @@ class Telemetry:
         """Keeps totals: the log itself forgets."""
         for each in decisions:
             if each["number"] > self._counted:
-                key = each["kind"], each["variant"]
+                key = each["kind"], each["variant_id"], each["variant"]
                 self._decided[key] = self._decided.get(key, 0) + 1
                 self._counted = each["number"]
 
@@ -246,5 +246,8 @@ class Telemetry:
             "at": [round(each, 1) for each in self._history.at],
             "series": self._history.series,
             "decisions": [log_line(each) for each in self._host.decisions()],
-            "decided": [DecidedCount(kind=kind, variant=name, n=n) for (kind, name), n in self._decided.items()],
+            "decided": [
+                DecidedCount(kind=kind, variant_id=variant_id, variant=name, n=n)
+                for (kind, variant_id, name), n in self._decided.items()
+            ],
         }

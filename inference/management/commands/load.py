@@ -13,6 +13,7 @@ from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import HostStatus, ResidentVariant
 from inference.host.naming import NoSuchVariant, find_variant
 from inference.host.wording import size
+from models_app.changes import CHANGE, note
 
 
 class Command(BaseCommand):
@@ -42,6 +43,7 @@ class Command(BaseCommand):
                 self.stdout.write(json.dumps(preview) if options["json"] else preview["sentence"])
                 return
             resident = asyncio.run(_load(client, variant.pk, options["anyway"], say))
+            note([variant], None, CHANGE, "Loaded, on the console.")
         except (HostRefusal, HostUnavailable) as error:
             raise CommandError(str(error)) from None
         if options["json"]:

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.naming import NoSuchVariant, find_variant
 from inference.management.commands.load import no_such_variant
+from models_app.changes import CHANGE, note
 
 
 class Command(BaseCommand):
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             self.stdout.write(f"unloading {variant.name}; running answers finish first")
         try:
             asyncio.run(HostClient(settings.HOST_SOCKET).unload(variant.pk))
+            note([variant], None, CHANGE, "Unloaded, on the console.")
         except (HostRefusal, HostUnavailable) as error:
             raise CommandError(str(error)) from None
         if options["json"]:

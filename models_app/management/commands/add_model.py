@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app import inventory
+from models_app.changes import ADDITION, CHANGE, note
 from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf
 from models_app.units import format_bytes, format_params
@@ -32,7 +33,15 @@ class Command(BaseCommand):
             raise CommandError(f"{path} was not added: {error}. Choose another with --name.") from None
         except ValidationError as error:
             raise CommandError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from None
+        _log(added)
         self.stdout.write(_as_json(added) if json else _as_text(added))
+
+
+def _log(added: inventory.Added) -> None:
+    if added.created:
+        note([added.variant], None, ADDITION, "Added on the console.")
+    else:
+        note([added.variant], None, CHANGE, "Its files were read again, on the console.")
 
 
 def _as_json(added: inventory.Added) -> str:

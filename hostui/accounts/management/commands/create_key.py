@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hostui.accounts.models import ApiKey
+from models_app.changes import THE_BOX
 
 
 class Command(BaseCommand):
@@ -21,7 +22,8 @@ class Command(BaseCommand):
         users = get_user_model().objects
         user = users.filter(username=options["user"]).first()
         if user is None:
-            known = ", ".join(users.order_by("username").values_list("username", flat=True)[:20])
+            people = users.exclude(username=THE_BOX).order_by("username")
+            known = ", ".join(people.values_list("username", flat=True)[:20])
             raise CommandError(
                 f"no user {options['user']!r}; there is {known or 'nobody yet: open the claim link first'}"
             )

@@ -18,9 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        invitation = Invitation(is_superuser=options["admin"])
-        token = invitation.give_token()
-        invitation.save()
+        invitation, token = Invitation.issue(is_superuser=options["admin"])
         link = base_urls()[0] + reverse("claim", args=[token])
         if options["json"]:
             self.stdout.write(json.dumps({"link": link, "expires_at": invitation.expires_at.isoformat()}))

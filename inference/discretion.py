@@ -1,0 +1,127 @@
+"""What a person reads of the host's words who must not learn that some variants exist: their bytes, and not their names. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from inference.host.messages import HostStatus, Mention, ResidentVariant
+from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, LogLine, VariantTelemetry
+
+KEPT = "a model kept for others"
+GONE = "a model that is gone"
+_TROUBLED = frozenset(("failure", "refuse"))
+"""Decisions that quote a worker, who may name files."""
+
+Frame = TypeVar("Frame", Backlog, Delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Discretion:
+    """Towards one person; equal for all to whom the same is told."""
+
+    kept: frozenset[tuple[int, str]] = frozenset()
+    """Ids and names of variants whose names the person must not learn."""
+    known: frozenset[int] | None = None
+    """Ids of all variants there are; whom one that is gone was kept for is not known any more. None: all may be told."""
+
+    @property
+    def tells_all(self) -> bool:
+        return not self.kept and self.known is None
+
+    @property
+    def kept_ids(self) -> frozenset[int]:
+        return frozenset(variant_id for variant_id, _ in self.kept)
+
+    def instead(self, variant_id: int | None, *, numbered: bool = False) -> str | None:
+        """What to say instead of the variant's name; None: its name. `numbered`: not the same for any two."""
+        if variant_id is None or self.tells_all:
+            return None
+        number = f" ({variant_id})" if numbered else ""
+        if variant_id in self.kept_ids:
+            return KEPT + number
+        return None if self.known is None or variant_id in self.known else GONE + number
+
+    def sentence(self, text: str) -> str:
+        """`text`, of what is now."""
+        return without_names(text, dict.fromkeys((name for _, name in self.kept), KEPT))
+
+    def names(self, names: Iterable[str]) -> list[str]:
+        """Of variants that there are."""
+        kept = {name for _, name in self.kept}
+        return [KEPT if name in kept else name for name in names]
+
+
+NOTHING_KEPT = Discretion()
+
+
+def without_names(text: str, words: Mapping[str, str]) -> str:
+    """`text` with other `words` for names, by name, wherever one stands by itself; a sentence still begins with a capital."""
+    if not words:
+        return text
+    # The longest first: a name may begin with another. A dot after a name ends the sentence unless the name goes on.
+    names = "|".join(re.escape(name) for name in sorted(words, key=len, reverse=True))
+    found = re.compile(rf"(?<![A-Za-z0-9._-])(?:{names})(?![A-Za-z0-9_-]|\.[A-Za-z0-9_-])")
+
+    def other(match: re.Match[str]) -> str:
+        said = words[match[0]]
+        return said if match.start() else said[:1].upper() + said[1:]
+
+    return found.sub(other, text)
+
+
+def told_to(discretion: Discretion, frame: Frame, *, numbered: bool = False) -> Frame:
+    """The frame as that person may read it. `numbered`: for who tells variants apart by their names."""
+    if discretion.tells_all:
+        return frame
+    told: dict[str, Any] = {
+        **frame,
+        "variants": [_variant(each, discretion, numbered) for each in frame["variants"]],
+        "queue": [{**each, "reason": discretion.sentence(each["reason"])} for each in frame["queue"]],
+        "decisions": [_line(each, discretion) for each in frame["decisions"]],
+    }
+    if frame["type"] == "backlog":
+        told["decided"] = [_count(each, discretion, numbered) for each in frame["decided"]]
+    return cast(Frame, told)
+
+
+def _variant(variant: VariantTelemetry, discretion: Discretion, numbered: bool) -> VariantTelemetry:
+    if variant["variant_id"] not in discretion.kept_ids:
+        return variant
+    name = discretion.instead(variant["variant_id"], numbered=numbered)
+    failure = None if variant["failure_detail"] is None else "It failed to load."
+    alarm = None if variant["alarm"] is None else discretion.sentence(variant["alarm"])
+    return {**variant, "name": name or KEPT, "failure_detail": failure, "alarm": alarm}
+
+
+def _line(line: LogLine, discretion: Discretion) -> LogLine:
+    """Names in it are as they were then."""
+    words = _words(line["mentions"], discretion)
+    instead = discretion.instead(line["variant_id"])
+    sentence = without_names(line["sentence"], words)
+    if instead is not None and line["kind"] in _TROUBLED:
+        done = "failed" if line["kind"] == "failure" else "was refused"
+        sentence = f"{instead[0].upper()}{instead[1:]} {done}."
+    return {**line, "variant": instead or line["variant"], "sentence": sentence, "mentions": []}
+
+
+def _words(mentions: Sequence[Mention], discretion: Discretion) -> dict[str, str]:
+    found = ((each["name"], discretion.instead(each["variant_id"])) for each in mentions)
+    return {name: words for name, words in found if words is not None}
+
+
+def _count(count: DecidedCount, discretion: Discretion, numbered: bool) -> DecidedCount:
+    return {**count, "variant": discretion.instead(count["variant_id"], numbered=numbered) or count["variant"]}
+
+
+def status_told_to(discretion: Discretion, status: HostStatus) -> HostStatus:
+    """As far as pages show it: who is in memory."""
+    kept = discretion.kept_ids
+    hidden: dict[str, Any] = {"name": KEPT, "failure_detail": None}
+    residents = [
+        cast(ResidentVariant, {**each, **hidden}) if each["variant_id"] in kept else each
+        for each in status["residents"]
+    ]
+    return {**status, "residents": residents}
