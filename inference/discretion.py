@@ -76,10 +76,13 @@ def told_to(discretion: Discretion, frame: Frame, *, numbered: bool = False) -> 
     """The frame as that person may read it. `numbered`: for who tells variants apart by their names."""
     if discretion.tells_all:
         return frame
+    # The host may still call one in memory by an earlier name.
+    loaded = {each["name"] for each in frame["variants"] if each["variant_id"] in discretion.kept_ids}
+    words = dict.fromkeys(loaded | {name for _, name in discretion.kept}, KEPT)
     told: dict[str, Any] = {
         **frame,
-        "variants": [_variant(each, discretion, numbered) for each in frame["variants"]],
-        "queue": [{**each, "reason": discretion.sentence(each["reason"])} for each in frame["queue"]],
+        "variants": [_variant(each, discretion, words, numbered) for each in frame["variants"]],
+        "queue": [{**each, "reason": without_names(each["reason"], words)} for each in frame["queue"]],
         "decisions": [_line(each, discretion) for each in frame["decisions"]],
     }
     if frame["type"] == "backlog":
@@ -87,12 +90,14 @@ def told_to(discretion: Discretion, frame: Frame, *, numbered: bool = False) -> 
     return cast(Frame, told)
 
 
-def _variant(variant: VariantTelemetry, discretion: Discretion, numbered: bool) -> VariantTelemetry:
+def _variant(
+    variant: VariantTelemetry, discretion: Discretion, words: Mapping[str, str], numbered: bool
+) -> VariantTelemetry:
     if variant["variant_id"] not in discretion.kept_ids:
         return variant
     name = discretion.instead(variant["variant_id"], numbered=numbered)
     failure = None if variant["failure_detail"] is None else "It failed to load."
-    alarm = None if variant["alarm"] is None else discretion.sentence(variant["alarm"])
+    alarm = None if variant["alarm"] is None else without_names(variant["alarm"], words)
     return {**variant, "name": name or KEPT, "failure_detail": failure, "alarm": alarm}
 
 
