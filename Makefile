@@ -1,6 +1,7 @@
 # make serve    from a fresh clone to a printed link; later runs start at once
 # make test     sets up, checks and runs every ring of tests
-# make test-gpu checks memory against a real NVIDIA card; says so where there is none
+# make test-gpu test-kills checks memory against a real NVIDIA card; says so where there is none
+# make test-kills kills processes at random, 200 times over a whole box and 200 in each of two kinds of jobs; ARGS="-k box"
 # make check    the checks alone
 # make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
 # make bench-memory   the same for memory: what is told, what is held, swaps; ARGS="--quick"
@@ -28,6 +29,10 @@ test:
 test-gpu:
 	@$(set_up) test
 	$(VENV)/python -m tests.gpu $(ARGS)
+
+test-kills:
+	@$(set_up) test
+	KILL_ROUNDS=200 $(VENV)/python -m pytest -s tests/kills tests/downloads/test_killed_at_random.py tests/jobs/test_requantizing_is_killed.py $(ARGS)
 
 check:
 	$(VENV)/ruff format --check .

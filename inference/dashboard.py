@@ -196,6 +196,8 @@ class ResidentRow(TypedDict):
     state: str
     state_words: str
     pinned: bool
+    may_act: bool
+    """Whether it may be pinned and unloaded; one that reads for a job goes with the job."""
     may_unload: bool
     completion: bool
     size: str
@@ -217,6 +219,7 @@ def resident_row(variant: VariantTelemetry) -> ResidentRow:
         "state": state,
         "state_words": STATE_WORDS[state] + loading,
         "pinned": variant["pinned"],
+        "may_act": variant["purpose"] == "chat",
         "may_unload": state in ("resident", "loading", "draining"),
         "completion": variant["mode"] == "completion",
         "size": format_bytes(variant["reserved_bytes"]) if variant["reserved_bytes"] else "",
@@ -236,10 +239,10 @@ class QueueRow(TypedDict):
     is_yours: bool
 
 
-def queue_row(entry: QueueEntry, names: Mapping[int, str], user_id: int) -> QueueRow:
+def queue_row(entry: QueueEntry, user_id: int) -> QueueRow:
     return {
         "position": entry["position"],
-        "name": names.get(entry["variant_id"], "a model"),
+        "name": entry["variant"],
         "reason": entry["reason"],
         "waiting": duration(entry["waiting_seconds"]),
         "is_yours": entry["user"] == str(user_id),
@@ -300,12 +303,10 @@ class Page(TypedDict):
     log: list[LogRow]
 
 
-def page(state: Backlog, names: Mapping[int, str], user_id: int) -> Page:
-    """`names`: of variants, by id; those that telemetry names come on top."""
-    names = {**names, **{each["variant_id"]: each["name"] for each in state["variants"]}}
+def page(state: Backlog, user_id: int) -> Page:
     return {
         "bars": [bar(each, state["variants"]) for each in state["devices"]],
         "residents": [resident_row(each) for each in state["variants"]],
-        "queue": [queue_row(each, names, user_id) for each in state["queue"]],
+        "queue": [queue_row(each, user_id) for each in state["queue"]],
         "log": log_rows(state["decisions"]),
     }

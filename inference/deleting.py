@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference.asking import ask
+from inference.core.purposes import variant_of
 from inference.host.client import HostRefusal, HostUnavailable
 from models_app import deletion
 from models_app.deletion import Removal
@@ -48,12 +49,11 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
 def _check_idle(variant: Variant) -> bool:
     """Whether it is in memory. Raises InUse, HostUnavailable."""
     status = ask(lambda client: client.status())
-    resident = next((each for each in status["residents"] if each["variant_id"] == variant.pk), None)
-    if resident is None:
-        return False
-    if resident["leases"] or resident["queued"]:
-        raise InUse(_in_use(variant.name, resident["leases"], resident["queued"]))
-    return resident["state"] not in ("absent", "failed")
+    own = [each for each in status["residents"] if variant_of(each["variant_id"])[0] == variant.pk]
+    n_leases, n_queued = sum(each["leases"] for each in own), sum(each["queued"] for each in own)
+    if n_leases or n_queued:
+        raise InUse(_in_use(variant.name, n_leases, n_queued))
+    return any(each["purpose"] == "chat" and each["state"] not in ("absent", "failed") for each in own)
 
 
 def _in_use(name: str, n_leases: int, n_queued: int) -> str:

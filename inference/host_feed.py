@@ -5,48 +5,32 @@ same may be told.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import weakref
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from django.conf import settings
 
-from inference import discretion_store, store
+from inference import discretion_store
 from inference.core.history import History
 from inference.database_thread import StorageFailed
 from inference.discretion import Discretion, told_to
 from inference.engine.protocol import BadMessage
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.telemetry_messages import Backlog, Delta, HostAway, LogLine
+from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
-AUTHORISED_SECONDS = 10.0
-"""How old the knowledge that a watcher is still signed in, and of what is kept from them, may be."""
 MOST_DECISIONS = 200
-MOST_UNSEEN = 15
-"""Frames that a watcher may leave unacknowledged. daphne buffers without end, so a page says what it has taken in; one that is
-behind gets nothing more until it does, and then the newest state."""
 STATE_WITHIN_SECONDS = 1.5
 
 AWAY: HostAway = {"type": "away"}
-
-
-class Watcher(Protocol):
-    """One open socket."""
-
-    session: tuple[str | None, int]
-    """Session key and user id."""
-
-    async def tell(self, text: str) -> None: ...
-
-    async def signed_out(self) -> None: ...
 
 
 class Mirror:
@@ -85,10 +69,6 @@ class Mirror:
         if discretion not in self._texts:
             self._texts[discretion] = encode(told_to(discretion, self.backlog))
         return self._texts[discretion]
-
-
-def encode(frame: Any) -> str:
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
 
 
 class _Seat:
@@ -200,7 +180,7 @@ class HostWatch:
             self._is_away = True
             text = encode(AWAY)
             for watcher in list(self._seats):
-                await self._tell(watcher, text)
+                await tell(watcher, text)
 
     # downstream ---------------------------------------------------------------------------------------------------
 
@@ -216,7 +196,7 @@ class HostWatch:
                 seat.unseen += 1
                 if discretion not in texts:
                     texts[discretion] = encode(told_to(discretion, frame))
-                await self._tell(watcher, texts[discretion])
+                await tell(watcher, texts[discretion])
 
     async def _catch_up(self, watcher: Watcher) -> None:
         seat = self._seats.get(watcher)
@@ -224,14 +204,7 @@ class HostWatch:
             return
         seat.is_behind = False
         seat.unseen += 1
-        await self._tell(watcher, self._mirror.text(seat.discretion))
-
-    async def _tell(self, watcher: Watcher, text: str) -> None:
-        try:
-            await watcher.tell(text)
-        except Exception:
-            # Its end is noticed where it is read; the others must not suffer for it.
-            logger.debug("a watcher could not be told", exc_info=True)
+        await tell(watcher, self._mirror.text(seat.discretion))
 
     async def _guard(self) -> None:
         """Closes the sockets of whoever is not signed in any more, and learns what is kept from the others by now."""
@@ -241,13 +214,10 @@ class HostWatch:
 
     async def check_sessions(self) -> None:
         watchers = list(self._seats)
-        try:
-            allowed = await store.still_signed_in({watcher.session for watcher in watchers})
+        # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
+        with suppress(StorageFailed):
             await self._learn(watchers)
-        except StorageFailed:
-            # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
-            return
-        await _sign_out(watcher for watcher in watchers if watcher.session not in allowed)
+            await show_out(watchers)
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """Whoever may be told more or less than before begins anew. Raises StorageFailed."""
@@ -256,12 +226,6 @@ class HostWatch:
             seat = self._seats.get(watcher)
             if seat is not None and seat.discretion != found[watcher.session[1]]:
                 seat.discretion, seat.is_behind = found[watcher.session[1]], True
-
-
-async def _sign_out(watchers: Iterable[Watcher]) -> None:
-    for watcher in watchers:
-        with suppress(Exception):
-            await watcher.signed_out()
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, HostWatch] = weakref.WeakKeyDictionary()

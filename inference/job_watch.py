@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import weakref
 from collections.abc import Collection
-from contextlib import suppress
 from typing import Protocol
 
 from django.utils import timezone
 
-from inference import discretion_store, job_store, store
+from inference import discretion_store, job_store, watching
 from inference.database_thread import StorageFailed
 from inference.discretion import NOTHING_KEPT
 from inference.job_presentation import JobFrame, JobRow, job_row, line_row
+from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from models_app.job import Job
 
 logger = logging.getLogger(__name__)
@@ -23,23 +22,10 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 3.0
 """Where nothing is under way: a page that starts something paints it itself."""
-AUTHORISED_SECONDS = 10.0
-"""How old the knowledge that a watcher is still signed in may be."""
-MOST_UNSEEN = 15
-"""Frames that a watcher may leave unacknowledged. daphne buffers without end, so a page says what it has taken in; one that is
-behind gets nothing more until it does, and then everything."""
 
 
-class Watcher(Protocol):
-    """One open socket."""
-
-    session: tuple[str | None, int]
-    """Session key and user id."""
+class Watcher(watching.Watcher, Protocol):
     is_staff: bool
-
-    async def tell(self, text: str) -> None: ...
-
-    async def signed_out(self) -> None: ...
 
 
 class _Seat:
@@ -123,7 +109,7 @@ class JobWatch:
             if seat.unseen >= MOST_UNSEEN:
                 seat.is_behind = True
                 continue
-            rows = self._rows(watcher, found.jobs)
+            rows = _rows(watcher, seat, found.jobs)
             news = [row for row in rows if seat.told.get(row["id"]) != row]
             lines = [
                 line_row(line)
@@ -155,12 +141,7 @@ class JobWatch:
             seat = self._seats.get(watcher)
             if seat is not None:
                 seat.is_behind, seat.told = False, {}
-                await self._tell(watcher, seat, {"type": "backlog", "jobs": self._rows(watcher, jobs)})
-
-    def _rows(self, watcher: Watcher, jobs: list[Job]) -> list[JobRow]:
-        now = timezone.now()
-        discretion = self._seats[watcher].discretion
-        return [job_row(job, watcher.session[1], watcher.is_staff, now, discretion) for job in jobs]
+                await self._tell(watcher, seat, {"type": "backlog", "jobs": _rows(watcher, seat, jobs)})
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
@@ -173,11 +154,7 @@ class JobWatch:
     async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
         seat.unseen += 1
         seat.told.update((row["id"], row) for row in frame["jobs"])
-        try:
-            await watcher.tell(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
-        except Exception:
-            # Its end is noticed where it is read; the others must not suffer for it.
-            logger.debug("a watcher could not be told", exc_info=True)
+        await tell(watcher, encode(frame))
 
     # who may watch ------------------------------------------------------------------------------------------------
 
@@ -190,17 +167,19 @@ class JobWatch:
         """Closes the sockets of whoever is not signed in any more, and learns who has become staff or ceased to be."""
         watchers = list(self._seats)
         try:
-            allowed = await store.still_signed_in({watcher.session for watcher in watchers})
             staff = await job_store.staff_among({watcher.session[1] for watcher in watchers})
+            for watcher in watchers:
+                watcher.is_staff = watcher.session[1] in staff
             await self._learn(watchers)
+            await show_out(watchers)
         except StorageFailed:
             # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
             return
-        for watcher in watchers:
-            watcher.is_staff = watcher.session[1] in staff
-            if watcher.session not in allowed:
-                with suppress(Exception):
-                    await watcher.signed_out()
+
+
+def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:
+    now = timezone.now()
+    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.discretion) for job in jobs]
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()

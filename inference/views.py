@@ -35,7 +35,7 @@ async def dashboard(request: HttpRequest) -> HttpResponse:
     names = {row["id"]: row["name"] for row in rows}
     context = {
         "state": state,
-        "page": None if state is None else page(state, names, user.pk),
+        "page": None if state is None else page(state, user.pk),
         "models": [model_row(row["id"], row["name"], row["size_bytes"], row["trouble"], state) for row in rows],
         "names": names,
     }

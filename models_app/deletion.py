@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from django.conf import settings
 from django.db import transaction
 
 from models_app.changes import DELETION, note
+from models_app.downloads.part import sync_folder
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 
@@ -69,11 +71,11 @@ class Removal:
         if any(file.is_shared for file in ours):
             said.append("What is kept under a second name elsewhere on the disk stays there.")
         if self.kept:
-            many = "its file stays" if len(self.kept) == 1 else f"{len(self.kept)} files stay"
+            many, them = ("its file stays", "it") if len(self.kept) == 1 else (f"{len(self.kept)} files stay", "them")
             folders = ", ".join(sorted({str(path.parent) for path in self.kept}))
             said.append(
-                f"{many.capitalize()} in {folders}: hostui did not put them there, and only forgets about them. "
-                "A scan of that folder would add them again."
+                f"{many.capitalize()} in {folders}. hostui did not put {them} there, and only forgets about {them}. "
+                f"A scan of that folder would add {them} again."
             )
         return " ".join(said) or "It has no files."
 
@@ -139,11 +141,5 @@ def delete(variant: Variant, user_id: int) -> Removal:
 def _sync(found: Removal) -> None:
     """A power cut must not bring back a file whose rows are gone: a scan would then list half a model."""
     for folder in {file.path.parent for file in found.files if file.is_ours}:
-        try:
-            handle = os.open(folder, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with suppress(FileNotFoundError, PermissionError):  # gone with what it held, or not to be opened by us
+            sync_folder(folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,15 @@ def read_variant(path: Path) -> VariantFiles:
     """
     files, headers = [], []
     for shard in shard_paths(Path(os.path.abspath(path))):
-        if len(os.fsencode(shard)) > _LONGEST_PATH or not _is_text(str(shard)):
+        if len(os.fsencode(shard)) > _LONGEST_PATH or not is_text(str(shard)):
             raise NotAModel("its path is too long or not valid UTF-8: rename it")
+        # To open a pipe would wait for whoever writes into it.
+        if not stat.S_ISREG(kind := os.stat(shard).st_mode) and not stat.S_ISDIR(kind):
+            raise NotAModel("it is no ordinary file")
         with shard.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            files.append(FileFacts(shard, stat.st_size, stat.st_mtime_ns))
-            headers.append(read_header(file, stat.st_size))
+            now = os.fstat(file.fileno())
+            files.append(FileFacts(shard, now.st_size, now.st_mtime_ns))
+            headers.append(read_header(file, now.st_size))
     header = combine(headers)
     check_loadable(header)
     return VariantFiles(tuple(files), header)
@@ -80,12 +84,18 @@ def check_loadable(header: Header) -> None:
         raise NotAModel("it holds no tensors, only a vocabulary")
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
+    """Whether a database can hold it: names of files are bytes, and need not be UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
         return False
     return "\0" not in path
+
+
+def shown(path: Path | str) -> str:
+    """A path, or a name, for people and JSON: what is not UTF-8 in it becomes U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def columns(found: VariantFiles) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from models_app.changes import ADDITION, CHANGE, note
 from models_app.downloads.leftovers import nobodys, remove_leftovers
-from models_app.facts import NotAModel, VariantFiles, columns, explain, read_variant, readable_name
+from models_app.facts import NotAModel, VariantFiles, columns, explain, is_text, read_variant, readable_name, shown
 from models_app.gguf import BadGguf, shard_paths
 from models_app.models import RESERVED_NAMES, Repository, Shard, Variant, validate_variant_name
 
@@ -107,7 +107,7 @@ def is_known(path: Path) -> bool:
 
 
 def _known(path: Path) -> Variant | None:
-    return Variant.objects.filter(shards__path=str(path)).first()
+    return Variant.objects.filter(shards__path=str(path)).first() if is_text(str(path)) else None
 
 
 @transaction.atomic
@@ -215,7 +215,7 @@ def scan_models(folder: Path) -> ScanReport:
             note([made], None, ADDITION, f"A scan found {path}.")
             report.added.append(made.name)
         except (BadGguf, NotAModel, OSError) as error:
-            report.refused[str(path)] = explain(error)
+            report.refused[shown(path)] = explain(error)
     if is_own:
         report.leftovers = remove_leftovers(folder)
     return report

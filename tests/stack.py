@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ import psutil
 BASE_DIR = Path(__file__).resolve().parent.parent
 READY_WITHIN_SECONDS = 60.0
 GONE_WITHIN_SECONDS = 30.0
+SERVE = (sys.executable, str(BASE_DIR / "manage.py"), "serve")
 
 T = TypeVar("T")
 
@@ -84,6 +85,7 @@ class Stack:
     data_dir: Path
     port: int
     environment: dict[str, str]
+    program: Sequence[str] = SERVE
     process: subprocess.Popen[str] | None = None
     lines: list[str] = field(default_factory=list)
     """What serve printed so far."""
@@ -99,7 +101,7 @@ class Stack:
         """Starts serve and returns when it has printed its links."""
         self.lines = []
         self.process = subprocess.Popen(
-            [sys.executable, str(BASE_DIR / "manage.py"), "serve"],
+            self.program,
             cwd=BASE_DIR,
             env=self.environment,
             # The lifeline: were the test run itself killed, its boxes would go too.
@@ -287,9 +289,9 @@ def csrf_token(page: str) -> str:
 
 
 @contextmanager
-def running_stack(**variables: str) -> Iterator[Stack]:
-    """A started box with these further environment variables. Ends it, and fails if a process of it survives."""
-    with _stack(**variables) as stack:
+def running_stack(program: Sequence[str] = SERVE, **variables: str) -> Iterator[Stack]:
+    """A box with these further environment variables, started by `program`. Ends it, and fails if a process of it survives."""
+    with _stack(program, **variables) as stack:
         try:
             stack.start()
             yield stack
@@ -305,7 +307,7 @@ def running_stack(**variables: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def _stack(**variables: str) -> Iterator[Stack]:
+def _stack(program: Sequence[str], **variables: str) -> Iterator[Stack]:
     # Not under the tests' own data folder: pytest's temporary paths are longer than a socket's name may be.
     data_dir = Path(tempfile.mkdtemp(prefix="hostui-stack-"))
     port = free_port()
@@ -319,6 +321,6 @@ def _stack(**variables: str) -> Iterator[Stack]:
         **variables,
     }
     try:
-        yield Stack(data_dir, port, environment)
+        yield Stack(data_dir, port, environment, program)
     finally:
         rmtree(data_dir, ignore_errors=True)

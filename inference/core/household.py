@@ -101,13 +101,18 @@ class Household:
             residency.departure = departure
         return True
 
+    def forget_failure(self, residency: Residency) -> None:
+        residency.become("absent")
+        residency.failure = None
+        residency.failures_in_a_row = 0
+
     def let_stay(self, residency: Residency, now: float) -> None:
         """The need that it drained for has passed."""
         self._outbox.decide(now, "stay", residency.variant_id, departure=residency.departure)
         residency.become("resident")
 
     def stop(self, residency: Residency, departure: Departure | None) -> None:
-        if departure in ("foreign", "budget"):
+        if departure in ("foreign", "budget") and not residency.facts.transient:
             self.displaced.note(residency, departure)
         residency.become("unloading", departure)
         self._outbox.put(StopWorker(residency.variant_id, residency.launch))

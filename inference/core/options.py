@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from inference.core.purposes import PURPOSES, Purpose
+
 KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """KV cache types that llama.cpp accepts for `type_k` and `type_v`."""
 
@@ -58,6 +60,8 @@ class LoadOptions:
     """Of the first layers, how many leave their experts in RAM."""
     tensor_split: tuple[int, ...] | None = None
     """Layers by GPU, in the order of the hardware profile; the output goes where the last layer does. None: llama.cpp's choice."""
+    purpose: Purpose = "chat"
+    """For an importance matrix the context hears its graph, and has logits for every token of a step."""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -69,6 +73,8 @@ class LoadOptions:
         for name in ("type_k", "type_v"):
             if getattr(self, name) not in KV_TYPES:
                 raise BadOptions(name, getattr(self, name), "one of " + ", ".join(KV_TYPES))
+        if self.purpose not in PURPOSES:
+            raise BadOptions("purpose", self.purpose, "one of " + ", ".join(PURPOSES))
         if self.tensor_split is not None:
             object.__setattr__(self, "tensor_split", _layers_by_gpu(self.tensor_split))
 
@@ -76,6 +82,11 @@ class LoadOptions:
     def n_ctx(self) -> int:
         """Tokens in the unified KV cache: every slot can reach its full context at the same time."""
         return self.n_ctx_seq * self.n_seq_max
+
+    @property
+    def n_outputs(self) -> int | None:
+        """Rows of logits; None: one a sequence. A layer passes over tokens that nobody wants logits of: the last one would."""
+        return min(self.n_ubatch, self.n_batch) if self.purpose == "imatrix" else None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LoadOptions:
@@ -87,8 +98,11 @@ class LoadOptions:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON would read it back: lists, no tuples."""
-        return {**asdict(self), "tensor_split": None if self.tensor_split is None else list(self.tensor_split)}
+        """As JSON would read it back: lists, no tuples. The usual purpose goes unsaid, as in all that was ever stored."""
+        values = {**asdict(self), "tensor_split": None if self.tensor_split is None else list(self.tensor_split)}
+        if self.purpose == "chat":
+            del values["purpose"]
+        return values
 
 
 def _layers_by_gpu(value: object) -> tuple[int, ...]:

@@ -37,6 +37,10 @@ class Wishes:
     may_leave_gpu: bool = True
     n_gpu_layers: int | None = None
     """Fixed by the owner. None: as many as fit."""
+    n_ubatches: tuple[int, ...] = (512, 128)
+    """Tokens that are computed together, as tried: the largest first."""
+    n_outputs: int | None = None
+    """Rows of logits. None: one a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ def place(header: Header, profile: Profile, wishes: Wishes, told: Told | None = 
     planner = _Planner(header, profile, wishes, told or Told(header))
     found = [option for way in planner.ways() for option in planner.options(way)]
     ranked = sorted(found, key=lambda each: -worth(each, wishes))
-    full = planner.measure(planner.layout(wishes.n_ctx_seq, "f16", 512), planner.work(planner.n_layers + 1))
+    full = planner.measure(
+        planner.layout(wishes.n_ctx_seq, "f16", planner.most_ubatch), planner.work(planner.n_layers + 1)
+    )
     return Placement(
         alternatives=tuple(_distinct(ranked))[:_MOST_ALTERNATIVES],
         shortfall=None if found else planner.shortfall(),
@@ -194,8 +200,12 @@ class _Planner:
             contexts.append(least)
         for n_ctx_seq in contexts:
             for kv_type in self.kv_types:
-                yield _Way(n_ctx_seq, kv_type, 512)
-                yield _Way(n_ctx_seq, kv_type, 128)
+                for n_ubatch in self.wishes.n_ubatches:
+                    yield _Way(n_ctx_seq, kv_type, n_ubatch)
+
+    @property
+    def most_ubatch(self) -> int:
+        return self.wishes.n_ubatches[0]
 
     @property
     def kv_types(self) -> tuple[str, ...]:
@@ -205,12 +215,12 @@ class _Planner:
         """What fits of this way: all on the GPUs, or experts in RAM, or fewer layers, or none."""
         cells = self.layout(way.n_ctx_seq, way.kv_type, way.n_ubatch)
         if self.profile.gpus and self.wishes.n_gpu_layers is not None:
-            if way.n_ubatch == 512 or self.wishes.n_gpu_layers:
+            if way.n_ubatch == self.most_ubatch or self.wishes.n_gpu_layers:
                 yield from self.if_fits(way, cells, self.work(min(self.wishes.n_gpu_layers, self.n_layers + 1)))
             return
         if self.profile.gpus:
             yield from self.on_gpus(way, cells)
-        if (self.wishes.may_leave_gpu or not self.profile.gpus) and way.n_ubatch == 512:
+        if (self.wishes.may_leave_gpu or not self.profile.gpus) and way.n_ubatch == self.most_ubatch:
             yield from self.if_fits(way, cells, self.work(0))
 
     def on_gpus(self, way: _Way, cells: Cells) -> Iterator[Alternative]:
@@ -272,7 +282,7 @@ class _Planner:
         return Cells(n_ctx_seq * n_seq_max, n_seq_max + 1, n_ubatch, kv_type, kv_type)
 
     def estimate(self, cells: Cells) -> Estimate:
-        found = self.told.estimate(cells)
+        found = self.told.estimate(cells, self.wishes.n_outputs)
         if found is None:
             raise CannotTell("how many layers it has")
         if found.gpu_cache_bytes is None:
@@ -301,11 +311,13 @@ class _Planner:
 
     @cached_property
     def plain(self) -> Estimate:
-        return self.estimate(self.layout(self.wishes.n_ctx_seq, "f16", 512))
+        return self.estimate(self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch))
 
     def room(self, gpu: int, n_cpu_moe: int) -> int:
         """For layers alone: the budget without what a device needs besides, generously."""
-        buffers = self.compute(self.layout(self.wishes.n_ctx_seq, "f16", 512), Work((1,) * self.n_layers, 1, 2))[0][1]
+        buffers = self.compute(
+            self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch), Work((1,) * self.n_layers, 1, 2)
+        )[0][1]
         owner = self.profile.gpus[gpu - 1]
         return owner.budget_bytes - owner.overhead_bytes - 2 * buffers
 
@@ -314,7 +326,7 @@ class _Planner:
         return layer.weights_bytes - (layer.experts_bytes if number < n_cpu_moe else 0) + (layer.cache_bytes or 0)
 
     def compute(self, cells: Cells, work: Work) -> tuple[tuple[int, ...], bool]:
-        known = self.told.compute_bytes(cells, work)
+        known = self.told.compute_bytes(cells, work, self.wishes.n_outputs)
         if known is not None:
             return known, True
         # A full batch of the widest things there are, several times over: an allowance, and said to be one.
@@ -367,7 +379,7 @@ class _Planner:
         """Of the least that would do, and whether a wish is to blame."""
         least = self.wishes.least_n_ctx_seq or self.wishes.n_ctx_seq
         n_ctx_seq, kv_type = min(least, self.wishes.n_ctx_seq), self.kv_types[-1]
-        cells = self.layout(n_ctx_seq, kv_type, 512)
+        cells = self.layout(n_ctx_seq, kv_type, self.most_ubatch)
         fixed = self.wishes.n_gpu_layers
         if self.profile.gpus and (fixed is not None or not self.wishes.may_leave_gpu):
             n_gpu_layers = self.n_layers + 1 if fixed is None else min(fixed, self.n_layers + 1)

@@ -16,9 +16,9 @@ FailureReason = Literal[
 ]
 """engine.protocol.FailureReason: the core imports nothing of the engine."""
 
-Departure = Literal["room", "foreign", "budget", "asked", "idle", "changed", "shutdown"]
+Departure = Literal["room", "foreign", "budget", "asked", "idle", "unwanted", "changed", "shutdown"]
 """Why a variant leaves: to make room for another, for programs that are not ours, for a budget that it exceeds, because a
-person asked, unused for too long, for new load options, or with the host."""
+person asked, unused for too long, because whom it was loaded for is done, for new load options, or with the host."""
 
 REVOCABLE: frozenset[Departure] = frozenset({"room", "foreign", "budget"})
 """Whoever drains for one of these stays where the need has passed before the last answer ended."""
@@ -76,6 +76,9 @@ class VariantFacts:
     """Changes when the file does."""
     alternatives: tuple[LoadAlternative, ...] = ()
     """Ways to load it, best first, down to ones that need little of a GPU. Empty: only as `options` say."""
+    transient: bool = False
+    """Loaded for whoever asks and for nobody else: it goes with its last lease or with the last who waited, and a failure is
+    told to those who wait and forgotten."""
 
     @property
     def kv_bytes(self) -> int | None:

@@ -12,6 +12,7 @@ Its promises:
   a load together, nobody waits longer than `max_wait_seconds` + S for each variant that others want, once more for one's own,
   and two answers for each other person in one's own line;
 - every wait has a position and a reason, told again whenever one changes; every decision is logged with its grounds;
+- a transient variant goes with its last lease, and is not loaded to the end when nobody waits for it any more;
 - three failures in a row stop the retries until a person loads the variant or its file or options change.
 """
 
@@ -174,9 +175,7 @@ class Scheduler:
         self._household.displaced.forget(event.variant_id)
         if residency is None or not residency.holds_bytes:
             if residency is not None and residency.state == "failed":
-                residency.become("absent")
-                residency.failure = None
-                residency.failures_in_a_row = 0
+                self._household.forget_failure(residency)
             self._outbox.put(Complete(event.ticket))
             return
         residency.unload_tickets.add(event.ticket)
@@ -267,9 +266,18 @@ class Scheduler:
             due = _idle_until(residency)
             if due is not None and now >= due:
                 self._household.send_away(residency, "idle", now)
+            if residency.facts.transient and not self._queue.wanting(residency.variant_id):
+                self._forsake(residency, now)
             if residency.state == "draining" and not residency.leases:
                 self._household.stop(residency, residency.departure)
         return moved or len(self._outbox) > before
+
+    def _forsake(self, residency: Residency, now: float) -> None:
+        """Nobody waits for a transient one (any more)."""
+        if residency.state in ("loading", "resident") and not residency.leases:
+            self._household.send_away(residency, "unwanted", now)
+        elif residency.state == "failed":
+            self._household.forget_failure(residency)
 
     def _make_room(self, admission: Admission, now: float) -> bool:
         """Sends away who must go, and lets stay who drained for a need that has passed. True if any moved."""

@@ -28,11 +28,11 @@ class Told:
         self.header = header
         shapes = shapes_by_layer(header)
 
-        def estimated(cells: Cells) -> Estimate | None:
-            return estimate(header, Allocation(cells, n_outputs_max=cells.n_seq_max))
+        def estimated(cells: Cells, n_outputs: int | None = None) -> Estimate | None:
+            return estimate(header, Allocation(cells, n_outputs_max=n_outputs or cells.n_seq_max))
 
-        def computed(cells: Cells, work: Work) -> tuple[int, ...] | None:
-            return compute_bytes(header, cells, cells.n_seq_max, work, shapes=shapes)
+        def computed(cells: Cells, work: Work, n_outputs: int | None = None) -> tuple[int, ...] | None:
+            return compute_bytes(header, cells, n_outputs or cells.n_seq_max, work, shapes=shapes)
 
         self.estimate = lru_cache(_MOST_ESTIMATES)(estimated)
         self.compute_bytes = lru_cache(_MOST_BUFFERS)(computed)

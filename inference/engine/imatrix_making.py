@@ -1,34 +1,32 @@
-"""Makes an importance matrix: which columns of each weight a text really uses, as llama.cpp's llama-imatrix finds out.
+"""What an importance matrix is made of: which columns of each weight a text really uses, as llama.cpp's llama-imatrix finds out.
 
-Runs in the child process of `inference.engine.quantize`, on the processor, with the weights left in their file: the matrix is
-the same wherever it is made, and no GPU's memory is touched. The sums are those of tools/imatrix/imatrix.cpp: for each matrix
-product, the squares of what goes into it, by column; for experts, by expert.
+The sums are those of tools/imatrix/imatrix.cpp: for each matrix product, the squares of what goes into it, by column; for
+experts, by expert. Wherever the product is computed, its input is read there.
 """
 
 from __future__ import annotations
 
 import ctypes
 import struct
-from array import array
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.core.options import LoadOptions
 from inference.engine.imatrix import COUNTS, SUMS, BadImatrix
-from inference.engine.llama import LIBRARY, Batch, Context, Layout, Log, Model
+from inference.engine.llama import LIBRARY
 
-CHUNK_TOKENS = 512
-_BATCH_TOKENS = 128
-"""All tokens of a batch need their row of logits, or the last layer would pass over them: a large vocabulary makes them megabytes."""
 _FEWEST_ROWS = 16
 _F32 = 0
 _ALIGNMENT = 32
 _op_name = LIBRARY.ggml_op_name
 _op_name.restype, _op_name.argtypes = ctypes.c_char_p, (ctypes.c_int,)
+_is_host = LIBRARY.ggml_backend_buffer_is_host
+_is_host.restype, _is_host.argtypes = ctypes.c_bool, (ctypes.c_void_p,)
+_n_bytes = LIBRARY.ggml_nbytes
+_n_bytes.restype, _n_bytes.argtypes = ctypes.c_size_t, (ctypes.c_void_p,)
+_get = LIBRARY.ggml_backend_tensor_get
+_get.restype, _get.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
 
 
 class _Tensor(ctypes.Structure):
@@ -78,29 +76,27 @@ class Collector:
                     and (op == b"MUL_MAT_ID" or inputs.ne[1] >= _FEWEST_ROWS)
                 )
             if op == b"MUL_MAT_ID":
-                self._add_experts(name, weight, inputs, _Tensor.from_address(node.src[2]))
+                chosen = _numbers(node.src[2], np.int32)
+                self._add_experts(name, weight.ne[2], _numbers(node.src[1], np.float32), chosen)
             else:
-                self._add(name, weight, inputs)
+                self._add(name, weight.ne[2] * weight.ne[3], _numbers(node.src[1], np.float32))
         except Exception as error:
             self.error = error
             return False
         return True
 
-    def _add(self, name: str, weight: _Tensor, inputs: _Tensor) -> None:
-        n_matrices = weight.ne[2] * weight.ne[3]
-        squares = np.square(_view(inputs, np.float32), dtype=np.float32)
-        # Axes are ggml's from last to first. An input with more matrices than its weight is used for all of them.
-        by_matrix = squares.sum(axis=2).reshape(inputs.ne[3] * inputs.ne[2], inputs.ne[0])
-        sums = self._row(name, n_matrices, inputs.ne[0], 1)
-        for number, row in enumerate(by_matrix):
+    def _add(self, name: str, n_matrices: int, inputs: NDArray[np.float32]) -> None:
+        by_matrix = np.square(inputs).sum(axis=2)
+        sums = self._row(name, n_matrices, inputs.shape[3], 1)
+        # An input with more matrices than its weight is used for all of them.
+        for number, row in enumerate(by_matrix.reshape(-1, inputs.shape[3])):
             sums[number % n_matrices] += row
-        self.counts[name] += inputs.ne[1] * inputs.ne[2] * inputs.ne[3] / n_matrices
+        self.counts[name] += np.prod(inputs.shape[:3]) / n_matrices
 
-    def _add_experts(self, name: str, weight: _Tensor, inputs: _Tensor, chosen: _Tensor) -> None:
-        n_experts = weight.ne[2]
-        sums = self._row(name, n_experts, inputs.ne[0], n_experts)
-        ids = _view(chosen, np.int32)[0, 0]
-        rows = np.square(_view(inputs, np.float32)[0])
+    def _add_experts(self, name: str, n_experts: int, inputs: NDArray[np.float32], chosen: NDArray[np.int32]) -> None:
+        sums = self._row(name, n_experts, inputs.shape[3], n_experts)
+        ids = chosen[0, 0]
+        rows = np.square(inputs[0])
         for place in range(ids.shape[1]):
             given = rows[:, place % rows.shape[1]]
             for expert in np.unique(ids[:, place]):
@@ -125,66 +121,34 @@ def _own_name(name: bytes) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _view(tensor: _Tensor, kind: Any) -> NDArray[Any]:
-    """The tensor's numbers where they lie, axes from last to first."""
-    ne, nb = list(tensor.ne), list(tensor.nb)
-    n_bytes = sum((length - 1) * stride for length, stride in zip(ne, nb, strict=True)) + np.dtype(kind).itemsize
-    memory = (ctypes.c_char * n_bytes).from_address(tensor.data)
-    return np.ndarray(shape=ne[::-1], dtype=kind, buffer=memory, strides=nb[::-1])
-
-
-def make(
-    path: Path,
-    target: Path,
-    text: str,
-    dataset: str,
-    n_threads: int,
-    most_chunks: int,
-    on_chunk: Callable[[int, int], None],
-) -> None:
-    """Reads `text` with the model at `path` and writes its matrix to `target`. Blocks. Raises LoadFailed, BadImatrix, OSError."""
-    log = Log()
-    model = Model.load(path, log, layout=Layout(n_gpu_layers=0, gpus=()), mapped=True)
-    tokens = model.tokenize(text, add_special=False, parse_special=False)
-    chunks = [tokens[start : start + CHUNK_TOKENS] for start in range(0, len(tokens) - CHUNK_TOKENS + 1, CHUNK_TOKENS)]
-    chunks = chunks[:most_chunks]
-    if not chunks:
-        raise BadImatrix(f"The text has {len(tokens)} tokens; at least {CHUNK_TOKENS} are needed.")
-    collector = Collector()
-    options = LoadOptions(n_ctx_seq=CHUNK_TOKENS, n_seq_max=1, n_batch=_BATCH_TOKENS, n_ubatch=_BATCH_TOKENS)
-    context = Context(model, options, n_threads, log, n_outputs=_BATCH_TOKENS, on_node=collector.hear)
-    batch = Batch(context.n_batch)
-    for number, chunk in enumerate(chunks):
-        _read(context, batch, chunk)
-        if collector.error is not None:
-            raise BadImatrix(f"What goes on inside this model could not be followed: {collector.error}.")
-        context.clear(0)
-        on_chunk(number + 1, len(chunks))
-    if not collector.sums:
-        raise BadImatrix("This model has no weights of the kind that an importance matrix is about.")
-    write(target, collector, dataset, len(chunks))
-
-
-def _read(context: Context, batch: Batch, chunk: array[int]) -> None:
-    for start in range(0, len(chunk), _BATCH_TOKENS):
-        batch.clear()
-        for offset, token in enumerate(chunk[start : start + _BATCH_TOKENS]):
-            batch.add(token, start + offset, 0, True)
-        code = context.decode(batch)
-        if code != 0:
-            raise BadImatrix(f"llama.cpp could not read the text with this model (code {code}).")
+def _numbers(address: int, kind: Any) -> NDArray[Any]:
+    """The numbers of the tensor at `address`, axes from last to first: where they lie, or a copy of what only a device can read."""
+    tensor = _Tensor.from_address(address)
+    buffer = _Tensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
+    if not buffer:
+        raise ValueError("what goes into a product lies nowhere")
+    # Strides and all: what is between the rows of a tensor that is not contiguous comes along.
+    n_bytes = _n_bytes(address)
+    if _is_host(buffer):
+        memory = (ctypes.c_char * n_bytes).from_address(tensor.data)
+    else:
+        memory = (ctypes.c_char * n_bytes)()
+        _get(address, memory, 0, n_bytes)
+    return np.ndarray(shape=list(tensor.ne)[::-1], dtype=kind, buffer=memory, strides=list(tensor.nb)[::-1])
 
 
 # writing ------------------------------------------------------------------------------------------------------
 
 
-def write(target: Path, collector: Collector, dataset: str, n_chunks: int) -> None:
-    """GGUF, as llama-imatrix writes it. Raises BadImatrix for sums that are no numbers, and OSError."""
+def encoded(collector: Collector, dataset: str, n_chunks: int, chunk_tokens: int) -> bytes:
+    """The file, as llama-imatrix writes it: GGUF. Raises BadImatrix for sums that are no numbers, or for none."""
+    if not collector.sums:
+        raise BadImatrix("this model has no weights of the kind that an importance matrix is about")
     entries = [
         _string("general.type") + struct.pack("<I", 8) + _string("imatrix"),
         _string("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + _string(dataset),
         _string("imatrix.chunk_count") + struct.pack("<II", 4, n_chunks),
-        _string("imatrix.chunk_size") + struct.pack("<II", 4, CHUNK_TOKENS),
+        _string("imatrix.chunk_size") + struct.pack("<II", 4, chunk_tokens),
     ]
     rows: list[bytes] = []
     bodies: list[bytes] = []
@@ -192,7 +156,7 @@ def write(target: Path, collector: Collector, dataset: str, n_chunks: int) -> No
     for name in sorted(collector.sums):
         sums, counts = collector.sums[name], collector.counts[name]
         if not np.isfinite(sums).all():
-            raise BadImatrix(f"{name} is fed with numbers that are none: the file is damaged.")
+            raise BadImatrix(f"{name} is fed with numbers that are none: the file is damaged")
         for suffix, values, dims in (
             (SUMS, sums, (sums.shape[1], sums.shape[0])),
             (COUNTS, counts, (1, len(counts))),
@@ -202,9 +166,7 @@ def write(target: Path, collector: Collector, dataset: str, n_chunks: int) -> No
             bodies.append(raw + bytes(-len(raw) % _ALIGNMENT))
             offset += len(bodies[-1])
     head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(entries)) + b"".join(entries) + b"".join(rows)
-    with target.open("wb") as file:
-        file.write(head + bytes(-len(head) % _ALIGNMENT))
-        file.writelines(bodies)
+    return b"".join([head, bytes(-len(head) % _ALIGNMENT), *bodies])
 
 
 def _string(text: str) -> bytes:

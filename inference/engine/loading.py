@@ -57,9 +57,15 @@ def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName,
 
 
 def load(
-    path: Path, options: LoadOptions, site: Site, log: Log, on_progress: Callable[[float], None]
+    path: Path,
+    options: LoadOptions,
+    site: Site,
+    log: Log,
+    on_progress: Callable[[float], None],
+    on_node: Callable[[int, bool], bool] | None = None,
 ) -> tuple[Model, Context, tuple[DeviceName, ...]]:
-    """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. Raises CannotLoad."""
+    """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. `on_node`: of llama.Context.
+    Raises CannotLoad."""
     try:
         layout, gpus = prepare(options, site)
         model = Model.load(path, log, layout=layout, on_progress=on_progress)
@@ -67,7 +73,7 @@ def load(
             raise CannotLoad("unsupported", f"{path.name} carries no vocabulary, so there is no text to give it")
         if model.has_encoder:
             raise CannotLoad("unsupported", f"{path.name} is an encoder-decoder model; only decoders are served")
-        context = Context(model, options, options.n_threads or physical_cores(), log)
+        context = Context(model, options, options.n_threads or physical_cores(), log, on_node=on_node)
         if not context.remembers:
             raise CannotLoad("unsupported", f"{path.name} is an embedding model: it generates no text")
         return model, context, gpus

@@ -6,8 +6,8 @@ output; standard error carries its log.
 
 Callers (the web process, jobs) talk to the worker over its Unix socket: one connection is one request. The caller
 sends one `Generate`, `Tokenize`, `Score` or `Ping` line and reads replies until the last one (`Done`, `Tokens`, `Scored`, `Pong` or
-`Refused`). Closing
-the connection early cancels the generation within one decode step.
+`Refused`). Closing the connection early cancels the generation within one decode step. A worker that was launched with the
+purpose `imatrix` takes `MakeImatrix` and `Ping` instead, and ends with `Made`, `Pong` or `Refused`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Stats(TypedDict):
     type: Literal["stats"]
     slots_busy: int
     tokens_per_second: float
-    """Generated tokens over the last second, all slots together."""
+    """Generated tokens over the last second, all slots together; where nothing is generated, those that were read."""
     tokens_total: int
     step_age_seconds: float | None
     """Seconds since the last decode step ended while slots are busy; None when idle. A large value means: hung."""
@@ -158,13 +158,27 @@ class Score(TypedDict):
     """A file that is there: float32 rows of the vocabulary's size are appended, one for each token from `first` to the last but one."""
 
 
+class MakeImatrix(TypedDict):
+    """Asks what a text sends into each weight. Answered with a `Chunk` after each piece of the text, and with `Made`."""
+
+    type: Literal["imatrix"]
+    request_id: str
+    text: str
+    """Cut into chunks of the context's length; what is left over at its end is not read."""
+    dataset: str
+    """The text's name, kept in the file."""
+    most_chunks: int
+    path: str
+    """A file that is there, and empty: the matrix is written to it at the end, in llama.cpp's GGUF form."""
+
+
 class Ping(TypedDict):
     """Asks for a proof of life: the engine decodes one real token in a sequence of its own."""
 
     type: Literal["ping"]
 
 
-CallerMessage = Generate | Tokenize | Score | Ping
+CallerMessage = Generate | Tokenize | Score | MakeImatrix | Ping
 
 
 # worker → caller ----------------------------------------------------------------------------------------------
@@ -231,7 +245,8 @@ class Refused(TypedDict):
     code: RefusalCode
     detail: str
     facts: dict[str, Any]
-    """context_exceeded: {"n_prompt": int, "n_ctx_seq": int}; bad_parameter: {"name": str}"""
+    """context_exceeded: {"n_prompt": int, "n_ctx_seq": int}; bad_parameter: {"name": str}; decode_failed, where a file could
+    not be written: {"errno": int}"""
 
 
 class Tokens(TypedDict):
@@ -245,12 +260,25 @@ class Scored(TypedDict):
     seconds: float
 
 
+class Chunk(TypedDict):
+    type: Literal["chunk"]
+    done: int
+    """Chunks read so far."""
+    total: int
+
+
+class Made(TypedDict):
+    type: Literal["made"]
+    n_chunks: int
+    seconds: float
+
+
 class Pong(TypedDict):
     type: Literal["pong"]
     decode_ms: float
 
 
-WorkerReply = Prefill | Token | Done | Refused | Tokens | Scored | Pong
+WorkerReply = Prefill | Token | Done | Refused | Tokens | Scored | Chunk | Made | Pong
 
 
 # framing ------------------------------------------------------------------------------------------------------

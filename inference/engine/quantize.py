@@ -180,34 +180,6 @@ def _check(request: Mapping[str, Any], answer: Answer) -> None:
     answer.say("finished", seconds=0.0)
 
 
-def _imatrix(request: Mapping[str, Any], answer: Answer) -> None:
-    """Raises BadImatrix, CannotLoad, LoadFailed."""
-    from inference.engine.imatrix_making import make
-
-    path, target, text = (Path(request[name]) for name in ("path", "target", "text"))
-    header = check_file(path)
-    os.nice(NICENESS)
-    n_threads = request["n_threads"] or physical_cores()
-    try:
-        make(
-            path,
-            target,
-            text.read_text(encoding="utf-8"),
-            text.name,
-            n_threads,
-            int(request["most_chunks"]),
-            lambda number, n_chunks: answer.say("chunk", number=number, n_chunks=n_chunks),
-        )
-    except UnicodeDecodeError:
-        raise BadImatrix(f"{text.name} is no text in UTF-8.") from None
-    except OSError as error:
-        raise BadImatrix(
-            f"{error.filename or target} could not be read or written: {error.strerror or error}."
-        ) from None
-    read_importance(target, header)
-    answer.say("finished", seconds=0.0)
-
-
 def _said(log: Log, source: Path) -> str:
     reason = log.errors[-1].rpartition("failed to quantize: ")[2] if log.errors else "it gave no reason"
     return f"llama.cpp cannot quantize {source.name}: {reason.rstrip('.')}."
@@ -219,7 +191,7 @@ def _watch_standard_input() -> None:
     os._exit(1)
 
 
-_WORK = {"quantize": _quantize, "dry_run": _dry_run, "check": _check, "imatrix": _imatrix}
+_WORK = {"quantize": _quantize, "dry_run": _dry_run, "check": _check}
 
 
 def main() -> None:

@@ -237,35 +237,3 @@ def check(path: Path, environment: Mapping[str, str], *, argv: Sequence[str] = Q
                 return
             yield None
         raise child.ended()
-
-
-def make_imatrix(
-    path: Path,
-    target: Path,
-    text: Path,
-    environment: Mapping[str, str],
-    *,
-    most_chunks: int = 100,
-    n_threads: int | None = None,
-    argv: Sequence[str] = QUANTIZE_ARGV,
-) -> Generator[tuple[int, int] | None, None, None]:
-    """Writes the importance matrix of the model at `path` for what `text` is about. After each chunk its number, from 1, and how
-    many there are; None at least every TICK_SECONDS. Raises QuantizeFailed.
-    """
-    request = {
-        "type": "imatrix",
-        "path": str(path),
-        "target": str(target),
-        "text": str(text),
-        "most_chunks": most_chunks,
-        "n_threads": n_threads,
-    }
-    with Child(request, environment, argv=argv) as child:
-        for message in child.messages():
-            if message is None:
-                yield None
-            elif message["type"] == "chunk":
-                yield int(message["number"]), int(message["n_chunks"])
-            elif message["type"] == "finished":
-                return
-        raise child.ended()

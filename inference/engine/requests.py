@@ -65,7 +65,7 @@ class Intake:
 
     async def generation(self, message: Mapping[str, Any], outlet: Outlet) -> Generation:
         """Raises RequestRefused."""
-        request_id, owner = _name(message, "request_id"), _name(message, "owner")
+        request_id, owner = name_of(message, "request_id"), name_of(message, "owner")
         unknown = sorted(set(message) - _REQUEST_FIELDS)
         if unknown:
             raise RequestRefused("bad_request", f"unknown fields: {', '.join(unknown)[:200]}")
@@ -100,7 +100,7 @@ class Intake:
     @contextmanager
     def scoring(self, message: Mapping[str, Any], outlet: Outlet) -> Iterator[Scoring]:
         """Its file is closed when the block is left: submit it, and withdraw it before. Raises RequestRefused."""
-        request_id, owner = _name(message, "request_id"), _name(message, "owner")
+        request_id, owner = name_of(message, "request_id"), name_of(message, "owner")
         unknown = sorted(set(message) - {"type", "request_id", "owner", "tokens", "first", "path"})
         if unknown:
             raise RequestRefused("bad_request", f"unknown fields: {', '.join(unknown)[:200]}")
@@ -116,13 +116,7 @@ class Intake:
             )
         if not _is_whole(first, len(tokens) - 1):
             raise RequestRefused("bad_request", "first: expected the number of a token that has a successor")
-        if not isinstance(path, str):
-            raise RequestRefused("bad_request", "path: expected a text")
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (OSError, ValueError) as error:
-            raise RequestRefused("bad_request", f"path: the file cannot be opened: {error}") from None
-        try:
+        with appended(path) as descriptor:
             yield Scoring(
                 request_id=request_id,
                 owner=owner,
@@ -131,8 +125,6 @@ class Intake:
                 descriptor=descriptor,
                 outlet=outlet,
             )
-        finally:
-            os.close(descriptor)
 
     # options
 
@@ -232,6 +224,21 @@ class Intake:
         return self._model.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
 
+@contextmanager
+def appended(path: object) -> Iterator[int]:
+    """A descriptor of the file that a caller has made for what it asks. Raises RequestRefused."""
+    if not isinstance(path, str):
+        raise RequestRefused("bad_request", "path: expected a text")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise RequestRefused("bad_request", f"path: the file cannot be opened: {error}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _pieces(model: Model) -> Pieces:
     marked = {}
     for marker in MARKERS:
@@ -253,7 +260,8 @@ def _is_whole(value: object, below: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
 
-def _name(message: Mapping[str, Any], field: str) -> str:
+def name_of(message: Mapping[str, Any], field: str) -> str:
+    """Raises RequestRefused."""
     value = message.get(field)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
         raise RequestRefused("bad_request", f"{field}: expected a text of 1 to {_LONGEST_NAME} characters")

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inference.engine import protocol
 from inference.engine.batching import Batcher
@@ -23,12 +23,18 @@ _DISCARDED_BYTES = 64 * 1024
 _LONGEST_ID = 256
 
 
+class Answers(Protocol):
+    """What a worker does for those who call."""
+
+    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        """Returns when the answer is complete or the caller has gone. Raises RequestRefused."""
+
+
 class Server:
     """Serves callers until the process ends."""
 
-    def __init__(self, intake: Intake, batcher: Batcher) -> None:
-        self._intake = intake
-        self._batcher = batcher
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         self._loop = asyncio.get_running_loop()
 
     async def listen(self, path: Path) -> asyncio.AbstractServer:
@@ -50,7 +56,7 @@ class Server:
                 message = await protocol.read(reader)
                 if message is None:
                     return
-                await self._answer(message, reader, connection)
+                await self._answers.answer(message, reader, connection)
             except protocol.BadMessage as bad:
                 self._refuse(connection, RequestRefused("bad_request", str(bad)))
             except RequestRefused as refused:
@@ -61,7 +67,20 @@ class Server:
             connection.close()
             writer.close()
 
-    async def _answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    def _refuse(self, connection: Connection, refused: RequestRefused) -> None:
+        connection.send(
+            Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
+        )
+
+
+class Chats:
+    """What an ordinary worker answers: texts, their tokens and their scores."""
+
+    def __init__(self, intake: Intake, batcher: Batcher) -> None:
+        self._intake = intake
+        self._batcher = batcher
+
+    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         if message["type"] == "generate":
             await self._generate(message, reader, connection)
         elif message["type"] == "tokenize":
@@ -69,8 +88,8 @@ class Server:
         elif message["type"] == "score":
             await self._score(message, reader, connection)
         elif message["type"] == "ping":
-            self._batcher.ping(lambda ms: connection.send(Pong(type="pong", decode_ms=round(ms, 3)), last=True))
-            await self._until_over(reader, connection)
+            self._batcher.ping(lambda ms: pong(connection, ms))
+            await until_over(reader, connection)
         else:
             raise RequestRefused(
                 "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize, score or ping"
@@ -80,11 +99,11 @@ class Server:
         try:
             generation = await self._intake.generation(message, connection)
         except RequestRefused as refused:
-            _log(message, "refused", code=refused.code)
+            log(message, "refused", code=refused.code)
             raise
         self._batcher.submit(generation)
-        await self._until_over(reader, connection)
-        _log(
+        await until_over(reader, connection)
+        log(
             message,
             "caller left" if connection.broken else "answered",
             prompt_n=len(generation.prompt),
@@ -96,26 +115,26 @@ class Server:
     async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         with self._intake.scoring(message, connection) as scoring:
             self._batcher.submit(scoring)
-            await self._until_over(reader, connection)
+            await until_over(reader, connection)
             await asyncio.wrap_future(self._batcher.withdraw(scoring))
 
-    async def _until_over(self, reader: asyncio.StreamReader, connection: Connection) -> None:
-        """Returns when the answer is complete or the caller has gone."""
-        left = asyncio.create_task(_end_of(reader))
-        finished = asyncio.create_task(connection.finished())
-        _, pending = await asyncio.wait({left, finished}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        if left not in pending and finished in pending:
-            connection.abandon()
 
-    def _refuse(self, connection: Connection, refused: RequestRefused) -> None:
-        connection.send(
-            Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
-        )
+async def until_over(reader: asyncio.StreamReader, connection: Connection) -> None:
+    """Returns when the answer is complete or the caller has gone."""
+    left = asyncio.create_task(_end_of(reader))
+    finished = asyncio.create_task(connection.finished())
+    _, pending = await asyncio.wait({left, finished}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    if left not in pending and finished in pending:
+        connection.abandon()
 
 
-def _log(request: dict[str, Any], what: str, **facts: Any) -> None:
+def pong(connection: Connection, decode_ms: float) -> None:
+    connection.send(Pong(type="pong", decode_ms=round(decode_ms, 3)), last=True)
+
+
+def log(request: dict[str, Any], what: str, **facts: Any) -> None:
     """A line as the other processes write theirs: by the request's id it is followed from socket to worker."""
     now = time.time()
     moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"

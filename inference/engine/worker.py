@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from inference.core.header import Header
 from inference.core.options import LoadOptions
@@ -27,12 +27,17 @@ from inference.engine.loading import CannotLoad, check_file, load
 from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
 from inference.engine.rendering import Renderer, RenderFailed
 from inference.engine.requests import Intake, Mode
-from inference.engine.server import Server
+from inference.engine.server import Answers, Chats, Server
+
+if TYPE_CHECKING:
+    from inference.engine.reading import Ear, Reader
 
 _T = TypeVar("_T")
 
 _STATS_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.1
+_READING_NICENESS = 10
+"""A text is read for minutes, beside people who wait for answers."""
 _SWITCH_SECONDS = 0.001
 """The decode thread comes back from C wanting the interpreter: it must not wait Python's default 5 ms for it."""
 
@@ -73,9 +78,9 @@ class Reports:
 class Pulse:
     """Reports what the decode thread does: each second while it works, and once when it rests. Never wakes while idle."""
 
-    def __init__(self, reports: Reports, batcher: Batcher) -> None:
+    def __init__(self, reports: Reports, engine: Batcher | Reader) -> None:
         self._reports = reports
-        self._batcher = batcher
+        self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -102,7 +107,7 @@ class Pulse:
 
     def _report(self, *, busy: bool) -> None:
         now = time.monotonic()
-        pulse = self._batcher.pulse()
+        pulse = self._engine.pulse()
         # A burst shorter than a second still counts as tokens per second, not per burst.
         seconds = max(_STATS_SECONDS, now - self._reported_at)
         self._reports.send(
@@ -149,7 +154,8 @@ async def _work(
 ) -> None:
     reports.send(Loading(type="loading", fraction=0.0))
     log = Log()
-    loaded = _in_thread(load, path, options, site, log, reports.loading)
+    ear = _ear(options)
+    loaded = _in_thread(load, path, options, site, log, reports.loading, ear and ear.hear)
     mode = await _mode(header.text("tokenizer.chat_template"), renderer)
     try:
         model, context, gpus = await asyncio.wrap_future(loaded)
@@ -164,11 +170,17 @@ async def _work(
         def on_broken(detail: str) -> NoReturn:
             reports.fail(CannotLoad("crashed", detail))
 
-        batcher = Batcher(model, context, options.n_seq_max, on_busy=on_busy, on_broken=on_broken)
-        pulse = Pulse(reports, batcher)
-        batcher.start()
-        await asyncio.wrap_future(batcher.warm_up())
-        server = await Server(Intake(model, options.n_ctx_seq, mode, renderer), batcher).listen(socket)
+        engine: Batcher | Reader
+        answers: Answers
+        if ear is None:
+            engine = Batcher(model, context, options.n_seq_max, on_busy=on_busy, on_broken=on_broken)
+            answers = Chats(Intake(model, options.n_ctx_seq, mode, renderer), engine)
+        else:
+            engine, answers = _reader(model, context, ear, on_busy, on_broken)
+        pulse = Pulse(reports, engine)
+        engine.start()
+        await asyncio.wrap_future(engine.warm_up())
+        server = await Server(answers).listen(socket)
     except CannotLoad as failed:
         reports.fail(failed)
     except RuntimeError as error:
@@ -178,6 +190,31 @@ async def _work(
     devices = log.buffers.devices(gpus, header)
     reports.send(_ready(model, context, options, mode, log.buffers.n_gpu_layers, devices, time.monotonic() - began))
     await server.serve_forever()
+
+
+def _ear(options: LoadOptions) -> Ear | None:
+    """None for an ordinary worker: whoever listens to a graph slows down every token of it."""
+    if options.purpose != "imatrix":
+        return None
+    # Not at the top: no other worker needs numpy, which takes a tenth of a second.
+    from inference.engine.reading import Ear
+
+    os.nice(_READING_NICENESS)
+    return Ear()
+
+
+def _reader(
+    model: Model,
+    context: Context,
+    ear: Ear,
+    on_busy: Callable[[bool], None],
+    on_broken: Callable[[str], NoReturn],
+) -> tuple[Reader, Answers]:
+    from inference.engine.reading import Reader
+    from inference.engine.reading_answers import Readings
+
+    reader = Reader(model, context, ear, on_busy=on_busy, on_broken=on_broken)
+    return reader, Readings(model, context.n_ctx_seq, reader)
 
 
 def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, Site]:

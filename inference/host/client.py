@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
 from inference.core.generation import GenerationOptions
+from inference.core.purposes import Purpose
 from inference.engine import protocol
-from inference.engine.protocol import ChatMessage, Done, Prefill, Token
+from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token
 from inference.host.messages import (
     Evicting,
     HostRequest,
@@ -142,8 +143,6 @@ class Lease:
 
         Raises WorkerRefusal, WorkerLost.
         """
-        assert self._worker is not None, "exhaust waiting() first"
-        reader, writer = self._worker
         request: dict[str, Any] = {
             "type": "generate",
             "request_id": request_id,
@@ -154,6 +153,35 @@ class Lease:
             request["messages"] = messages
         if prompt is not None:
             request["prompt"] = prompt
+        async with aclosing(self._replies(request, "done")) as replies:
+            async for reply in replies:
+                yield cast(Any, reply)
+
+    async def imatrix(
+        self, *, request_id: str, text: str, dataset: str, most_chunks: int, path: str
+    ) -> AsyncGenerator[Chunk, None]:
+        """Has the importance matrix of `text` written to the file at `path`, for a lease with that purpose: it is there when the
+        iterator ends. A Chunk after each piece of the text; closing the iterator cancels.
+
+        See engine.protocol.MakeImatrix. Raises WorkerRefusal, WorkerLost.
+        """
+        request = {
+            "type": "imatrix",
+            "request_id": request_id,
+            "text": text,
+            "dataset": dataset,
+            "most_chunks": most_chunks,
+            "path": path,
+        }
+        async with aclosing(self._replies(request, "made")) as replies:
+            async for reply in replies:
+                if reply["type"] == "chunk":
+                    yield cast(Chunk, reply)
+
+    async def _replies(self, request: dict[str, Any], last: str) -> AsyncGenerator[dict[str, Any], None]:
+        """On the lease's own connection, which closes with the last one. Raises WorkerRefusal, WorkerLost."""
+        assert self._worker is not None, "exhaust waiting() first"
+        reader, writer = self._worker
         try:
             writer.write(protocol.encode(request))
             while True:
@@ -162,8 +190,8 @@ class Lease:
                     raise WorkerLost("the worker ended in the middle of the answer")
                 if reply["type"] == "refused":
                     raise WorkerRefusal(reply["code"], reply["detail"], reply.get("facts", {}))
-                yield cast(Any, reply)
-                if reply["type"] == "done":
+                yield reply
+                if reply["type"] == last:
                     return
         finally:
             await _close(writer)
@@ -237,13 +265,26 @@ class HostClient:
 
     @asynccontextmanager
     async def lease(
-        self, *, variant_id: int, user: str, kind: LeaseKind = "interactive", request_id: str
+        self,
+        *,
+        variant_id: int,
+        user: str,
+        kind: LeaseKind = "interactive",
+        request_id: str,
+        purpose: Purpose = "chat",
     ) -> AsyncIterator[Lease]:
         """Queues for the variant; leaving the block gives the lease back. Raises HostUnavailable."""
 
         async def ask() -> Streams:
             return await self._open(
-                {"type": "lease", "variant_id": variant_id, "user": user, "kind": kind, "request_id": request_id}
+                {
+                    "type": "lease",
+                    "variant_id": variant_id,
+                    "user": user,
+                    "kind": kind,
+                    "request_id": request_id,
+                    "purpose": purpose,
+                }
             )
 
         lease = Lease(ask)

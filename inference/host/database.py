@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from inference.core.ledger import Pool
 from inference.core.options import LoadOptions
+from inference.core.purposes import variant_of
+from inference.core.reading import facts_to_read
 from inference.core.residency import VariantFacts
 from inference.host.dry_runs import DryRuns
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
@@ -38,15 +40,15 @@ class DjangoInventory:
         self._planning = planning
         self._dry_runs = dry_runs
 
-    async def facts(self, variant_id: int) -> VariantFacts:
+    async def facts(self, resident_id: int) -> VariantFacts:
         """Waits for a dry run only where the header does not tell; where only buffers are unknown, one runs behind it."""
-        facts, plan = await _in_thread(lambda: self._read(variant_id))
+        facts, plan = await _in_thread(lambda: self._read(resident_id))
         if self._dry_runs is None or not plan.wants_dry_run:
             return facts
         task = self._dry_runs.start(Path(facts.path), plan.ways[0].options, plan.dry_run_keys[0], self._keep_dry_run)
         if plan.unknown is None or task is None or not await task:
             return facts
-        return (await _in_thread(lambda: self._read(variant_id)))[0]
+        return (await _in_thread(lambda: self._read(resident_id)))[0]
 
     async def pools(self) -> tuple[Pool, ...]:
         """To be asked only where there is planning."""
@@ -77,7 +79,8 @@ class DjangoInventory:
 
         await _in_thread(write)
 
-    def _read(self, variant_id: int) -> tuple[VariantFacts, Plan]:
+    def _read(self, resident_id: int) -> tuple[VariantFacts, Plan]:
+        variant_id, purpose = variant_of(resident_id)
         variant = Variant.objects.filter(pk=variant_id).first()
         if variant is None:
             raise UnknownVariant(variant_id)
@@ -97,7 +100,7 @@ class DjangoInventory:
         keep_alive_seconds = variant.keep_alive_seconds
         plan = Plan()
         if self._planning is not None and fingerprint != MISSING:
-            plan = self._planning.plan(variant, shards, fingerprint, size_bytes)
+            plan = self._planning.plan(variant, shards, fingerprint, size_bytes, purpose)
         facts = VariantFacts(
             variant_id=variant.pk,
             name=variant.name,
@@ -110,7 +113,7 @@ class DjangoInventory:
             fingerprint=fingerprint,
             alternatives=plan.alternatives,
         )
-        return facts, plan
+        return (facts_to_read(facts) if purpose == "imatrix" else facts), plan
 
 
 async def _in_thread(query: Callable[[], _T]) -> _T:

@@ -34,7 +34,11 @@ def decision(decided: Decided, name: Name, device_name: DeviceName) -> str:
         case "idle":
             return f"{variant} is unloaded: unused for {duration(facts['idle_seconds'] or 0)}."
         case "unload":
-            whys = {"asked": "a person asked", "changed": "to be loaded as it is set up now"}
+            whys = {
+                "asked": "a person asked",
+                "changed": "to be loaded as it is set up now",
+                "unwanted": "whom it was loaded for is done, or has gone",
+            }
             return f"{variant} is unloaded: {whys.get(facts['departure'], 'the host shuts down')}."
         case "pause":
             return f"Nothing more is loaded {on(facts['device'])}: {_too_much(facts)}."

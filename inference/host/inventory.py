@@ -29,8 +29,8 @@ class InventoryUnavailable(Exception):
 class Inventory(Protocol):
     """Every method raises InventoryUnavailable."""
 
-    async def facts(self, variant_id: int) -> VariantFacts:
-        """Raises UnknownVariant, DisabledVariant, BadOptions."""
+    async def facts(self, resident_id: int) -> VariantFacts:
+        """What is known of the variant for its purpose: see core.purposes and core.reading. Raises UnknownVariant, DisabledVariant, BadOptions."""
 
     async def pools(self) -> tuple[Pool, ...]:
         """What each device may hold, as its owner has it now; foreign memory is left out."""

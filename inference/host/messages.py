@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+from inference.core.purposes import Purpose
 from inference.engine.protocol import DeviceReport, FailureReason
 
 LeaseKind = Literal["interactive", "batch"]
@@ -24,6 +25,8 @@ class Lease(TypedDict):
     """Whom the turn belongs to: fairness goes round users."""
     kind: LeaseKind
     request_id: str
+    purpose: Purpose
+    """`imatrix`: of a worker of its own that reads, and goes with the lease. Without it: `chat`."""
 
 
 class Load(TypedDict):
@@ -190,7 +193,9 @@ class Decision(TypedDict):
 
 class ResidentVariant(TypedDict):
     variant_id: int
+    """core.purposes.resident_id: of a worker that reads it is no row's."""
     name: str
+    purpose: Purpose
     state: Residency
     pinned: bool
     pid: int | None
@@ -235,6 +240,9 @@ class WaitingRequest(TypedDict):
     request_id: str
     user: str
     variant_id: int
+    """As of a ResidentVariant."""
+    variant: str
+    """Its name."""
     kind: LeaseKind
     position: int
     reason: str

@@ -16,6 +16,8 @@ from inference.core.ladder import Known, Measured, Way, corrected, digest, ladde
 from inference.core.ledger import RAM, Pool, clients_of
 from inference.core.options import LoadOptions
 from inference.core.placement import CannotTell, DeviceBytes, Wishes
+from inference.core.purposes import Purpose, resident_id
+from inference.core.reading import options_to_read, wishes_to_read
 from inference.core.residency import LoadAlternative
 from inference.core.site import Site
 from inference.core.told import Told
@@ -60,7 +62,7 @@ class Plan:
 class _Subject:
     """Everything that a ladder follows from."""
 
-    variant_id: int
+    resident_id: int
     path: str
     fingerprint: str
     size_bytes: int
@@ -94,13 +96,24 @@ class Planning:
         self._lock = threading.Lock()
         self._engine_version = engine_version()
 
-    def plan(self, variant: Variant, shards: Sequence[Shard], fingerprint: str, size_bytes: int) -> Plan:
+    def plan(
+        self,
+        variant: Variant,
+        shards: Sequence[Shard],
+        fingerprint: str,
+        size_bytes: int,
+        purpose: Purpose = "chat",
+    ) -> Plan:
         """Blocks for the first plan of a file, up to a second; a repeated one is remembered until something is recorded.
 
         Raises BadOptions, and BadDevices for a profile that is not fit for use.
         """
         base, wishes, profile = LoadOptions.from_json(variant.load_options()), wishes_of(variant), self.profile()
-        subject = _Subject(variant.pk, shards[0].path, fingerprint, size_bytes, wishes, base, profile)
+        if purpose == "imatrix":
+            base, wishes = options_to_read(base), wishes_to_read(wishes)
+        subject = _Subject(
+            resident_id(variant.pk, purpose), shards[0].path, fingerprint, size_bytes, wishes, base, profile
+        )
         known = self._plans.get(subject)
         if known is None:
             n_records = self._n_records
@@ -112,7 +125,7 @@ class Planning:
     def _make(self, subject: _Subject, shards: Sequence[Shard]) -> Plan:
         found = self._ladders.get(subject) or self._climb(subject)
         ways = found.ways
-        self._last[subject.variant_id] = ways
+        self._last[subject.resident_id] = ways
         if not ways:
             return Plan()
         keys = self._dry_run_keys(shards, ways, subject.fingerprint)
@@ -120,7 +133,7 @@ class Planning:
         if found.unknown is not None and keys[0] in results:
             ways = (self._allowance(subject, found.told, results[keys[0]]),)
         exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
-        known = replace(_read_known(subject.variant_id, subject.fingerprint, self._engine_version), dry_runs=exact)
+        known = replace(_read_known(subject.resident_id, subject.fingerprint, self._engine_version), dry_runs=exact)
         alternatives = tuple(self._with_clients(corrected(way, known)) for way in ways)
         return Plan(ways, alternatives, found.unknown, keys, frozenset(results))
 

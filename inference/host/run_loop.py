@@ -13,6 +13,7 @@ from typing import Any
 from inference.core import events
 from inference.core.ledger import Pool, is_memory
 from inference.core.liveness import Limits
+from inference.core.purposes import variant_of
 from inference.core.residency import LoadAlternative, VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.site import Site
@@ -279,7 +280,7 @@ class Host:
                 self._workers.stop(launch)
             case events.Grant(ticket=ticket, variant_id=variant_id, launch=launch):
                 self._callers.grant(ticket, self._workers[launch])
-                self._used(variant_id)
+                self._used(variant_of(variant_id)[0])
             case events.Notify(ticket=ticket, wait=wait):
                 self._callers.notify(ticket, wait)
             case events.Refuse():
@@ -304,6 +305,9 @@ class Host:
             logger.warning("could not note a use", extra={"event": "use_unnoted", "error": str(error)})
 
     async def _record(self, load: LoadMeasured) -> None:
+        """What a reading worker took would be taken for what the variant takes: it is remembered for as long as the host lives."""
+        if load.options.purpose != "chat":
+            return
         try:
             await self._inventory.record(load)
         except InventoryUnavailable as error:

@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from inference.core.purposes import is_variant, resident_id
 from inference.engine import protocol
 from inference.host import messages, wording
 from inference.host.connection import Connection
@@ -36,6 +37,11 @@ _SCHEMAS: dict[str, type] = {
     "watch": messages.Watch,
     "telemetry": TelemetryQuery,
 }
+
+
+_NAMING = ("lease", "load", "preview", "pin")
+"""These name a variant by its row; whatever is in memory may be unloaded by the number that it goes by there."""
+_DEFAULTS: dict[str, dict[str, Any]] = {"lease": {"purpose": "chat"}}
 
 
 class Server:
@@ -106,9 +112,11 @@ class Server:
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
+        if request["type"] in _NAMING and not is_variant(request["variant_id"]):
+            raise UnknownVariant(request["variant_id"])
         match request["type"]:
             case "lease":
-                facts = await host.facts_for_lease(request["variant_id"])
+                facts = await host.facts_for_lease(resident_id(request["variant_id"], request["purpose"]))
                 ticket = host.lease(connection, facts, request["user"], request["kind"], request["request_id"])
                 await self._until_closed(ticket, reader)
             case "load":
@@ -169,7 +177,7 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     schema = _SCHEMAS.get(message["type"])
     if schema is None:
         raise protocol.BadMessage(f"unknown type {message['type'][:40]!r}; known are {', '.join(sorted(_SCHEMAS))}")
-    return check(message, schema)
+    return check({**_DEFAULTS.get(message["type"], {}), **message}, schema)
 
 
 async def _discard(reader: asyncio.StreamReader) -> None:

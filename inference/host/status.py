@@ -50,6 +50,7 @@ def host_status(
                 request_id=request.request_id,
                 user=request.user,
                 variant_id=request.variant_id,
+                variant=name(request.variant_id),
                 kind=request.kind,
                 position=position,
                 reason=wording.wait(wait, name),
@@ -71,6 +72,7 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
     return {
         "variant_id": residency.variant_id,
         "name": facts.name,
+        "purpose": facts.options.purpose,
         "state": residency.state,
         "pinned": facts.pinned,
         "pid": pid,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from inference.core.purposes import Purpose
 from inference.host.messages import LeaseKind, Mention, Residency
 
 SegmentKind = Literal["weights", "kv", "compute", "overhead", "reserved", "foreign", "reserve", "free"]
@@ -60,6 +61,7 @@ class VariantTelemetry(TypedDict):
 
     variant_id: int
     name: str
+    purpose: Purpose
     state: Residency
     pinned: bool
     fraction: float | None
@@ -91,6 +93,8 @@ class QueueEntry(TypedDict):
     user: str
     """The person's id, for marking one's own entry."""
     variant_id: int
+    variant: str
+    """Its name."""
     kind: LeaseKind
     reason: str
     waiting_seconds: float

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.conf import settings
 
 from inference.core.generation import GenerationOptions
-from inference.host.client import HostClient, HostRefusal, HostUnavailable, WorkerLost, WorkerRefusal
+from inference.host.client import HostClient
+from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.orders import base_name
 from inference.jobs.ticking import ticking
 from inference.texts import TEXT, TEXT_NAME
 from models_app.downloads.space import Room, free_bytes
-from models_app.jobs import Failed, Retry, Running, Wait
+from models_app.jobs import Failed, Running, Wait
 from models_app.models import Quality, Variant
 from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 
@@ -33,8 +34,6 @@ MEASURING = ".measuring"
 WINDOW_TOKENS = 512
 MOST_WINDOWS = 6
 SPEED_TOKENS = 48
-AWAY_SECONDS = 10.0
-FULL_DISK_SECONDS = 30.0
 
 
 def run(running: Running) -> None:
@@ -48,17 +47,8 @@ def run(running: Running) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     try:
-        _measure(running, variant, best_sibling(variant), folder)
-    except HostUnavailable:
-        raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
-    except HostRefusal as refusal:
-        if refusal.code in ("shutting_down", "unloaded", "storage"):
-            raise Wait(refusal.detail, AWAY_SECONDS) from None
-        raise Failed(refusal.detail) from None
-    except WorkerLost as lost:
-        raise Retry(f"The model's worker ended in the middle: {lost}.") from None
-    except WorkerRefusal as refusal:
-        raise Failed(f"The model's worker refused: {refusal.detail}.") from None
+        with ended_by_the_host():
+            _measure(running, variant, best_sibling(variant), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,11 +69,6 @@ def _bits(variant: Variant) -> float:
 
 
 # measuring ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +173,9 @@ async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> Asyn
     request_id = f"measure-{job_id}-{uuid.uuid4().hex[:8]}"
     client = HostClient(settings.HOST_SOCKET)
     async with client.lease(variant_id=variant.pk, user="measure", kind="batch", request_id=request_id) as lease:
-        async with aclosing(lease.waiting()) as waiting:  # type: ignore[type-var]
+        async with aclosing(waited(lease)) as waiting:
             async for event in waiting:
-                yield Waiting(str(event.get("reason") or event["type"]))
+                yield event
         assert lease.ready is not None
         length = min(WINDOW_TOKENS, lease.ready["n_ctx_seq"])
         tokens = await lease.tokenize(TEXT.read_text(encoding="utf-8"))

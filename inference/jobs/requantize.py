@@ -6,7 +6,6 @@ whose every byte is on the disk gets a name, and only then a row.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -23,7 +22,7 @@ from inference.engine.quantizing import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
 from models_app import inventory
 from models_app.downloads.part import sync_folder
-from models_app.downloads.space import FreeBytes, Room, free_bytes
+from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
 from models_app.downloads.spec import file_names
 from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf, Header, read_files
@@ -63,7 +62,7 @@ def requantize(running: Running, folder: Path, *, free: FreeBytes = free_bytes) 
             running.keep({"folder": making.name, "digests": digests})
         _place(running, order, source, folder, making, names)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
         raise Failed(f"{error.filename or making} could not be written: {error.strerror or error}.") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from models_app.downloads.fetch import Fetch
 from models_app.downloads.limit import Limit
 from models_app.downloads.part import QUARANTINE, Held
 from models_app.downloads.source import Open
-from models_app.downloads.space import FreeBytes, Room, free_bytes
+from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
 from models_app.downloads.spec import DownloadSpec, part_of
 from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf
@@ -245,7 +244,7 @@ def _ending(failed: Fetch) -> Exception:
             )
         case fetch.Taken(target=target):
             return Failed(f"Another file lies at {target} already. Move it away, then try again.")
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError() as error if is_full(error):
             return Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS)
         case OSError() as error:
             return Retry(f"{part_of(failed.target).name} could not be written: {error.strerror or error}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ from django.db import transaction
 from models_app import inventory, jobs
 from models_app.downloads.names import free_name
 from models_app.downloads.part import Held, Part
-from models_app.downloads.space import Room, free_bytes
+from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
-from models_app.facts import NotAModel, VariantFiles, explain, read_variant, readable_name
+from models_app.facts import NotAModel, VariantFiles, explain, read_variant, readable_name, shown
 from models_app.gguf import BadGguf
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
@@ -68,7 +67,7 @@ def survey(path: Path) -> Survey:
         try:
             files = read_variant(first)
         except (BadGguf, NotAModel, OSError) as error:
-            refused[str(first)] = explain(error)
+            refused[shown(first)] = explain(error)
             continue
         known = Variant.objects.filter(shards__path=str(files.files[0].path)).first()
         can_link = all(file.path.stat().st_dev == own_disk for file in files.files)
@@ -88,9 +87,13 @@ def survey(path: Path) -> Survey:
 def _firsts(path: Path) -> Iterator[Path]:
     if not path.is_absolute():
         raise BadImport("Give the whole path, beginning with /.")
-    if not path.exists():
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise BadImport(f"{path} cannot be looked at: {error.strerror or error}.") from None
+    if not is_there:
         raise BadImport(f"There is nothing at {path}, or this program may not look there.")
-    if path.is_dir():
+    if is_folder:
         for number, first in enumerate(inventory.first_files(path)):
             if number == MOST_FOUND:
                 raise BadImport(f"More than {MOST_FOUND} models are below {path}. Choose a folder further down.")
@@ -170,7 +173,7 @@ def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int)
     except inventory.NameTaken:
         raise _Unfit(f"another variant is called {name} by now") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
         raise _Unfit(error.strerror or str(error)) from None
 

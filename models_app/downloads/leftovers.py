@@ -10,6 +10,7 @@ from pathlib import Path
 from models_app.downloads.names import promised
 from models_app.downloads.part import Held, Part
 from models_app.downloads.spec import PART
+from models_app.facts import shown
 from models_app.job import Job
 
 YOUNG_SECONDS = 600.0
@@ -40,5 +41,5 @@ def remove_leftovers(folder: Path) -> list[str]:
             Part.open(path.with_name(path.name.removesuffix(PART))).remove()
         except (Held, OSError):
             continue
-        removed.append(path.name)
+        removed.append(shown(path.name))
     return removed

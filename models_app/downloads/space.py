@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ def free_bytes(folder: Path) -> int:
     """What this process may still write there."""
     stat = os.statvfs(folder)
     return stat.f_bavail * stat.f_frsize
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room, on the disk or within a quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from models_app import inventory, jobs
 from models_app.downloads.names import free_name
 from models_app.downloads.part import Held, Part
-from models_app.downloads.space import Room, free_bytes
+from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
 from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf, ShardName
@@ -44,7 +44,7 @@ class WrongOffset(Exception):
 
 
 class NoRoom(Exception):
-    """`sentence` says how much is missing."""
+    """`sentence` says what is missing."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -131,6 +131,12 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     part = Part.open(target)
     try:
         after = part.append(offset, piece)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise NoRoom(
+            "The box's disk is full. Make room there, then choose the same file again: it goes on where it was."
+        ) from None
     finally:
         part.close()
     if after is None:

@@ -31,7 +31,7 @@ function show(state) {
   showResidents(state.variants);
   showModels(state.variants);
   showTopbar(state.variants);
-  showQueue(state.queue, names, user);
+  showQueue(state.queue, user);
   const facts = `The model host has been up for ${duration(state.uptime_seconds)} (process ${state.pid}).`;
   byId("host-facts").hidden = false;
   if (byId("host-facts").textContent !== facts) byId("host-facts").textContent = facts;

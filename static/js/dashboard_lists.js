@@ -29,6 +29,8 @@ export function showResidents(variants) {
 
 function showActs(form, variant) {
   form.setAttribute("action", `/residency/${variant.variant_id}/`);
+  // One that reads for a job goes with the job.
+  form.hidden = variant.purpose !== "chat";
   const pin = form.querySelector("[aria-pressed]");
   pin.value = variant.pinned ? "unpin" : "pin";
   pin.setAttribute("aria-pressed", String(variant.pinned));
@@ -71,7 +73,7 @@ export function showTopbar(variants) {
   );
 }
 
-export function showQueue(queue, names, user) {
+export function showQueue(queue, user) {
   toggle("queue", "queue-empty", queue);
   const rows = queue.map((entry, number) => ({ ...entry, place: number + 1 }));
   keepRows(byId("queue"), rows, {
@@ -80,7 +82,7 @@ export function showQueue(queue, names, user) {
     key: (entry) => entry.place,
     show: (line, entry) => {
       line.dataset.place = entry.place;
-      fill(line, queueRow(entry, names, user));
+      fill(line, queueRow(entry, user));
     },
   });
 }

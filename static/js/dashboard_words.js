@@ -74,10 +74,10 @@ export function residentRow(variant) {
   };
 }
 
-export function queueRow(entry, names, user) {
+export function queueRow(entry, user) {
   return {
     position: String(entry.position),
-    name: names.get(entry.variant_id) ?? "a model",
+    name: entry.variant,
     reason: entry.reason,
     waiting: duration(entry.waiting_seconds),
     is_yours: entry.user === user,

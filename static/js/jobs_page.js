@@ -16,7 +16,8 @@ function add(line) {
   const text = document.createElement("span");
   text.textContent = line.text;
   row.append(time, text);
-  log.append(row);
+  // What is fetched may be older than what the feed has brought meanwhile.
+  log.insertBefore(row, [...log.children].find((other) => Number(other.dataset.line) > line.id) ?? null);
 }
 
 if (log) {

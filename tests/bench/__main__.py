@@ -17,6 +17,7 @@ from tests.bench import (
     download,
     header_plan,
     idle,
+    kills,
     machine,
     memory,
     memory_live,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
     "quantize": (quantize.measure, quantize.FULL_ROUNDS),
     "download": (download.measure, download.FULL_ROUNDS),
     "header-plan": (header_plan.measure, header_plan.FULL_ROUNDS),
+    "kills": (kills.measure, kills.FULL_ROUNDS),
 }
 """What measures, and in how many rounds."""
 

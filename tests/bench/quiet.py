@@ -1,7 +1,8 @@
 """Measures in moments when the machine is ours, and says how much of it was not.
 
-Other programs' CPU is what all programs used less what this process and its descendants used. Whether a sample is kept is decided by that
-figure alone, never by the sample.
+Other programs' CPU is what the machine used less what this process and its descendants used, and less what the kernel's own threads used: these
+work for whoever gives them work, such as the one that hands pages back that the benchmark itself has just freed. Whether a sample is kept is
+decided by that figure alone, never by the sample.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import psutil
 MOST_FOREIGN_CORES = 0.05
 """More than this of one core, and the sample is taken again while there is patience left."""
 LOOK_SECONDS = 0.5
+KTHREADD_PID = 2
+"""Of the parent of Linux's kernel threads."""
 
 T = TypeVar("T")
 
@@ -30,11 +33,21 @@ class CpuTimes:
     """Of all programs, and what a hypervisor took from this machine."""
     own_seconds: float
     """Of this process and its descendants that live."""
+    kernel_seconds: float = 0.0
+    """Of the kernel's own threads; 0 where they are not to be seen."""
 
     def foreign_cores(self, since: CpuTimes) -> float:
         """What others used since then, as a number of cores."""
-        foreign = (self.busy_seconds - since.busy_seconds) - (self.own_seconds - since.own_seconds)
+        foreign = (
+            (self.busy_seconds - since.busy_seconds)
+            - (self.own_seconds - since.own_seconds)
+            - self.kernel_cores(since) * (self.at - since.at)
+        )
         return max(foreign, 0.0) / (self.at - since.at)
+
+    def kernel_cores(self, since: CpuTimes) -> float:
+        """What the kernel's own threads used since then, as a number of cores."""
+        return max(self.kernel_seconds - since.kernel_seconds, 0.0) / (self.at - since.at)
 
 
 class Machine(Protocol):
@@ -61,10 +74,23 @@ class ThisMachine:
                 getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")
             ),
             own_seconds=own,
+            kernel_seconds=_kernel_seconds(),
         )
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+def _kernel_seconds() -> float:
+    """Of kthreadd's children: threads that show as processes."""
+    used = 0.0
+    with suppress(psutil.NoSuchProcess):
+        kernel = psutil.Process(KTHREADD_PID)
+        if kernel.name() == "kthreadd":
+            for thread in kernel.children():
+                with suppress(psutil.NoSuchProcess):
+                    used += thread.cpu_times().system
+    return used
 
 
 class Quiet:
@@ -75,6 +101,8 @@ class Quiet:
         self._machine = ThisMachine() if machine is None else machine
         self.foreign_cores: list[float] = []
         """Of each sample that was kept."""
+        self.kernel_cores: list[float] = []
+        """The same samples."""
         self.n_repeated = 0
 
     def measure(self, sample: Callable[[], T]) -> T:
@@ -87,6 +115,7 @@ class Quiet:
             foreign_cores = after.foreign_cores(before)
             if foreign_cores <= MOST_FOREIGN_CORES or self._patience_seconds <= 0:
                 self.foreign_cores.append(foreign_cores)
+                self.kernel_cores.append(after.kernel_cores(before))
                 return measured
             self._patience_seconds -= after.at - before.at
             self.n_repeated += 1
@@ -110,4 +139,5 @@ class Quiet:
             "samples_repeated": self.n_repeated,
             "samples_disturbed": disturbed,
             "most_foreign_cores": round(worst, 3),
+            "most_kernel_cores": round(max(self.kernel_cores, default=0.0), 3),
         }

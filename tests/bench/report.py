@@ -15,7 +15,7 @@ RESULTS_DIR = Path(__file__).parent / "results"
 ORDER = (
     *("throughput", "web", "start", "idle", "watchers"),
     *("memory", "memory-live", "scheduling", "swap", "alternate"),
-    *("models-page", "header-plan", "download", "quantize"),
+    *("models-page", "header-plan", "download", "quantize", "kills"),
 )
 """In which order the tables stand in the README."""
 

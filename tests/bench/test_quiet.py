@@ -44,6 +44,7 @@ def test_an_undisturbed_sample_is_kept_at_once() -> None:
         "samples_repeated": 0,
         "samples_disturbed": 0,
         "most_foreign_cores": 0.0,
+        "most_kernel_cores": 0.0,
     }
 
 
@@ -78,3 +79,9 @@ def test_patience_is_for_all_samples_together() -> None:
 def test_our_own_work_does_not_count_as_others() -> None:
     before, after = CpuTimes(0.0, 10.0, 4.0), CpuTimes(2.0, 13.0, 7.0)
     assert after.foreign_cores(before) == 0.0
+
+
+def test_the_kernels_own_threads_are_told_apart_from_other_programs() -> None:
+    before, after = CpuTimes(0.0, 10.0, 4.0, 1.0), CpuTimes(2.0, 13.5, 7.0, 1.25)
+    assert after.kernel_cores(before) == 0.125
+    assert after.foreign_cores(before) == 0.125

@@ -30,7 +30,7 @@ def test_from_a_search_to_an_answer(hub: HubServer, chromium: Browser, tmp_path:
         page = context.new_page()
         page.set_default_timeout(ARRIVES_MS)
         account = stack.admin
-        page.goto(f"{stack.url}/login/?next=/models/find/")
+        page.goto(f"{stack.url}/login/?next=/models/")
         page.get_by_label("Username").fill(account.username)
         page.get_by_label("Password").fill(account.password)
         page.get_by_role("button", name="Log in").click()

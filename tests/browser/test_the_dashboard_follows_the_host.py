@@ -30,7 +30,7 @@ def held(variant_id: int, weights: float, kv: float) -> list[dict[str, Any]]:
 
 
 def waiting(position: int, user: str, reason: str) -> dict[str, Any]:
-    entry = {"position": position, "user": user, "variant_id": 2, "kind": "interactive"}
+    entry = {"position": position, "user": user, "variant_id": 2, "variant": COMPLETION_VARIANT, "kind": "interactive"}
     return {**entry, "reason": reason, "waiting_seconds": 12.3}
 
 

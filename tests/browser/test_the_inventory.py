@@ -65,8 +65,8 @@ def test_a_filter_applies_when_it_is_chosen(open_page: OpenPage, shelved: int) -
     page.get_by_label("Quantization", exact=True).select_option("Q4_K_M")
     expect(page.locator("#shelf tbody tr")).to_have_count(1)
     assert "quantization=Q4_K_M" in page.url
-    page.get_by_label("Search").fill("nothing like it")
-    page.get_by_label("Search").press("Enter")
+    page.get_by_label("Search this box").fill("nothing like it")
+    page.get_by_label("Search this box").press("Enter")
     expect(page.get_by_text("No model is like that.")).to_be_visible()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.core import events
-from tests.core.scheduler_world import World, variant
+from tests.core.scheduler_world import World, ram, variant
 
 
 def test_an_idle_variant_leaves_after_its_keep_alive() -> None:
@@ -110,3 +110,53 @@ def test_shutdown_ends_an_answer_that_takes_too_long() -> None:
     assert world.stopping == set()
     world.wait(0.1)
     assert world.stopping == {one}
+
+
+def test_a_transient_variant_goes_with_its_last_lease() -> None:
+    world = World()
+    one = world.shelve(variant(1, transient=True))
+    first = world.ask(one)
+    second = world.ask(one, "bob")
+    world.ready(one)
+    world.leave(first)
+    assert second in world.leases, "whoever waits is served before it goes"
+    assert world.stopping == set()
+    world.leave(second)
+    assert world.stopping == {one}
+    assert [each.facts["departure"] for each in world.decided if each.kind == "unload"] == ["unwanted"]
+
+
+def test_a_transient_variant_that_nobody_waits_for_is_not_loaded_to_the_end() -> None:
+    world = World()
+    one = world.shelve(variant(1, transient=True))
+    asked = world.ask(one)
+    world.progress(one, 0.5)
+    world.leave(asked)
+    assert world.stopping == {one}
+
+
+def test_a_transient_variant_that_left_for_other_programs_does_not_come_back() -> None:
+    world = World(ram(100, capacity_bytes=100))
+    one = world.shelve(variant(1, transient=True))
+    running = world.ask(one)
+    world.ready(one)
+    world.pools(ram(100, foreign_bytes=90, capacity_bytes=100))
+    world.leave(running)
+    world.gone(one)
+    world.pools(ram(100, capacity_bytes=100))
+    world.wait(60)
+    assert world.starts == [one]
+
+
+def test_the_failure_of_a_transient_variant_is_told_and_forgotten() -> None:
+    world = World()
+    one = world.shelve(variant(1, transient=True))
+    asked = world.ask(one)
+    world.gone(one)
+    assert world.state(one) == "loading", "somebody waits: it is tried again"
+    world.gone(one)
+    world.gone(one)
+    assert world.refused[asked].code == "failed"
+    assert world.state(one) == "absent"
+    world.ask(one)
+    assert world.state(one) == "loading", "the next one is not told of the last one's bad luck"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
-import signal
 import sys
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+from tests.kills import lives
 
 if TYPE_CHECKING:
     from models_app.job import Job
@@ -62,24 +62,21 @@ def main() -> None:
         "listed_too_early": 0,
     }
     while told["rounds"] < asked["rounds"]:
-        if waiting and _n_active() < 3:
+        if waiting and lives.n_active() < 3:
             _start(waiting.pop())
         connections.close_all()
-        lives = [_fork(), _fork()] if chance.random() < 0.2 else [_fork()]
-        told["with_two"] += len(lives) == 2
-        for life in lives:
-            _end(life, chance.uniform(0, asked["longest_seconds"]) / len(lives))
-        told["rounds"] += len(lives)
+        begun = [lives.begin(_afresh) for _ in range(2 if chance.random() < 0.2 else 1)]
+        told["with_two"] += len(begun) == 2
+        for life in begun:
+            lives.end(life, chance.uniform(0, asked["longest_seconds"]) / len(begun))
+        told["rounds"] += len(begun)
         told["in_the_middle"] += any(settings.MODELS_DIR.glob("*.part"))
         told["listed_too_early"] += _listed_too_early()
-        if not waiting and not _n_active():
+        if not waiting and not lives.n_active():
             break
     for repository in waiting:
         _start(repository)
-    connections.close_all()
-    while _n_active():
-        life = _fork()
-        os.waitpid(life, 0)
+    lives.until_nothing_is_left(_afresh)
     _report(told)
     print(json.dumps(told), flush=True)
 
@@ -93,45 +90,11 @@ def _start(repository: str) -> None:
     start_download(repository, found.revision, repository.replace("/", "-"), files)
 
 
-def _fork() -> int:
-    life = os.fork()
-    if life == 0:
-        try:
-            _live()
-        finally:
-            os._exit(0)
-    return life
-
-
-def _live() -> None:
-    """What a jobs process does, until nothing is due."""
+def _afresh() -> None:
+    """A forked client's connections are its parent's, too."""
     from huggingface_hub.utils import close_session
 
-    from models_app.jobs.runner import Runner
-
     close_session()
-    sent: list[int] = []
-    runner = Runner("box", send=sent.append)
-    runner.sweep()
-    for job_id in sent:
-        runner.work(job_id)
-
-
-def _end(life: int, seconds: float) -> None:
-    """Kills it after that long, or when it has ended by itself."""
-    handle = os.pidfd_open(life)
-    select.select([handle], [], [], seconds)
-    signal.pidfd_send_signal(handle, signal.SIGKILL)
-    os.close(handle)
-    os.waitpid(life, 0)
-
-
-def _n_active() -> int:
-    from models_app.job import Job
-
-    # What waits for its time is not to be waited for here.
-    Job.objects.filter(state=Job.State.WAITING).update(run_after=None)
-    return Job.objects.filter(state__in=Job.ACTIVE).count()
 
 
 def _listed_too_early() -> int:
@@ -162,11 +125,6 @@ def _all_jobs() -> list[Job]:
     from models_app.job import Job
 
     return list(Job.objects.all())
-
-
-def environment(data_dir: Any) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOSTUI_", "HF_"))}
-    return {**clean, "HOSTUI_DATA_DIR": str(data_dir)}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from typing import Any
 from inference.core.generation import GenerationOptions
 from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
+from inference.core.purposes import variant_of
+from inference.core.reading import facts_to_read
 from inference.core.residency import VariantFacts
 from inference.host.client import HostClient, Lease
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
@@ -42,7 +44,8 @@ class MemoryInventory:
     owned: tuple[Pool, ...] = ()
     reads: int = 0
 
-    async def facts(self, variant_id: int) -> VariantFacts:
+    async def facts(self, resident_id: int) -> VariantFacts:
+        variant_id, purpose = variant_of(resident_id)
         self.reads += 1
         if self.is_down:
             raise InventoryUnavailable("database is locked")
@@ -50,7 +53,8 @@ class MemoryInventory:
             raise UnknownVariant(variant_id)
         if variant_id in self.disabled:
             raise DisabledVariant(self.rows[variant_id].name)
-        return self.rows[variant_id]
+        facts = self.rows[variant_id]
+        return facts_to_read(facts) if purpose == "imatrix" else facts
 
     async def pools(self) -> tuple[Pool, ...]:
         return self.owned

@@ -4,7 +4,8 @@ The file is a JSON object. `load`: "" (ready at once), "segv", "refuse", "exit",
 `gate`: a FIFO that holds the load at 50 % until somebody opens it for writing; `noise`: lines of garbage on standard output;
 `deaf`: never answers a ping; `pings`: a FIFO that gets a byte for each ping answered; `weights_bytes`: what it measures.
 A prompt says what the answer does: "hold" sends one token and then waits for the caller to leave, "segv" crashes after one
-token, "freeze" stops decoding but reports on, anything else is echoed word by word.
+token, "freeze" stops decoding but reports on, anything else is echoed word by word. So does a text that is to be read: "hold" stops
+after the first of two chunks.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ class FakeWorker:
         if request is None:
             writer.close()
             return
+        if request["type"] == "imatrix":
+            await self.read(request, reader, writer)
+            return
         if request["type"] == "ping":
             if not self.script.get("deaf"):
                 writer.write(protocol.encode({"type": "pong", "decode_ms": 1.0}))
@@ -86,6 +90,21 @@ class FakeWorker:
             writer.write(protocol.encode({"type": "done", "reason": "stop", "stop_string": None, "timings": timings}))
         self.busy -= 1
         self.stats()
+        writer.close()
+
+    async def read(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A matrix of nothing but the purpose that this worker was launched with."""
+        writer.write(protocol.encode({"type": "chunk", "done": 1, "total": 2}))
+        await writer.drain()
+        if request["text"] == "segv":
+            crash()
+        elif request["text"] == "hold":
+            await reader.read()
+        else:
+            with open(request["path"], "w") as made:  # noqa: ASYNC230  three bytes
+                made.write(self.launch["options"].get("purpose", "chat"))
+            writer.write(protocol.encode({"type": "chunk", "done": 2, "total": 2}))
+            writer.write(protocol.encode({"type": "made", "n_chunks": 2, "seconds": 0.1}))
         writer.close()
 
     def token(self, writer: asyncio.StreamWriter, n: int, text: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
-import signal
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TypedDict
+
+from tests.kills import lives
 
 TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q2_K", "IQ4_XS", "F16", "Q5_0")
 
@@ -62,20 +62,14 @@ def main() -> None:
     chance = random.Random(asked["seed"])
     told: Told = {"rounds": 0, "in_the_middle": 0, "unsound": [], "states": {}, "variants": [], "left": []}
 
-    def active() -> int:
-        Job.objects.filter(state=Job.State.WAITING).update(run_after=None)
-        return Job.objects.filter(state__in=Job.ACTIVE).count()
-
-    while told["rounds"] < asked["rounds"] and active():
+    while told["rounds"] < asked["rounds"] and lives.n_active():
         connections.close_all()
-        _end(_fork(), chance.uniform(0, asked["longest_seconds"]))
+        lives.end(lives.begin(), chance.uniform(0, asked["longest_seconds"]))
         told["rounds"] += 1
         making = folder / inference.jobs.requantize.MAKING
         told["in_the_middle"] += making.is_dir() and any(making.iterdir())
         told["unsound"] += [path.name for path in folder.glob("*.gguf") if not _is_sound(path)]
-    while active():
-        connections.close_all()
-        os.waitpid(_fork(), 0)
+    lives.until_nothing_is_left()
     told["states"] = dict(Counter(Job.objects.values_list("state", flat=True)))
     told["variants"] = list(Variant.objects.filter(made_from=source).values_list("name", flat=True))
     known = set(Shard.objects.values_list("path", flat=True))
@@ -90,36 +84,6 @@ def _is_sound(path: Path) -> bool:
         return bool(read_files(path).tensors)
     except BadGguf:
         return False
-
-
-def _fork() -> int:
-    life = os.fork()
-    if life == 0:
-        try:
-            _live()
-        finally:
-            os._exit(0)
-    return life
-
-
-def _live() -> None:
-    """What a jobs process does, until nothing is due."""
-    from models_app.jobs.runner import Runner
-
-    sent: list[int] = []
-    runner = Runner("box", send=sent.append)
-    runner.sweep()
-    for job_id in sent:
-        runner.work(job_id)
-
-
-def _end(life: int, seconds: float) -> None:
-    """Kills it after that long, or when it has ended by itself."""
-    handle = os.pidfd_open(life)
-    select.select([handle], [], [], seconds)
-    signal.pidfd_send_signal(handle, signal.SIGKILL)
-    os.close(handle)
-    os.waitpid(life, 0)
 
 
 if __name__ == "__main__":

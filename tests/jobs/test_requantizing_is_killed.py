@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.downloads.dying import environment
 from tests.gguf_builder import SHAPES, build
+from tests.kills.lives import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "40"))

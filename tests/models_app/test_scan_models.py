@@ -58,6 +58,22 @@ def test_files_that_cannot_be_added_are_reported_and_do_not_stop_the_others(tmp_
     assert "b-incomplete-00003-of-00003.gguf is missing" in report.refused[str(first)]
 
 
+def test_a_name_that_is_not_utf8_stops_no_scan(tmp_path: Path) -> None:
+    good = build(tmp_path / "good.gguf", SHAPES["tiny-gqa"])
+    os.link(good, os.fsencode(tmp_path) + b"/bad\xff.gguf")
+    out = StringIO()
+    call_command("scan_models", str(tmp_path), stdout=out)
+    told = out.getvalue().encode().decode()
+    assert "Added good-Q4_0." in told
+    assert f"Not added: {tmp_path}/bad\N{REPLACEMENT CHARACTER}.gguf: its path is too long or not valid UTF-8" in told
+
+
+def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    report = scan_models(tmp_path)
+    assert report.refused == {str(tmp_path / "pipe.gguf"): "it is no ordinary file"}
+
+
 def test_a_variant_whose_file_goes_is_marked_and_comes_back(tmp_path: Path) -> None:
     path = build(tmp_path / "tiny.gguf", SHAPES["tiny-gqa"])
     variant = add_model(path).variant

@@ -51,6 +51,7 @@ class FakeWatched:
                     "request_id": "secret",
                     "user": "7",
                     "variant_id": 1,
+                    "variant": "m",
                     "kind": "interactive",
                     "position": 1,
                     "reason": "r",

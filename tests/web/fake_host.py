@@ -196,6 +196,7 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
     return {
         "variant_id": variant_id,
         "name": name,
+        "purpose": "chat",
         "state": "resident",
         "pinned": False,
         "pid": 1,
@@ -286,6 +287,7 @@ def variant_telemetry(variant_id: int, name: str = "m", **facts: Any) -> dict[st
     return {
         "variant_id": variant_id,
         "name": name,
+        "purpose": "chat",
         "state": "resident",
         "pinned": False,
         "fraction": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,16 @@ def test_a_way_that_there_is_not_is_refused(owner: Client, folder: Path) -> None
     response = owner.post(URL, {"path": str(folder / "one.gguf"), "how": "steal"})
     assert response.status_code == 422
     assert "A model is used in place, linked or copied." in text_of(response)
+
+
+def test_a_name_that_is_not_utf8_is_listed_as_what_cannot_be_used(owner: Client, folder: Path) -> None:
+    os.link(folder / "one.gguf", os.fsencode(folder) + b"/bad\xff.gguf")
+    told = text_of(owner.get(URL, {"path": str(folder)}))
+    assert "2 files cannot be used" in told
+    assert "bad\N{REPLACEMENT CHARACTER}.gguf" in told
+
+
+def test_a_path_that_no_disk_could_have_is_said(owner: Client) -> None:
+    response = owner.get(URL, {"path": "/" + "x" * 300})
+    assert response.status_code == 422
+    assert "File name too long" in text_of(response)

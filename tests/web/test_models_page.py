@@ -74,7 +74,7 @@ def test_nobody_sees_it_without_a_login(client: Client) -> None:
 
 def test_an_empty_inventory_says_what_to_do(visitor: Client, owner: Client, box: HardwareProfile) -> None:
     told = owner.get(reverse("models"))
-    assert "Find one on the Hub" in text_of(told)
+    assert "Search the Hub above" in text_of(told)
     for name in ("hub-find", "model-add"):
         assert reverse(name) in told.content.decode()
     assert "Whoever runs this box can add one." in text_of(visitor.get(reverse("models")))

@@ -64,7 +64,7 @@ async def test_another_persons_conversation_is_not_there(
 
 async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: User, variant: Variant) -> None:
     held = [segment("weights", 3 * GIB, variant.pk), segment("kv", GIB, variant.pk), segment("foreign", GIB)]
-    entry = {"position": 1, "user": str(alice.pk), "variant_id": variant.pk, "kind": "interactive"}
+    entry = {"position": 1, "user": str(alice.pk), "variant_id": variant.pk, "variant": "smol", "kind": "interactive"}
     host.backlog = telemetry(
         "backlog",
         devices=[device("gpu0", "RTX 3060", held)],

@@ -146,6 +146,7 @@ def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTe
     return {
         "variant_id": resident["variant_id"],
         "name": resident["name"],
+        "purpose": resident["purpose"],
         "state": resident["state"],
         "pinned": resident["pinned"],
         "fraction": resident["fraction"],
@@ -176,6 +177,7 @@ def queue(status: HostStatus) -> list[QueueEntry]:
             "position": each["position"],
             "user": each["user"],
             "variant_id": each["variant_id"],
+            "variant": each["variant"],
             "kind": each["kind"],
             "reason": each["reason"],
             "waiting_seconds": each["waiting_seconds"],

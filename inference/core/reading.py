@@ -1,0 +1,52 @@
+"""A variant as it is loaded to read a text for its importance matrix: beside its residency for chats, by the same rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inference.core.options import LoadOptions
+from inference.core.placement import Wishes
+from inference.core.purposes import resident_id
+from inference.core.residency import VariantFacts
+
+CHUNK_TOKENS = 512
+"""As llama-imatrix cuts a text."""
+STEP_TOKENS = 128
+"""All tokens of a step need their row of logits, or the last layer would pass over them: of a large vocabulary a row is a megabyte."""
+
+
+def options_to_read(owners: LoadOptions) -> LoadOptions:
+    return LoadOptions(
+        n_ctx_seq=CHUNK_TOKENS,
+        n_seq_max=1,
+        n_gpu_layers=owners.n_gpu_layers,
+        n_batch=STEP_TOKENS,
+        n_ubatch=STEP_TOKENS,
+        n_threads=owners.n_threads,
+        purpose="imatrix",
+    )
+
+
+def wishes_to_read(owners: Wishes) -> Wishes:
+    """Speed is no matter: whatever has no room on the GPUs is computed elsewhere, unless the owner fixed the layers."""
+    return Wishes(
+        n_ctx_seq=CHUNK_TOKENS,
+        n_seq_max=1,
+        may_quantize_kv=False,
+        n_gpu_layers=owners.n_gpu_layers,
+        n_ubatches=(STEP_TOKENS,),
+        n_outputs=STEP_TOKENS,
+    )
+
+
+def facts_to_read(facts: VariantFacts) -> VariantFacts:
+    """`facts` are the variant's own, but for `alternatives`, which are those of the wishes above."""
+    return replace(
+        facts,
+        variant_id=resident_id(facts.variant_id, "imatrix"),
+        name=f"{facts.name} (importance matrix)",
+        options=options_to_read(facts.options),
+        pinned=False,
+        keep_alive_seconds=None,
+        transient=True,
+    )

@@ -1,0 +1,44 @@
+"""A job's lease: waiting for it, and what the host and its workers say as an attempt's end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+
+from inference.host.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
+from models_app.jobs import Failed, Retry, Wait
+
+AWAY_SECONDS = 10.0
+FULL_DISK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """For the lease. `reason`: as the host words it."""
+
+    reason: str
+
+
+async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
+    """Ends when the variant is ready. Raises as `Lease.waiting`."""
+    async with aclosing(lease.waiting()) as waiting:  # type: ignore[type-var]
+        async for event in waiting:
+            yield Waiting(str(event.get("reason") or event["type"]))
+
+
+@contextmanager
+def ended_by_the_host() -> Iterator[None]:
+    """What the host's client raises inside becomes Wait, Retry or Failed."""
+    try:
+        yield
+    except HostUnavailable:
+        raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
+    except HostRefusal as refusal:
+        if refusal.code in ("shutting_down", "unloaded", "storage"):
+            raise Wait(refusal.detail, AWAY_SECONDS) from None
+        raise Failed(refusal.detail) from None
+    except WorkerLost as lost:
+        raise Retry(f"The model's worker ended in the middle: {lost}.") from None
+    except WorkerRefusal as refusal:
+        raise Failed(f"The model's worker refused: {refusal.detail}.") from None

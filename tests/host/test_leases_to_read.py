@@ -1,0 +1,146 @@
+"""A lease for an importance matrix: of a worker of its own, under the same budget, that goes with the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from inference.core.ledger import RAM, Pool
+from inference.core.purposes import resident_id
+from inference.engine import protocol
+from inference.host.client import HostRefusal, Lease, WorkerLost
+from inference.host.messages import HostStatus
+from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
+
+
+async def read(lease: Lease, text: str, path: Path) -> list[int]:
+    chunks = lease.imatrix(request_id="r", text=text, dataset="d", most_chunks=2, path=str(path))
+    async with aclosing(chunks):
+        return [chunk["done"] async for chunk in chunks]
+
+
+def states(status: HostStatus) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in status["residents"]}
+
+
+async def test_a_variant_is_read_with_beside_its_chats_and_leaves_with_the_lease(box: Box) -> None:
+    one = box.add("one")
+    assert await say(box, one, "hello") == "hello"
+    made = box.folder / "made"
+    async with box.client.lease(variant_id=one, user="job", kind="batch", request_id="r", purpose="imatrix") as lease:
+        await ready(lease)
+        assert lease.ready is not None
+        assert lease.ready["n_ctx_seq"] == 512
+        status = await box.client.status()
+        assert states(status) == {"one": "resident", "one (importance matrix)": "resident"}
+        assert [(each["variant_id"], each["purpose"]) for each in status["residents"]] == [
+            (one, "chat"),
+            (resident_id(one, "imatrix"), "imatrix"),
+        ]
+        assert await read(lease, "some words", made) == [1, 2]
+        assert await say(box, one, "still there") == "still there"
+    status = await box.until(lambda status: len(status["residents"]) == 1)
+    assert states(status) == {"one": "resident"}
+    assert made.read_text() == "imatrix"
+    assert [load.variant_id for load in box.inventory.loads] == [one], "its bytes are not the variant's usual ones"
+    sentences = [each["sentence"] for each in box.host.decisions()]
+    assert "one (importance matrix) is unloaded: whom it was loaded for is done, or has gone." in sentences
+
+
+async def test_it_sends_idle_variants_away_and_waits_for_busy_ones(box: Box) -> None:
+    big, other = box.add("big", 600), box.add("other", 600)
+    async with box.client.lease(variant_id=big, user="ann", request_id="r1") as running:
+        await ready(running)
+        async with box.client.lease(
+            variant_id=other, user="job", kind="batch", request_id="r2", purpose="imatrix"
+        ) as it:
+            waiting = asyncio.ensure_future(ready(it))
+            status = await box.until(lambda status: len(status["queue"]) == 1)
+            (queued,) = status["queue"]
+            assert (queued["variant"], queued["kind"]) == ("other (importance matrix)", "batch")
+            assert "big" in queued["reason"]
+            await running.give_back()
+            await asyncio.wait_for(waiting, DEADLINE_SECONDS)
+            assert states(await box.client.status()) == {"other (importance matrix)": "resident"}
+
+
+async def test_it_is_refused_where_it_can_never_fit(box: Box) -> None:
+    huge = box.add("huge", 5000)
+    with pytest.raises(HostRefusal) as refused:
+        async with box.client.lease(variant_id=huge, user="job", request_id="r", purpose="imatrix") as lease:
+            await ready(lease)
+    assert refused.value.code == "does_not_fit"
+    assert refused.value.detail.startswith("huge (importance matrix)")
+
+
+async def test_a_cancelled_reader_leaves_and_its_worker_with_it(box: Box) -> None:
+    one = box.add("one")
+    async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
+        await ready(lease)
+        chunks = lease.imatrix(request_id="r", text="hold", dataset="d", most_chunks=2, path=str(box.folder / "made"))
+        async with aclosing(chunks):
+            assert (await anext(chunks))["done"] == 1
+    await box.until(lambda status: not status["residents"])
+
+
+async def test_a_reader_that_crashes_is_told_and_forgotten(box: Box) -> None:
+    one = box.add("one")
+    async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
+        await ready(lease)
+        with pytest.raises(WorkerLost):
+            await read(lease, "segv", box.folder / "made")
+        # Whoever leaves at once may be sooner than the news of the crash.
+        await box.until(lambda status: not status["residents"])
+    assert [each["kind"] for each in box.host.decisions()][-1] == "failure"
+
+
+async def test_a_load_that_nobody_waits_for_any_more_ends(box: Box) -> None:
+    one = box.add("one", load="stall")
+    async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
+        await box.until(lambda status: states(status) == {"one (importance matrix)": "loading"})
+        del lease
+    await box.until(lambda status: not status["residents"])
+
+
+async def test_only_rows_are_leased_loaded_and_pinned_by_their_number(box: Box) -> None:
+    one = box.add("one")
+    own = resident_id(one, "imatrix")
+    for asked in (box.client.load(own), box.client.pin(own, True), box.client.preview(own), box.client.load(-1)):
+        with pytest.raises(HostRefusal) as refused:
+            await asked
+        assert refused.value.code == "unknown_variant"
+    with pytest.raises(HostRefusal):
+        async with box.client.lease(variant_id=own, user="job", request_id="r", purpose="imatrix") as lease:
+            await ready(lease)
+
+
+async def test_an_owner_may_unload_it_when_the_reading_is_over(box: Box) -> None:
+    one = box.add("one")
+    async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
+        await ready(lease)
+        unloading = asyncio.ensure_future(box.client.unload(resident_id(one, "imatrix")))
+        await box.until(lambda status: states(status) == {"one (importance matrix)": "draining"})
+    await asyncio.wait_for(unloading, DEADLINE_SECONDS)
+
+
+async def test_a_lease_without_a_purpose_is_for_a_chat(box: Box) -> None:
+    one = box.add("one")
+    reader, writer = await asyncio.open_unix_connection(box.socket)
+    lease = {"type": "lease", "variant_id": one, "user": "ann", "kind": "interactive", "request_id": "r"}
+    writer.write(protocol.encode(lease))
+    while (event := await protocol.read(reader)) is not None and event["type"] != "ready":
+        pass
+    assert states(await box.client.status()) == {"one": "resident"}
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_its_bytes_count_in_the_budget(box: Box) -> None:
+    box.host.set_pools([Pool(RAM, "RAM", 2000, 1000)])
+    one = box.add("one", 400)
+    async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
+        await ready(lease)
+        assert (await box.client.status())["reserved_bytes"] == 400

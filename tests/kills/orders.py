@@ -1,0 +1,134 @@
+"""Somebody who orders downloads and requantizations by the page's buttons, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from models_app.hub.names import local_name
+from tests.hub import HubServer
+from tests.kills.auditor import Auditor
+from tests.kills.promised import File, Promised, downloaded, remote_model, requantized
+from tests.stack import Stack, csrf_token
+
+TYPES = ("Q8_0", "Q4_K_M", "Q6_K", "Q3_K_M", "IQ4_XS", "Q5_0")
+AT_ONCE = {"download": 2, "requantize": 2}
+PAUSE_SECONDS = 0.1
+PADDING_BYTES = 3 << 19
+
+
+def press_download(client: httpx.Client, box: Stack, hub: HubServer, repository: str, token: str) -> httpx.Response:
+    """As the page's button does."""
+    remote = hub.repositories[repository]
+    form = {"csrfmiddlewaretoken": token, "revision": remote.head, "key": key_of(hub, repository)}
+    return client.post(f"/models/hub/{repository}/download/", data=form, headers={"Origin": box.url})
+
+
+def key_of(hub: HubServer, repository: str) -> str:
+    """The one variant's, in the repository."""
+    remote = hub.repositories[repository]
+    (key,) = {re.sub(r"-\d{5}-of-\d{5}", "", path) for path in remote.commits[remote.head]}
+    return key
+
+
+class Orders:
+    """A thread within the block: keeps AT_ONCE jobs of each kind under way. An order whose answer was lost with its web process
+    is given again unless its job is there.
+    """
+
+    def __init__(
+        self, box: Stack, hub: HubServer, source: str, folder: Path, promised: Promised, auditor: Auditor
+    ) -> None:
+        self.n_answers_lost = 0
+        self.n_refused = 0
+        """Downloads that were not begun, because the Hub did not tell what there is. They are ordered again."""
+        self._box = box
+        self._hub = hub
+        self._source = source
+        self._folder = folder
+        self._promised = promised
+        self._auditor = auditor
+        self._made: dict[str, Path] = {}
+        self._numbers = {"download": 0, "requantize": 0}
+        self._client = box.login(box.admin)
+        self._token = csrf_token(self._client.get("/models/find/").text + self._client.get("/jobs/").text)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep_ordering, name="orders")
+
+    def prepare(self, source: Path) -> None:
+        """Makes what requantizing is to come to."""
+        self._made = {each: requantized(source, each, self._folder) for each in TYPES}
+
+    def __enter__(self) -> Orders:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._client.close()
+
+    def stop(self) -> None:
+        """No order is given after it returns."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _keep_ordering(self) -> None:
+        try:
+            self._order()
+        except Exception as error:
+            self._auditor.say(f"ordering broke: {error!r}")
+            raise
+
+    def _order(self) -> None:
+        while not self._stopping.wait(PAUSE_SECONDS):
+            under_way = self._auditor.under_way()
+            for kind, order in (("download", self._download), ("requantize", self._requantize)):
+                if under_way[kind] < AT_ONCE[kind]:
+                    self._numbers[kind] += 1
+                    order(self._numbers[kind])
+
+    def _download(self, number: int) -> None:
+        repository = f"owner/model{number}-GGUF"
+        files = remote_model(self._folder, number, PADDING_BYTES)
+        self._hub.add(repository, {path.name: path for path in files})
+        name = local_name(repository, key_of(self._hub, repository))
+        self._promised.add(name, downloaded(name, files))
+        self._insist(
+            name,
+            lambda: press_download(self._client, self._box, self._hub, repository, self._token),
+            may_be_refused=True,
+        )
+
+    def _requantize(self, number: int) -> None:
+        kind = TYPES[number % len(TYPES)]
+        name = f"made-{number}-{kind}"
+        self._promised.add(name, [File.like(self._made[kind], f"{name}.gguf")])
+        form = {"csrfmiddlewaretoken": self._token, "type": kind, "name": name}
+        path = f"/models/{self._source}/requantize/"
+        self._insist(name, lambda: self._client.post(path, data=form, headers={"Origin": self._box.url}))
+
+    def _insist(self, name: str, press: Callable[[], httpx.Response], *, may_be_refused: bool = False) -> None:
+        while not self._is_there(name) and not self._stopping.is_set():
+            try:
+                answer = press()
+            except httpx.TransportError:
+                self.n_answers_lost += 1
+                self._stopping.wait(PAUSE_SECONDS)
+                continue
+            if answer.status_code != 302:
+                self._auditor.say(f"ordering {name} was answered with {answer.status_code}: {answer.text[:2000]}")
+            elif self._is_there(name):
+                return
+            elif not may_be_refused:
+                self._auditor.say(f"{name} was accepted and has no job")
+            self.n_refused += 1
+
+    def _is_there(self, name: str) -> bool:
+        return any(own == name for *_, own in self._auditor.jobs())

@@ -1,0 +1,31 @@
+"""`kill -9` of any process of a whole box at random moments of downloads and requantizations, of several or all at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.kills.rounds import SEED, kill_at_random
+
+pytestmark = pytest.mark.live
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
+
+
+@pytest.mark.timeout(120 + 8 * ROUNDS)
+def test_a_box_that_is_killed_lists_nothing_corrupt_leaves_nothing_over_and_loses_no_job(
+    starter_path: Path, tmp_path: Path
+) -> None:
+    told = kill_at_random(ROUNDS, SEED, tmp_path)
+    print(told.to_json())
+    assert told.wrong == []
+    assert told.rounds == ROUNDS
+    assert told.unfinished == []
+    assert told.not_listed == []
+    assert told.left == []
+    assert told.scan == {}
+    assert not told.second_writers
+    assert told.done["download"] > 0
+    assert told.done["requantize"] > 0
