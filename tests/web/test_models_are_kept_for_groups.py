@@ -13,6 +13,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
+from inference.core.purposes import resident_id
 from inference.discretion import without_names
 from inference.host_feed import host_watch
 from inference.job_watch import job_watch
@@ -153,6 +154,7 @@ def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
                 "position": 1,
                 "user": "0",
                 "variant_id": smol.pk,
+                "variant": "smol",
                 "kind": "chat",
                 "reason": "Waiting for kept and kept-before to make room; kept-2 is another, and you are next.",
                 "waiting_seconds": 1.0,
@@ -224,6 +226,27 @@ async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
     finally:
         for tab in tabs.values():
             await tab.close()
+
+
+async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    reader = resident_id(kept.pk, "imatrix")
+    waiting = {"position": 1, "user": "0", "kind": "batch", "reason": "You are next.", "waiting_seconds": 1.0}
+    host.backlog = telemetry(
+        "backlog",
+        variants=[variant_telemetry(reader, "kept, read", purpose="imatrix")],
+        queue=[{**waiting, "variant_id": reader, "variant": "kept, read"}],
+        decisions=[
+            decision(1, "kept, read leaves.", "kept, read", mentions=[{"variant_id": reader, "name": "kept, read"}])
+        ],
+    )
+    host.residents = [resident(reader, "kept, read")]
+    member = await signed_in(alice)
+    for address in ("/", "/models/"):
+        page = (await member.get(address)).content.decode()
+        assert "a model kept for others" in page
+        assert "kept, read" not in page
 
 
 async def test_one_that_is_gone_is_not_named_by_old_lines(
