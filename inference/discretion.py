@@ -95,12 +95,14 @@ def told_to(discretion: Discretion, frame: Frame, *, numbered: bool = False) -> 
 def _variant(
     variant: VariantTelemetry, discretion: Discretion, words: Mapping[str, str], numbered: bool
 ) -> VariantTelemetry:
-    if not discretion.keeps(variant["variant_id"]):
-        return variant
-    name = discretion.instead(variant["variant_id"], numbered=numbered)
-    failure = None if variant["failure_detail"] is None else "It failed to load."
     alarm = None if variant["alarm"] is None else without_names(variant["alarm"], words)
-    return {**variant, "name": name or KEPT, "failure_detail": failure, "alarm": alarm}
+    failure = None if variant["failure_detail"] is None else without_names(variant["failure_detail"], words)
+    told: VariantTelemetry = {**variant, "alarm": alarm, "failure_detail": failure}
+    if not discretion.keeps(variant["variant_id"]):
+        return told
+    name = discretion.instead(variant["variant_id"], numbered=numbered)
+    # It may name files.
+    return {**told, "name": name or KEPT, "failure_detail": None if failure is None else "It failed to load."}
 
 
 def _entry(entry: QueueEntry, discretion: Discretion, words: Mapping[str, str]) -> QueueEntry:
