@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from inference.core.purposes import variant_of
 from inference.host.messages import HostStatus, Mention, ResidentVariant
-from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, LogLine, VariantTelemetry
+from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, LogLine, QueueEntry, VariantTelemetry
 
 KEPT = "a model kept for others"
 GONE = "a model that is gone"
@@ -31,18 +32,19 @@ class Discretion:
     def tells_all(self) -> bool:
         return not self.kept and self.known is None
 
-    @property
-    def kept_ids(self) -> frozenset[int]:
-        return frozenset(variant_id for variant_id, _ in self.kept)
+    def keeps(self, resident_id: int) -> bool:
+        """Of any of the variant's workers."""
+        row_id = variant_of(resident_id)[0]
+        return any(row_id == each for each, _ in self.kept)
 
-    def instead(self, variant_id: int | None, *, numbered: bool = False) -> str | None:
+    def instead(self, resident_id: int | None, *, numbered: bool = False) -> str | None:
         """What to say instead of the variant's name; None: its name. `numbered`: not the same for any two."""
-        if variant_id is None or self.tells_all:
+        if resident_id is None or self.tells_all:
             return None
-        number = f" ({variant_id})" if numbered else ""
-        if variant_id in self.kept_ids:
+        number = f" ({resident_id})" if numbered else ""
+        if self.keeps(resident_id):
             return KEPT + number
-        return None if self.known is None or variant_id in self.known else GONE + number
+        return None if self.known is None or variant_of(resident_id)[0] in self.known else GONE + number
 
     def sentence(self, text: str) -> str:
         """`text`, of what is now."""
@@ -76,10 +78,13 @@ def told_to(discretion: Discretion, frame: Frame, *, numbered: bool = False) -> 
     """The frame as that person may read it. `numbered`: for who tells variants apart by their names."""
     if discretion.tells_all:
         return frame
+    # The host may still call one in memory by an earlier name.
+    loaded = {each["name"] for each in frame["variants"] if discretion.keeps(each["variant_id"])}
+    words = dict.fromkeys(loaded | {name for _, name in discretion.kept}, KEPT)
     told: dict[str, Any] = {
         **frame,
-        "variants": [_variant(each, discretion, numbered) for each in frame["variants"]],
-        "queue": [{**each, "reason": discretion.sentence(each["reason"])} for each in frame["queue"]],
+        "variants": [_variant(each, discretion, words, numbered) for each in frame["variants"]],
+        "queue": [_entry(each, discretion, words) for each in frame["queue"]],
         "decisions": [_line(each, discretion) for each in frame["decisions"]],
     }
     if frame["type"] == "backlog":
@@ -87,13 +92,22 @@ def told_to(discretion: Discretion, frame: Frame, *, numbered: bool = False) -> 
     return cast(Frame, told)
 
 
-def _variant(variant: VariantTelemetry, discretion: Discretion, numbered: bool) -> VariantTelemetry:
-    if variant["variant_id"] not in discretion.kept_ids:
-        return variant
+def _variant(
+    variant: VariantTelemetry, discretion: Discretion, words: Mapping[str, str], numbered: bool
+) -> VariantTelemetry:
+    alarm = None if variant["alarm"] is None else without_names(variant["alarm"], words)
+    failure = None if variant["failure_detail"] is None else without_names(variant["failure_detail"], words)
+    told: VariantTelemetry = {**variant, "alarm": alarm, "failure_detail": failure}
+    if not discretion.keeps(variant["variant_id"]):
+        return told
     name = discretion.instead(variant["variant_id"], numbered=numbered)
-    failure = None if variant["failure_detail"] is None else "It failed to load."
-    alarm = None if variant["alarm"] is None else discretion.sentence(variant["alarm"])
-    return {**variant, "name": name or KEPT, "failure_detail": failure, "alarm": alarm}
+    # It may name files.
+    return {**told, "name": name or KEPT, "failure_detail": None if failure is None else "It failed to load."}
+
+
+def _entry(entry: QueueEntry, discretion: Discretion, words: Mapping[str, str]) -> QueueEntry:
+    variant = KEPT if discretion.keeps(entry["variant_id"]) else entry["variant"]
+    return {**entry, "variant": variant, "reason": without_names(entry["reason"], words)}
 
 
 def _line(line: LogLine, discretion: Discretion) -> LogLine:
@@ -118,10 +132,9 @@ def _count(count: DecidedCount, discretion: Discretion, numbered: bool) -> Decid
 
 def status_told_to(discretion: Discretion, status: HostStatus) -> HostStatus:
     """As far as pages show it: who is in memory."""
-    kept = discretion.kept_ids
     hidden: dict[str, Any] = {"name": KEPT, "failure_detail": None}
     residents = [
-        cast(ResidentVariant, {**each, **hidden}) if each["variant_id"] in kept else each
+        cast(ResidentVariant, {**each, **hidden}) if discretion.keeps(each["variant_id"]) else each
         for each in status["residents"]
     ]
     return {**status, "residents": residents}

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from inference import job_store
 from inference.discretion_store import discretion_for
 from inference.job_presentation import job_row, line_row, may_act
+from models_app import changes
 from models_app.download_limit import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.downloads.quarantine import discard, put_away
 from models_app.job import Job
@@ -105,7 +106,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
         row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), discretion_for(request.user))
-        context = {"job": row, "lines": lines, "may_read": may_read, "row": found}
+        acts = changes.history(found) if may_read else ()
+        context = {"job": row, "lines": lines, "may_read": may_read, "row": found, "acts": acts}
         response = render(request, "jobs/job.html", context)
     patch_vary_headers(response, ["Accept"])
     return response

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -52,10 +51,23 @@ class InvitationAdmin(ModelAdmin):
 class ApiKeyAdmin(ModelAdmin):
     list_display: ClassVar = ["prefix", "name", "user", "created_at", "last_used_at", "revoked_at"]
     list_filter: ClassVar = ["user"]
+    fields: ClassVar = ["user", "name"]
     actions: ClassVar = ["revoke"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a key is shown once, by manage.py create_key
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm, change: bool) -> None:
+        row, key = ApiKey.issue(obj.user, obj.name, request.user)
+        obj.pk, obj.prefix, obj.created_at = row.pk, row.prefix, row.created_at
+        text = format_html("The key of {} is shown only now: {}", obj.user.get_username(), key)
+        messages.warning(request, text)
+
+    def log_addition(self, request: HttpRequest, obj: ApiKey, message: Any) -> None:
+        """ApiKey.issue has written it down, for all who call it."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """A key of somebody who may not come in would not work."""
+        if db_field.name == "user":
+            options["queryset"] = User.objects.filter(is_active=True)
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return request.user.is_superuser and obj is None
@@ -154,9 +166,9 @@ class LogEntryAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: LogEntry | None = None) -> bool:
         return False
 
-    @admin.display(description="when", ordering="action_time")
-    def at(self, entry: LogEntry) -> datetime:
-        return entry.action_time
+    @admin.display(description="when (UTC)", ordering="action_time")
+    def at(self, entry: LogEntry) -> str:
+        return f"{entry.action_time:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="who", ordering="user__username")
     def who(self, entry: LogEntry) -> str:

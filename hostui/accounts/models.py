@@ -112,12 +112,13 @@ class ApiKey(models.Model):
         return f"{self.prefix}… {self.name}".strip()
 
     @classmethod
-    def issue(cls, user: AbstractBaseUser, name: str = "") -> tuple[ApiKey, str]:
-        """A new key of `user`: its row, and the key itself, which is stored nowhere. Made by the box, as the log says."""
+    def issue(cls, user: AbstractBaseUser, name: str = "", made_by: Any = None) -> tuple[ApiKey, str]:
+        """A new key of `user`: its row, and the key itself, which is stored nowhere. The log says who made it; None: the box."""
         key = KEY_START + secrets.token_urlsafe(32)
         with transaction.atomic():
             row = cls.objects.create(user=user, name=name, prefix=key[: len(KEY_START) + 5], key_digest=digest(key))
-            note([row], None, ADDITION, f"Made for {user.get_username()}.")
+            maker = None if made_by is None else made_by.pk
+            note([row], maker, ADDITION, f"Made for {user.get_username()}.")
         return row, key
 
     @classmethod

@@ -19,7 +19,6 @@ from unfold.decorators import display
 from inference.job_presentation import JobRow, job_row
 from models_app import jobs
 from models_app.admin.base import ReadOnly, stacked
-from models_app.changes import THE_BOX
 from models_app.download_limit import holding
 from models_app.downloads.quarantine import put_away, quarantined_bytes
 from models_app.models import Job, JobLine
@@ -114,7 +113,7 @@ class JobAdmin(ReadOnly, ModelAdmin):
         """Its title, and in a second line what kind it is."""
         return stacked(job.title, job.kind)
 
-    @admin.display(description=_("begun by"), ordering="created_by__username", empty_value=THE_BOX)
+    @admin.display(description=_("begun by"), ordering="created_by__username", empty_value="–")
     def by(self, job: Job) -> str | None:
         return None if job.created_by is None else job.created_by.get_username()
 

@@ -62,9 +62,12 @@ class HubTokenAdmin(ModelAdmin):
         return ["token"] if obj is None else ["ends_in", "set_by", "set_at", "token"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """One for the endpoint that the box uses."""
-        is_there = HubToken.objects.filter(endpoint=settings.HUB_ENDPOINT).exists()
-        return not is_there and super().has_add_permission(request)
+        """One for the endpoint that the box uses. Every page of the admin asks; its own pages alone have to know."""
+        if not super().has_add_permission(request):
+            return False
+        match = request.resolver_match
+        is_here = match is not None and (match.url_name or "").startswith("models_app_hubtoken")
+        return not (is_here and HubToken.objects.filter(endpoint=settings.HUB_ENDPOINT).exists())
 
     def save_model(self, request: HttpRequest, obj: HubToken, form: Any, change: bool) -> None:
         row = set_token(obj.endpoint or settings.HUB_ENDPOINT, form.cleaned_data["token"], request.user)

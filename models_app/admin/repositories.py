@@ -5,21 +5,30 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from models_app.admin.base import NotByHand, Sized
+from models_app.admin.base import NotByHand, Sized, stacked
 from models_app.models import Repository, Shard
 from models_app.units import format_bytes
 
 
-class ShardInline(NotByHand, Sized, TabularInline):
+class Digested:
+    """A `digest` column that leaves room for others: its beginning, and all of it where one points."""
+
+    @admin.display(description=_("SHA-256"), ordering="sha256", empty_value=_("not known"))
+    def digest(self, shard: Shard) -> str | None:
+        return format_html('<code title="{}">{}…</code>', shard.sha256, shard.sha256[:12]) if shard.sha256 else None
+
+
+class ShardInline(Digested, NotByHand, Sized, TabularInline):
     model = Shard
     extra = 0
     can_delete = False
     hide_title = True
     tab = True
-    fields = ("number", "path", "size", "sha256", "verified_at")
+    fields = ("number", "path", "size", "digest", "verified_at")
     readonly_fields = fields
 
 
@@ -45,8 +54,8 @@ class RepositoryAdmin(NotByHand, ModelAdmin):
 
 
 @admin.register(Shard)
-class ShardAdmin(NotByHand, Sized, ModelAdmin):
-    list_display = ("path", "variant", "number", "size", "sha256", "verified_at")
+class ShardAdmin(Digested, NotByHand, Sized, ModelAdmin):
+    list_display = ("called", "number", "size", "digest", "verified_at")
     list_select_related = ("variant",)
     search_fields = ("path", "variant__name", "sha256")
     readonly_fields: ClassVar = [
@@ -60,6 +69,11 @@ class ShardAdmin(NotByHand, Sized, ModelAdmin):
         "verified_at",
         "other_sha256",
     ]
+
+    @admin.display(description=_("file"), ordering="path")
+    def called(self, shard: Shard) -> str:
+        """Where it lies, and in a second line whose it is."""
+        return stacked(shard.path, shard.variant.name)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only along with its variant: alone, the next scan would add its file as another variant."""

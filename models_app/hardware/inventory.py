@@ -7,12 +7,14 @@ from typing import Any
 
 from django.db import transaction
 
+from models_app.changes import CHANGE, note
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES
 from models_app.hardware.cards import card
 from models_app.hardware.stored import gpus_to_json
 from models_app.hardware.this_machine import NAME, detect
 from models_app.models import HardwareProfile
+from models_app.units import format_bytes
 
 
 def this_machine(*, again: bool = False) -> HardwareProfile:
@@ -33,7 +35,16 @@ def this_machine_now() -> HardwareProfile:
     known = [(gpu["name"], gpu["memory_bytes"]) for gpu in row.gpus if "engine_key" not in gpu]
     cards = [(gpu.name, gpu.memory_bytes) for gpu in found.gpus] or known
     is_current = (cards, found.ram.memory_bytes, found.n_cores) == (known, row.ram_bytes, row.n_cores)
-    return row if is_current else _stored(row, found, keep_gpus=not found.gpus)
+    if is_current:
+        return row
+    with transaction.atomic():
+        row = _stored(row, found, keep_gpus=not found.gpus)
+        cards_now = ", ".join(gpu["name"] for gpu in row.gpus) or "no card"
+        told = (
+            f"This machine is another one now: {cards_now}, {format_bytes(row.ram_bytes)} of RAM, {row.n_cores} cores."
+        )
+        note([row], None, CHANGE, told)
+    return row
 
 
 def _stored(row: HardwareProfile | None, found: Profile, *, keep_gpus: bool = False) -> HardwareProfile:

@@ -1,4 +1,4 @@
-"""Keys for programs: made by a command, known on /v1/ and nowhere else."""
+"""Keys for programs: made by a command or in the admin, known on /v1/ and nowhere else."""
 
 from __future__ import annotations
 
@@ -125,4 +125,15 @@ def test_an_administrator_sees_prefixes_and_revokes(client: Client, ada: Any) ->
     assert key not in page
     client.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [row.pk]})
     assert models(key) == 401
-    assert client.get("/admin/accounts/apikey/add/").status_code == 403
+
+
+def test_an_administrator_makes_a_key_in_the_admin_and_sees_it_once(client: Client, ada: Any) -> None:
+    client.force_login(
+        get_user_model().objects.create_superuser("root"), backend="hostui.accounts.throttle.ThrottledModelBackend"
+    )
+    answer = client.post("/admin/accounts/apikey/add/", {"user": ada.pk, "name": "editor"}, follow=True)
+    (message,) = [str(each) for each in answer.context["messages"] if "shown only now" in str(each)]
+    holder = ApiKey.holder(message.split()[-1])
+    assert holder is not None
+    assert (holder.user, holder.name) == (ada, "editor")
+    assert message.split()[-1] not in client.get("/admin/accounts/apikey/").content.decode()

@@ -388,6 +388,10 @@ IN_THE_ADMIN: dict[str, tuple[Callable[[Cast], Any], str]] = {
         "Deleted.",
     ),
     "somebody is invited": (lambda cast: admin_post(cast, "accounts_invitation_add", is_superuser=""), "Added."),
+    "a key is made": (
+        lambda cast: admin_post(cast, "accounts_apikey_add", user=cast.owner.pk, name="editor"),
+        "Made for owner.",
+    ),
     "a key is revoked": (
         lambda cast: act(cast, "accounts_apikey", "revoke", ApiKey.issue(cast.owner)[0]),
         "Revoked.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from inference.job_presentation import job_row
+from models_app import jobs
 from models_app.job import Job, JobLine
 
 JSON = {"HTTP_ACCEPT": "application/json"}
@@ -110,3 +112,13 @@ def test_what_ended_says_how_long_it_took() -> None:
     times = {"started_at": NOW, "ended_at": NOW + timedelta(seconds=30)}
     assert words(state="done", done=1 << 20, total=1 << 20, **times) == ("done", "1 MiB · took 30 s")
     assert words(state="failed", **times) == ("failed", "")
+
+
+def test_who_steered_it_stands_on_its_page(staff: User, bob: User, settings: Any) -> None:
+    settings.JOBS_WAKE = "tests.jobs.conftest.unheard"
+    job = jobs.start("test", {}, "Do it", bob)
+    signed_in(staff).post(f"/jobs/{job.pk}/", {"action": "pause"})
+    page = " ".join(signed_in(bob).get(f"/jobs/{job.pk}/").content.decode().split())
+    assert re.search(rf"Paused\.</span> <span class=\"soft\">{staff.username},", page)
+    assert re.search(r"Begun\.</span> <span class=\"soft\">bob,", page)
+    assert "Who did what" not in signed_in(User.objects.create_user("carol")).get(f"/jobs/{job.pk}/").content.decode()

@@ -13,6 +13,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
+from inference.core.purposes import resident_id
 from inference.discretion import without_names
 from inference.host_feed import host_watch
 from inference.job_watch import job_watch
@@ -145,14 +146,17 @@ def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
     return telemetry(
         "backlog",
         devices=[device("ram", "RAM", [segment("weights", 3 << 30, kept.pk)])],
-        variants=[variant_telemetry(kept.pk, "kept", failure_detail="/models/kept.gguf is broken", state="failed")],
+        variants=[
+            variant_telemetry(kept.pk, "kept-before", failure_detail="/models/kept.gguf is broken", state="failed")
+        ],
         queue=[
             {
                 "position": 1,
                 "user": "0",
                 "variant_id": smol.pk,
+                "variant": "smol",
                 "kind": "chat",
-                "reason": "Waiting for kept to make room; kept-2 is another, and you are next.",
+                "reason": "Waiting for kept and kept-before to make room; kept-2 is another, and you are next.",
                 "waiting_seconds": 1.0,
             }
         ],
@@ -187,7 +191,8 @@ async def test_the_dashboard_shows_the_bytes_and_not_the_name(
     page = (await member.get("/")).content.decode()
     assert "a model kept for others" in page
     assert "3 GiB" in page
-    assert "Waiting for a model kept for others to make room; kept-2 is another" in page
+    others = "a model kept for others and a model kept for others"
+    assert f"Waiting for {others} to make room; kept-2 is another" in page
     assert "smol leaves: a model kept for others needs the room." in page
     assert "A model kept for others failed." in page
     without = page.replace("kept for others", "").replace("kept-2", "").replace("kept free", "")
@@ -208,7 +213,7 @@ async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
     host.backlog = crowded(kept, variant)
     tabs = {user: await Tab(await session_cookie(user), "/ws/host/").connect() for user in (alice, bob)}
     try:
-        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept"
+        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept-before"
         assert "/models/kept.gguf" not in json.dumps(await tabs[alice].frame())
         await host.tell_telemetry(telemetry("delta", 2, variants=[variant_telemetry(kept.pk, "kept")]))
         assert (await tabs[alice].frame())["variants"][0]["name"] == "a model kept for others"
@@ -221,6 +226,27 @@ async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
     finally:
         for tab in tabs.values():
             await tab.close()
+
+
+async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    reader = resident_id(kept.pk, "imatrix")
+    waiting = {"position": 1, "user": "0", "kind": "batch", "reason": "You are next.", "waiting_seconds": 1.0}
+    host.backlog = telemetry(
+        "backlog",
+        variants=[variant_telemetry(reader, "kept, read", purpose="imatrix")],
+        queue=[{**waiting, "variant_id": reader, "variant": "kept, read"}],
+        decisions=[
+            decision(1, "kept, read leaves.", "kept, read", mentions=[{"variant_id": reader, "name": "kept, read"}])
+        ],
+    )
+    host.residents = [resident(reader, "kept, read")]
+    member = await signed_in(alice)
+    for address in ("/", "/models/"):
+        page = (await member.get(address)).content.decode()
+        assert "a model kept for others" in page
+        assert "kept, read" not in page
 
 
 async def test_one_that_is_gone_is_not_named_by_old_lines(
