@@ -242,28 +242,3 @@ def test_an_order_survives_its_job(settings: Any) -> None:
     wanted = Order(3, "x-Q4_0", Recipe("Q4_0", output_type="q8_0", pure=True), "/tmp/m.gguf", 2)
     assert Order.from_json(wanted.to_json()) == wanted
     assert django_settings.MODELS_DIR == settings.MODELS_DIR
-
-
-def test_an_importance_matrix_made_here_makes_a_type_possible_that_needs_one(
-    source: Variant, folder: Path, tmp_path: Path
-) -> None:
-    text = tmp_path / "words.txt"
-    text.write_text("a be ca do ed fi go hi it jo ki la me no or pi qu re so ta un vi we xi yo za " * 60)
-    spec = {"variant_id": source.pk, "name": source.name, "text": str(text)}
-    made = done(jobs.start("imatrix", spec, "A test", variant=source, unit=Job.Unit.CHUNKS))
-    assert (made.state, made.reason) == (Job.State.DONE, "")
-    assert files(folder) == ["imatrix/tiny-F16.imatrix.gguf"]
-    job = done(order(source, Recipe("IQ2_XXS"), imatrix=str(folder / "imatrix/tiny-F16.imatrix.gguf")))
-    assert (job.state, job.reason) == (Job.State.DONE, "")
-    assert job.variant is not None
-    assert job.variant.recipe["imatrix"] == "tiny-F16.imatrix.gguf"
-    assert scan_models(folder).added == []
-
-
-def test_a_matrix_that_cannot_be_computed_leaves_nothing(source: Variant, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "short.txt").write_text("too short")
-    spec = {"variant_id": source.pk, "name": source.name, "text": str(tmp_path / "short.txt")}
-    job = done(jobs.start("imatrix", spec, "A test", variant=source))
-    assert job.state == Job.State.FAILED
-    assert "at least 512 are needed" in job.reason
-    assert files(folder) == []

@@ -12,8 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from inference.core.quantizing import Recipe
 from inference.host.client import HostClient
 from inference.host.messages import HostStatus
+from inference.jobs.orders import Order
 from models_app.gguf import read_files
 from tests.gguf_builder import SHAPES, build
 from tests.stack import Stack, wait_for
@@ -29,10 +31,13 @@ def rows(stack: Stack, query: str) -> list[tuple[Any, ...]]:
         return list(database.execute(query))
 
 
-def start(stack: Stack, variant_id: int, name: str, text: Path) -> int:
-    spec = {"variant_id": variant_id, "name": name, "text": str(text)}
-    code = f"from models_app import jobs; print(jobs.start('imatrix', {spec!r}, 'A test').pk)"
+def start_job(stack: Stack, kind: str, spec: dict[str, Any]) -> int:
+    code = f"from models_app import jobs; print(jobs.start({kind!r}, {spec!r}, 'A test').pk)"
     return int(stack.manage("shell", "-v", "0", "-c", code).split()[-1])
+
+
+def start(stack: Stack, variant_id: int, name: str, text: Path) -> int:
+    return start_job(stack, "imatrix", {"variant_id": variant_id, "name": name, "text": str(text)})
 
 
 def job(stack: Stack, pk: int) -> tuple[str, str, int, int | None]:
@@ -79,6 +84,21 @@ def test_a_matrix_is_made_and_its_worker_goes(fresh_stack: Stack, tmp_path: Path
     assert rows(fresh_stack, "SELECT COUNT(*) FROM models_app_measurement") == [(0,)]
     log = json.dumps(rows(fresh_stack, f"SELECT text FROM models_app_jobline WHERE job_id = {made}"))  # noqa: S608
     assert "Written to" in log
+
+    # A type that needs a matrix can be made with it.
+    order = Order(pk, "reads-IQ2_XXS", Recipe("IQ2_XXS"), str(path)).to_json()
+    requantized = start_job(fresh_stack, "requantize", order)
+    wait_for(lambda: job(fresh_stack, requantized)[0] in ("done", "failed"), "the requantization", PATIENCE_SECONDS)
+    ((recipe,),) = rows(fresh_stack, "SELECT recipe FROM models_app_variant WHERE name = 'reads-IQ2_XXS'")
+    assert json.loads(recipe)["imatrix"] == path.name
+
+    # A text that will not do leaves nothing.
+    (tmp_path / "short.txt").write_text("too short")
+    short = start(fresh_stack, pk, f"{name}-3", tmp_path / "short.txt")
+    wait_for(lambda: job(fresh_stack, short)[0] == "failed", "the refusal", PATIENCE_SECONDS)
+    ((reason,),) = rows(fresh_stack, f"SELECT reason FROM models_app_job WHERE id = {short}")  # noqa: S608
+    assert "at least 512 are needed" in reason
+    assert list(folder.iterdir()) == [path]
 
     # Killed and cancelled in the middle: the first goes on, the second leaves nothing.
     text.write_text(WORDS * 6000)
