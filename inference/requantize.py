@@ -272,12 +272,9 @@ def _target(
         badge=_badge(header, profile, wishes),
         cautions=tuple(_cautions(kind.name)),
         problem=problem,
-        is_usual=kind.name in USUAL and not (kind.name in ("F16", "BF16") and _is_smaller(source, header)),
+        is_usual=kind.name in USUAL
+        and not (kind.name in ("F16", "BF16") and header.tensor_bytes >= source.tensor_bytes),
     )
-
-
-def _is_smaller(source: Header, made: Header) -> bool:
-    return source.tensor_bytes < made.tensor_bytes
 
 
 def _badge(header: Header, profile: Profile | None, wishes: Wishes) -> Badge:

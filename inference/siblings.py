@@ -5,6 +5,7 @@ What is drawn is decided here, in the plot's own units; the template only writes
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ class Row:
 
     pk: int
     name: str
-    quantization: str
+    label: str
+    """Its quantization; its name where that says more."""
     size_bytes: int
     size: str
     is_own: bool
@@ -104,7 +106,11 @@ def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Sibl
     ]
     own = next((_quality(each) for each in family if each.pk == variant.pk), None)
     reference = _reference(family)
-    rows = sorted((_row(each, variant, reference) for each in family), key=lambda row: -row.size_bytes)
+    often = Counter(each.quantization for each in family)
+    rows = sorted(
+        (_row(each, variant, reference, each.quantization if often[each.quantization] == 1 else "") for each in family),
+        key=lambda row: -row.size_bytes,
+    )
     return Siblings(tuple(rows), plot(rows, badges.here()), own)
 
 
@@ -127,14 +133,14 @@ def _compared_with(variant: Variant, found: Quality) -> str:
     return found.reference.name if found.reference else found.reference_name or variant.name
 
 
-def _row(each: Variant, own: Variant, reference: str | None) -> Row:
+def _row(each: Variant, own: Variant, reference: str | None, label: str) -> Row:
     found = _quality(each)
     is_stale = found is not None and (found.text != TEXT_NAME or _compared_with(each, found) != reference)
     loss = None if found is None or is_stale else found.kl_divergence or 0.0
     return Row(
         pk=each.pk,
         name=each.name,
-        quantization=each.quantization,
+        label=label or each.name,
         size_bytes=each.size_bytes,
         size=format_bytes(each.size_bytes),
         is_own=each.pk == own.pk,
@@ -187,7 +193,7 @@ def plot(rows: Sequence[Row], profile: Profile | None) -> Plot | None:
     dots = tuple(
         Dot(
             name=row.name,
-            label=row.quantization or row.name,
+            label=row.label,
             x=x(row.size_bytes),
             y=y(row.loss or 0.0),
             radius=_radius(row.speed, fastest),

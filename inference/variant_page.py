@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -176,7 +176,7 @@ def provenance(row: Variant, visible: QuerySet[Variant], now: datetime) -> Itera
     if made_from is not None:
         yield Fact("Made from", made_from.name, reverse("model", args=[made_from.name]))
     if row.recipe:
-        yield Fact("Recipe", ", ".join(f"{name} {_told(value)}" for name, value in row.recipe.items()))
+        yield Fact("Recipe", recipe_words(row.recipe))
     for made in visible.filter(made_from=row).order_by("name"):
         yield Fact("Source of", made.name, reverse("model", args=[made.name]))
     if row.revision:
@@ -184,10 +184,16 @@ def provenance(row: Variant, visible: QuerySet[Variant], now: datetime) -> Itera
     yield Fact("Added", f"{row.created_at:%Y-%m-%d %H:%M} UTC, {ago(row.created_at, now)}")
 
 
-def _told(value: Any) -> str:
-    return (
-        {True: "yes", False: "no", None: "default"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
+def recipe_words(recipe: Mapping[str, Any]) -> str:
+    """`Q4_K_M, output q8_0, pure, made by llama-cpp-python 0.3.36`: the choices that were made, none of those that were left."""
+    words = [str(recipe.get("type", ""))]
+    for name, words_for in (("output_type", "output"), ("embedding_type", "embedding"), ("imatrix", "with")):
+        if recipe.get(name):
+            words.append(f"{words_for} {recipe[name]}")
+    words += [told for name, told in (("pure", "pure"), ("keep_split", "split as its source")) if recipe.get(name)]
+    if recipe.get("engine"):
+        words.append(f"made by llama-cpp-python {recipe['engine']}")
+    return ", ".join(filter(None, words))
 
 
 # what loads took ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from inference import models_views
 from inference.models import Conversation
+from inference.variant_page import recipe_words
 from models_app import inventory
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
@@ -346,3 +347,10 @@ def test_a_name_that_is_another_pages_address_is_refused(owner: Client, tiny: Va
 def test_a_file_of_such_a_name_becomes_another(box: HardwareProfile, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(inventory, "readable_name", lambda found: "find")
     assert add_model(build(tmp_path / "find.gguf", SHAPES["tiny-gqa"])).variant.name == "find-2"
+
+
+def test_a_recipe_tells_the_choices_that_were_made() -> None:
+    plain = {"type": "Q4_K_M", "output_type": None, "embedding_type": None, "pure": False, "keep_split": False}
+    assert recipe_words({**plain, "imatrix": None, "engine": "0.3.36"}) == "Q4_K_M, made by llama-cpp-python 0.3.36"
+    chosen = {**plain, "output_type": "q8_0", "pure": True, "keep_split": True, "imatrix": "m.imatrix.gguf"}
+    assert recipe_words(chosen) == "Q4_K_M, output q8_0, with m.imatrix.gguf, pure, split as its source"

@@ -19,7 +19,7 @@ GIB = 1 << 30
 
 def row(name: str, gib: float, loss: float | None, speed: float | None = 10.0) -> Row:
     return Row(
-        pk=1, name=name, quantization=name, size_bytes=int(gib * GIB), size=f"{gib} GiB", is_own=False, perplexity="",
+        pk=1, name=name, label=name, size_bytes=int(gib * GIB), size=f"{gib} GiB", is_own=False, perplexity="",
         divergence="", same_top="", decode="", prefill="", load="", loss=loss, speed=speed,
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ def test_what_was_compared_with_another_sibling_is_to_be_measured_again(family: 
     )
     measured(four, original, kl_divergence=0.04, kl_error=0.001, same_top=0.9)
     found = siblings(four)
-    assert [(each.quantization, each.divergence, each.loss) for each in found.rows] == [
+    assert [(each.label, each.divergence, each.loss) for each in found.rows] == [
         ("F16", "", None),
         ("Q8_0", "measure again", None),
         ("Q4_K_M", "0.0400", 0.04),
@@ -148,3 +148,12 @@ def test_only_staff_may_measure(client: Client, family: list[Variant]) -> None:
     client.force_login(User.objects.create_user("guest"))
     assert client.post(f"/models/{family[0].name}/measure/").status_code == 403
     assert not Job.objects.exists()
+
+
+def test_two_of_one_quantization_are_told_apart_by_their_names(family: list[Variant]) -> None:
+    best, small, _ = family
+    Variant.objects.create(
+        repository=best.repository, name="m-Q4_K_M-2", size_bytes=4 * GIB, architecture="llama", n_params=7,
+        quantization="Q4_K_M",
+    )  # fmt: skip
+    assert [each.label for each in siblings(small).rows] == ["Q8_0", "m-Q4_K_M", "m-Q4_K_M-2"]
