@@ -1,6 +1,7 @@
 # make serve    from a fresh clone to a printed link; later runs start at once
 # make test     sets up, checks and runs every ring of tests
-# make test-gpu test-kills checks memory against a real NVIDIA card; says so where there is none
+# make test-gpu checks memory against a real NVIDIA card; says so where there is none
+# make test-shared checks a box on PostgreSQL and Redis; says so where they are not installed
 # make test-kills kills processes at random, 200 times over a whole box and 200 in each of two kinds of jobs; ARGS="-k box"
 # make check    the checks alone
 # make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
@@ -9,7 +10,7 @@
 SHELL := /bin/sh
 VENV := .venv/bin
 
-.PHONY: help serve test test-gpu check bench bench-memory clean
+.PHONY: help serve test test-gpu test-shared test-kills check bench bench-memory clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,6 +30,11 @@ test:
 test-gpu:
 	@$(set_up) test
 	$(VENV)/python -m tests.gpu $(ARGS)
+
+test-shared:
+	@# set, whatever to: the packages of requirements-shared.txt are installed then
+	@export HOSTUI_REDIS_URL=redis: && $(set_up) test
+	$(VENV)/python -m tests.shared $(ARGS)
 
 test-kills:
 	@$(set_up) test

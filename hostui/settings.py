@@ -67,7 +67,7 @@ MODELS_DIR = DATA_DIR / "models"
 """What hostui downloads, makes or takes in; `.part` files and the quarantine, too."""
 DOWNLOAD_BYTES_PER_SECOND = env.size_bytes("HOSTUI_DOWNLOAD_LIMIT") or None
 """All downloads together; None: as fast as they come. What the owner sets on a page goes before it."""
-DISK_RESERVE_BYTES = env.size_bytes("HOSTUI_DISK_RESERVE") or 1 << 30
+DISK_RESERVE_BYTES = 1 << 30 if (_reserve := env.size_bytes("HOSTUI_DISK_RESERVE")) is None else _reserve
 """Stays free on the disk of the data folder: the database and the logs need it."""
 JOBS_WAKE = "hostui.celery.wake"
 """Sends the broker's message for a job. Imported by its first use: most processes never need Celery."""

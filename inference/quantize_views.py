@@ -34,8 +34,9 @@ from inference.requantize import (
 )
 from inference.what_if import BadQuestion, CannotBePlanned
 from models_app import jobs
+from models_app.downloads.names import Names, giving_names
 from models_app.job import Job
-from models_app.models import Repository, Variant, validate_variant_name
+from models_app.models import Repository, Variant, validate_not_reserved, validate_variant_name
 
 _ASKED = (
     *("goal", "quality", "size", "type", "ctx", "slots", "output_type", "embedding_type"),
@@ -109,11 +110,11 @@ def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[
     """Each target with the name that the variant would get; those that few people want come last."""
     if told is None:
         return []
-    pure = query.get("pure") == "on"
+    pure, names = query.get("pure") == "on", Names(Job.ACTIVE)
     rows = [
         {
             "target": each,
-            "name": _free(proposed_name(row.name, Recipe(each.type, pure=pure))),
+            "name": names.take(proposed_name(row.name, Recipe(each.type, pure=pure))),
             "is_chosen": told.chosen is not None and each.type == told.chosen.type,
         }
         for each in told.rows
@@ -121,23 +122,6 @@ def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[
     return [each for each in rows if each["target"].is_usual or each["is_chosen"]] + [
         {**each, "is_rare": True} for each in rows if not (each["target"].is_usual or each["is_chosen"])
     ]
-
-
-def _free(name: str) -> str:
-    """Neither a variant's, nor that of one which is being made, nor of a file that lies there."""
-    number, free = 1, name
-    while _is_taken(free):
-        number += 1
-        free = f"{name}-{number}"
-    return free
-
-
-def _is_taken(name: str) -> bool:
-    return (
-        Variant.objects.filter(name__iexact=name).exists()
-        or Job.objects.filter(state__in=Job.ACTIVE, spec__name__iexact=name).exists()
-        or (Path(settings.MODELS_DIR) / f"{name}.gguf").exists()
-    )
 
 
 def _imatrix_folders(row: Variant) -> list[Path]:
@@ -175,35 +159,37 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
         question = read_question({**request.POST.dict(), "goal": "type"})
     except BadQuestion as bad:
         return _page(request, row, request.POST.dict(), bad.problems)
-    name = request.POST.get("name", "").strip() or _free(proposed_name(row.name, question.recipe))
-    problems = _objections(row, name, question)
+    wish, recipe = request.POST.get("name", "").strip(), question.recipe
+    problems = _objections(row, wish, question)
     if problems:
         return _page(request, row, request.POST.dict(), problems)
-    order = Order(row.pk, name, question.recipe, question.imatrix)
-    recipe = question.recipe
-    jobs.start(
-        "requantize",
-        order.to_json(),
-        f"Requantize {row.name} to {recipe.type}{' (pure)' if recipe.pure else ''}",
-        request.user,
-        row,
-    )
+    # Together with the start: of two orders at once only one gets the name.
+    with giving_names(Job.ACTIVE) as names:
+        if wish and names.is_taken(wish):
+            problems["name"] = f"There is a model or a file called {wish} already. Choose another name."
+        else:
+            name = wish or names.take(proposed_name(row.name, recipe))
+            title = f"Requantize {row.name} to {recipe.type}{' (pure)' if recipe.pure else ''}"
+            order = Order(row.pk, name, recipe, question.imatrix)
+            jobs.start("requantize", order.to_json(), title, request.user, row)
+    if problems:
+        return _page(request, row, request.POST.dict(), problems)
     messages.success(request, f"{name} is being made. It appears here when it is whole and was checked.")
     return redirect("model", row.name)
 
 
-def _objections(row: Variant, name: str, question: Question) -> dict[str, str]:
-    """What speaks against making it, by the field that has to change."""
+def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
+    """What speaks against making it, by the field that has to change. `wish`: the name asked for; "" where any will do."""
     problems: dict[str, str] = {}
     if row.trouble:
         problems["type"] = row.trouble
-    try:
-        validate_variant_name(name)
-    except ValidationError as bad:
-        problems["name"] = " ".join(bad.messages)
-    if _is_taken(name):
-        problems["name"] = f"There is a model or a file called {name} already. Choose another name."
-    if re.search(r"-\d{5}-of-\d{5}$", name):
+    if wish:
+        try:
+            validate_variant_name(wish)
+            validate_not_reserved(wish)
+        except ValidationError as bad:
+            problems["name"] = " ".join(bad.messages)
+    if re.search(r"-\d{5}-of-\d{5}$", wish):
         problems["name"] = "A name that ends like a part of a split model would not be found again. Choose another."
     if problems:
         return problems

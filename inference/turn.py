@@ -20,6 +20,7 @@ from inference.host.messages import Evicting, LeaseLoading, Queued
 from inference.models import Message
 from inference.pulse import Pulse
 from inference.store import Begun, Ending, Progress
+from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Turn:
             self._first_token_at = time.perf_counter()
             self.wait = None
             self.speaking.set()
-        text = _storable(event["text"])
+        text = storable(event["text"])
         if event["reasoning"]:
             self.reasoning += text
         else:
@@ -268,13 +269,6 @@ def _refused(error: WorkerRefusal) -> str:
             "Shorten the message, start a new chat, or have the model's context made longer."
         )
     return f"{error.detail[:1].upper()}{error.detail[1:].removesuffix('.')}."
-
-
-def _storable(text: str) -> str:
-    """What a model said, less what no database takes: NUL, and halves of surrogate pairs."""
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode("utf-8")
-    return text.replace("\0", "") if "\0" in text else text
 
 
 def _units(text: str) -> int:

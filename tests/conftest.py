@@ -20,12 +20,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 collect_ignore = ["gpu"]
 """`make test-gpu` runs these, where there is a card."""
 
+_shared_database = os.environ.pop("HOSTUI_TEST_DATABASE_URL", None)
+"""`make test-shared` has the database tests on PostgreSQL."""
 _data_dir = Path(tempfile.mkdtemp(prefix="hostui-test-"))
 atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith("HOSTUI_") or name == "DATABASE_URL"]:
     if _name != "HOSTUI_ACCEL":
         del os.environ[_name]
 os.environ["HOSTUI_DATA_DIR"] = str(_data_dir)
+if _shared_database:
+    os.environ["DATABASE_URL"] = _shared_database
 os.environ["DJANGO_SETTINGS_MODULE"] = "hostui.settings"
 
 

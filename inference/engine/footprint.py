@@ -54,6 +54,12 @@ class Buffers:
         if found is not None:
             self._layers[int(found[1])] = found[2]
 
+    def grow_output(self, n_bytes: int) -> None:
+        """llama.cpp makes the output buffer for a row a sequence, and grows it without a word once more are asked for."""
+        for each in self._compute:
+            if each[1] == "output":
+                self._compute[each] = max(self._compute[each], n_bytes)
+
     @property
     def n_gpu_layers(self) -> int:
         """Really offloaded; the output counts as one."""

@@ -10,8 +10,13 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inference.core.header import BadGguf, Header, read_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MOST_BYTES = 4 << 30
 SUMS, COUNTS = ".in_sum2", ".counts"
@@ -32,20 +37,8 @@ class Importance:
 
 def read_importance(path: Path, model: Header) -> Importance:
     """What `path` says about the weights of `model`. Blocks on the disk. Raises BadImatrix."""
-    try:
-        size_bytes = path.stat().st_size
-        if size_bytes > MOST_BYTES:
-            raise BadImatrix(f"{path.name} is too large for an importance matrix.")
-        header = read_files(path)
-        if header.type != "imatrix":
-            raise BadImatrix(f"{path.name} is a GGUF, but no importance matrix.")
-        values = _values(path, header)
-    except BadGguf as bad:
-        raise BadImatrix(
-            f"{path.name} is no importance matrix in GGUF form: {bad}. Older .dat files can be converted with llama-imatrix."
-        ) from None
-    except OSError as error:
-        raise BadImatrix(f"{path.name} cannot be read: {error.strerror or error}.") from None
+    header, tensors = _read(path)
+    values = _means(path, tensors)
     sizes = {
         tensor.name: tensor.shape[0] * (tensor.shape[2] if len(tensor.shape) > 2 else 1) for tensor in model.tensors
     }
@@ -59,29 +52,66 @@ def read_importance(path: Path, model: Header) -> Importance:
     return Importance(known, str(first).rpartition("/")[2], header.integer("imatrix.chunk_count"))
 
 
-def _values(path: Path, header: Header) -> dict[str, array[float]]:
+def read_sums(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """Sums and counts by weight, to go on from: one row a matrix. Blocks on the disk. Raises BadImatrix."""
+    _, tensors = _read(path)
+    return {name: sums for name, (sums, _) in tensors.items()}, {name: counts for name, (_, counts) in tensors.items()}
+
+
+_Tensors = dict[str, "tuple[NDArray[np.float32], NDArray[np.float32]]"]
+
+
+def _read(path: Path) -> tuple[Header, _Tensors]:
+    """The header, and by weight its sums, one row a matrix, with the counts. Raises BadImatrix."""
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > MOST_BYTES:
+            raise BadImatrix(f"{path.name} is too large for an importance matrix.")
+        header = read_files(path)
+        if header.type != "imatrix":
+            raise BadImatrix(f"{path.name} is a GGUF, but no importance matrix.")
+        return header, _tensors(path, header)
+    except BadGguf as bad:
+        raise BadImatrix(
+            f"{path.name} is no importance matrix in GGUF form: {bad}. Older .dat files can be converted with llama-imatrix."
+        ) from None
+    except OSError as error:
+        raise BadImatrix(f"{path.name} cannot be read: {error.strerror or error}.") from None
+
+
+def _tensors(path: Path, header: Header) -> _Tensors:
     """Raises BadImatrix, OSError."""
     import numpy as np
 
     tensors = {tensor.name: tensor for tensor in header.tensors}
-    values: dict[str, array[float]] = {}
+    found: _Tensors = {}
     with path.open("rb") as file:
 
-        def read(name: str) -> np.ndarray:
+        def read(name: str) -> NDArray[np.float32]:
             tensor = tensors.get(name)
             if tensor is None or tensor.type.name != "f32":
                 raise BadImatrix(f"{path.name} is damaged: {name} is missing or of the wrong type.")
             file.seek(tensor.offset)
-            return np.frombuffer(file.read(tensor.n_bytes), dtype="<f4")
+            # A copy: whoever goes on from it adds to it.
+            return np.frombuffer(file.read(tensor.n_bytes), dtype="<f4").reshape(-1, tensor.shape[0]).astype(np.float32)
 
         for name in (each.removesuffix(SUMS) for each in tensors if each.endswith(SUMS)):
-            sums, counts = read(name + SUMS), read(name + COUNTS)
-            if not len(counts) or len(sums) % len(counts):
-                raise BadImatrix(f"{path.name} is damaged: {name} has {len(sums)} sums for {len(counts)} counts.")
-            rows = sums.reshape(len(counts), -1)
-            # An expert that was never asked has no say: all its columns count alike.
-            means = np.where(counts[:, None] > 0, rows / np.maximum(counts, 1)[:, None], np.float32(1))
-            if not np.isfinite(means).all():
-                raise BadImatrix(f"{path.name} is damaged: {name} holds numbers that are none.")
-            values[name] = array("f", means.astype("<f4").tobytes())
+            found[name] = read(name + SUMS), read(name + COUNTS).reshape(-1)
+    return found
+
+
+def _means(path: Path, tensors: _Tensors) -> dict[str, array[float]]:
+    """Raises BadImatrix."""
+    import numpy as np
+
+    values: dict[str, array[float]] = {}
+    for name, (sums, counts) in tensors.items():
+        if not len(counts) or sums.size % len(counts):
+            raise BadImatrix(f"{path.name} is damaged: {name} has {sums.size} sums for {len(counts)} counts.")
+        rows = sums.reshape(len(counts), -1)
+        # An expert that was never asked has no say: all its columns count alike.
+        means = np.where(counts[:, None] > 0, rows / np.maximum(counts, 1)[:, None], np.float32(1))
+        if not np.isfinite(means).all():
+            raise BadImatrix(f"{path.name} is damaged: {name} holds numbers that are none.")
+        values[name] = array("f", means.astype("<f4").tobytes())
     return values

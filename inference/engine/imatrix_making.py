@@ -53,10 +53,15 @@ class _Tensor(ctypes.Structure):
 class Collector:
     """Hears a graph's nodes. `error` is the first thing that went wrong: nothing may be raised into C."""
 
-    def __init__(self) -> None:
-        self.sums: dict[str, NDArray[np.float32]] = {}
+    def __init__(
+        self,
+        sums: dict[str, NDArray[np.float32]] | None = None,
+        counts: dict[str, NDArray[np.float32]] | None = None,
+    ) -> None:
+        """Goes on from `sums` and `counts`, which it changes."""
+        self.sums = sums or {}
         """By weight: one row a matrix, one column an input."""
-        self.counts: dict[str, NDArray[np.float32]] = {}
+        self.counts = counts or {}
         self.error: Exception | None = None
 
     def hear(self, address: int, ask: bool) -> bool:

@@ -159,7 +159,7 @@ class Score(TypedDict):
 
 
 class MakeImatrix(TypedDict):
-    """Asks what a text sends into each weight. Answered with a `Chunk` after each piece of the text, and with `Made`."""
+    """Asks what a text, or the next part of it, sends into each weight. Answered with a `Chunk` after each piece, and with `Made`."""
 
     type: Literal["imatrix"]
     request_id: str
@@ -168,6 +168,12 @@ class MakeImatrix(TypedDict):
     dataset: str
     """The text's name, kept in the file."""
     most_chunks: int
+    first_chunk: int
+    """Those before it were read already."""
+    earlier: str | None
+    """The file with the matrix of those: it is added to. None: there are none."""
+    seconds: float
+    """The part ends with the chunk in which this time has passed, or with the text."""
     path: str
     """A file that is there, and empty: the matrix is written to it at the end, in llama.cpp's GGUF form."""
 
@@ -263,13 +269,15 @@ class Scored(TypedDict):
 class Chunk(TypedDict):
     type: Literal["chunk"]
     done: int
-    """Chunks read so far."""
+    """Chunks read so far, those of earlier parts included."""
     total: int
+    """Of the whole text."""
 
 
 class Made(TypedDict):
     type: Literal["made"]
     n_chunks: int
+    """In the file, those of earlier parts included."""
     seconds: float
 
 

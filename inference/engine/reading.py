@@ -37,20 +37,32 @@ class Ear:
 
 
 class Reading:
-    """One text, in chunks of equal length. Owned by the reading thread from submission on; `cancelled` alone may be set from
-    elsewhere."""
+    """A part of one text, in chunks of equal length. Owned by the reading thread from submission on; `cancelled` alone may be
+    set from elsewhere."""
 
-    def __init__(self, *, chunks: Sequence[array[int]], dataset: str, descriptor: int, outlet: Outlet) -> None:
+    def __init__(
+        self,
+        *,
+        chunks: Sequence[array[int]],
+        first_chunk: int,
+        seconds: float,
+        collector: Collector,
+        dataset: str,
+        descriptor: int,
+        outlet: Outlet,
+    ) -> None:
+        """`chunks`: of the whole text. `collector`: with the sums of those before `first_chunk`."""
         self.chunks = chunks
         self.outlet = outlet
         self.cancelled = False
-        self.collector = Collector()
-        self.n_chunks_read = 0
+        self.collector = collector
+        self.n_chunks_read = first_chunk
         self.n_tokens_read = 0
         """Of the present chunk."""
         self.is_over = False
         self._dataset = dataset
         self._descriptor = descriptor
+        self._seconds = seconds
         self._began = time.monotonic()
 
     @property
@@ -64,7 +76,7 @@ class Reading:
             return
         self.n_chunks_read, self.n_tokens_read = self.n_chunks_read + 1, 0
         self.outlet.send(Chunk(type="chunk", done=self.n_chunks_read, total=len(self.chunks)))
-        if self.n_chunks_read == len(self.chunks):
+        if self.n_chunks_read == len(self.chunks) or time.monotonic() - self._began >= self._seconds:
             self._finish()
 
     def refuse(self, code: RefusalCode, detail: str, errno: int | None = None) -> None:
@@ -74,7 +86,7 @@ class Reading:
 
     def _finish(self) -> None:
         try:
-            raw = memoryview(encoded(self.collector, self._dataset, len(self.chunks), len(self.chunks[0])))
+            raw = memoryview(encoded(self.collector, self._dataset, self.n_chunks_read, len(self.chunks[0])))
             while raw:
                 raw = raw[os.write(self._descriptor, raw) :]
         except BadImatrix as bad:
@@ -84,7 +96,7 @@ class Reading:
         else:
             self.is_over = True
             seconds = round(time.monotonic() - self._began, 3)
-            self.outlet.send(Made(type="made", n_chunks=len(self.chunks), seconds=seconds), last=True)
+            self.outlet.send(Made(type="made", n_chunks=self.n_chunks_read, seconds=seconds), last=True)
 
 
 class Reader(threading.Thread):
@@ -115,11 +127,11 @@ class Reader(threading.Thread):
     # from any thread --------------------------------------------------------------------------------------------
 
     def warm_up(self) -> Future[None]:
-        """Decodes a first token; the future holds the RuntimeError where that fails."""
+        """Decodes a first step as large as any, so that all memory is there; the future holds the RuntimeError where that fails."""
         future: Future[None] = Future()
 
         def decode() -> None:
-            code = self._decode_one()
+            code = self._decode(0, self._batch.capacity)
             if code == 0:
                 future.set_result(None)
             else:
@@ -214,15 +226,17 @@ class Reader(threading.Thread):
         if not pings:
             return
         began = time.monotonic()
-        if self._decode_one() == 0:
+        if self._decode(self._context.spare_sequence, 1) == 0:
             for on_pong in pings:
                 on_pong((time.monotonic() - began) * 1000)
 
-    def _decode_one(self) -> int:
+    def _decode(self, sequence: int, n_tokens: int) -> int:
+        """Tokens that nobody listens to, in an empty sequence that is empty afterwards. Returns llama.cpp's code."""
         token = next((token for token in (self._model.bos, self._model.eos) if token >= 0), 0)
         self._batch.clear()
-        self._batch.add(token, 0, self._context.spare_sequence, True)
+        for position in range(n_tokens):
+            self._batch.add(token, position, sequence, True)
         code = self._context.decode(self._batch)
-        self._context.clear(self._context.spare_sequence)
+        self._context.clear(sequence)
         self._step_ended_at = time.monotonic()
         return code

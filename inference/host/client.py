@@ -55,6 +55,8 @@ class WorkerRefusal(Exception):
         self.facts = facts
 
 
+FOREVER_SECONDS = 1e9
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 _ASK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -158,10 +160,19 @@ class Lease:
                 yield cast(Any, reply)
 
     async def imatrix(
-        self, *, request_id: str, text: str, dataset: str, most_chunks: int, path: str
+        self,
+        *,
+        request_id: str,
+        text: str,
+        dataset: str,
+        most_chunks: int,
+        path: str,
+        first_chunk: int = 0,
+        earlier: str | None = None,
+        seconds: float = FOREVER_SECONDS,
     ) -> AsyncGenerator[Chunk, None]:
-        """Has the importance matrix of `text` written to the file at `path`, for a lease with that purpose: it is there when the
-        iterator ends. A Chunk after each piece of the text; closing the iterator cancels.
+        """Has the importance matrix of `text` as far as `seconds` suffice written to the file at `path`, for a lease with that
+        purpose: it is there when the iterator ends. A Chunk after each piece of the text; closing the iterator cancels.
 
         See engine.protocol.MakeImatrix. Raises WorkerRefusal, WorkerLost.
         """
@@ -171,6 +182,9 @@ class Lease:
             "text": text,
             "dataset": dataset,
             "most_chunks": most_chunks,
+            "first_chunk": first_chunk,
+            "earlier": earlier,
+            "seconds": seconds,
             "path": path,
         }
         async with aclosing(self._replies(request, "made")) as replies:

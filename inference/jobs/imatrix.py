@@ -1,7 +1,8 @@
 """The kind `imatrix`: an importance matrix of a variant, for quantizing it, computed by a worker that a lease is taken of.
 
 The worker is one of its own, under the budget like any other: it waits, sends away and is refused by the same rules, and goes
-with the lease.
+with the lease. A lease is for a part of the text; the next one is asked for before it is given back, so that the worker
+stays unless somebody else needs its room meanwhile. What was read is kept: whatever ends an attempt, the next one goes on.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import errno
 import os
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, closing
+from contextlib import AsyncExitStack, aclosing, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
-from inference.engine.protocol import Chunk
-from inference.host.client import HostClient, WorkerRefusal
+from inference.host.client import HostClient, Lease, WorkerRefusal
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.ticking import ticking
 from inference.texts import TEXT
+from models_app.downloads.part import sync_folder
+from models_app.gguf import BadGguf, read_files
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Variant
@@ -28,6 +32,8 @@ FOLDER = "imatrix"
 MOST_CHUNKS = 100
 MOST_CHARACTERS = 2 << 20
 """Of a text: far more than MOST_CHUNKS take, and a message of bounded length."""
+PART_SECONDS = 20.0
+"""Whoever needs the worker's room waits so long, and for the chunk that is being read."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -36,43 +42,58 @@ def imatrix_path(variant_name: str) -> Path:
 
 
 def run(running: Running) -> None:
-    """`running.spec`: `variant_id`, `name` of the file, and `text`, a path; None: the shipped text. Begins anew after any end."""
+    """`running.spec`: `variant_id`, `name` of the file, and `text`, a path; None: the shipped text."""
     variant = Variant.objects.filter(pk=running.spec["variant_id"]).first()
     if variant is None:
         raise Failed("The variant whose importance matrix was wished for is gone from the inventory.")
-    if variant.trouble:
-        raise Failed(variant.trouble)
-    source = Path(running.spec["text"]) if running.spec.get("text") else TEXT
-    text = _text(source)
+    shard = variant.shards.order_by("number").first()
+    if shard is None or variant.trouble:
+        raise Failed(variant.trouble or f"{variant.name} has no files.")
     target = imatrix_path(running.spec["name"])
-    part = _part(target)
+    source = Path(running.spec["text"]) if running.spec.get("text") else TEXT
     try:
+        text = _text(source)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-        part.touch(mode=0o600)
+        read = _read_before(running, target, [source, Path(shard.path)])
         with ended_by_the_host():
-            _make(running, variant, text, source.name, part)
-        _keep(part, target)
+            _read_on(running, variant, _Text(text, source.name), target, read)
+        _part(target).rename(target)
+        sync_folder(target.parent)
+    except Failed:
+        _discard(target)
+        raise
     except OSError as error:
         if error.errno in _FULL:
             raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
+        _discard(target)
         raise Failed(f"{error.filename or target} could not be written: {error.strerror or error}.") from None
     finally:
-        part.unlink(missing_ok=True)
+        _next(target).unlink(missing_ok=True)
     running.line(f"Written to {target}.")
     running.made(variant)
 
 
 def discard(job: Job) -> None:
-    _part(imatrix_path(job.spec["name"])).unlink(missing_ok=True)
+    _discard(imatrix_path(job.spec["name"]))
+
+
+def _discard(target: Path) -> None:
+    for path in (_part(target), _next(target)):
+        path.unlink(missing_ok=True)
 
 
 def _part(target: Path) -> Path:
+    """The matrix of all that was read so far."""
     return target.with_name(f"{target.name}.part")
 
 
+def _next(target: Path) -> Path:
+    """The same with one part of the text more, while it is being written."""
+    return target.with_name(f"{target.name}.next")
+
+
 def _text(path: Path) -> str:
-    """Raises Failed."""
+    """Raises Failed, OSError."""
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(MOST_CHARACTERS)
@@ -82,43 +103,129 @@ def _text(path: Path) -> str:
         raise Failed(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _keep(part: Path, target: Path) -> None:
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.rename(target)
+# reading ------------------------------------------------------------------------------------------------------
 
 
-def _make(running: Running, variant: Variant, text: str, dataset: str, part: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How much of the text is in a file."""
+
+    n_chunks: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Of the next part, up to here."""
+
+    read: Read
+
+
+Event = Waiting | Read | Written
+
+
+def _read_before(running: Running, target: Path, sources: list[Path]) -> Read | None:
+    """What earlier attempts have read, of the same text with the same file. Raises OSError."""
+    stats = [path.stat() for path in sources]
+    identity = " ".join(f"{each.st_size}:{each.st_mtime_ns}" for each in stats)
+    total = running.kept.get("total")
+    if running.kept.get("of") == identity and total:
+        # The file tells how much it holds: an attempt may have ended before it could be noted.
+        with suppress(BadGguf, FileNotFoundError):
+            n_chunks = read_files(_part(target)).integer("imatrix.chunk_count")
+            if n_chunks is not None:
+                return Read(n_chunks, total)
+    _part(target).unlink(missing_ok=True)
+    running.keep({"of": identity})
+    return None
+
+
+def _read_on(running: Running, variant: Variant, text: _Text, target: Path, read: Read | None) -> None:
     """Raises what the host's client does, OSError, and what a job may."""
-    running.progress(0, stage=f"Waiting for {variant.name}")
+    done, total = (read.n_chunks, read.total) if read else (0, None)
+    running.progress(done, total, f"Waiting for {variant.name}")
     try:
-        with closing(ticking(_turn(variant.pk, running.job.pk, text, dataset, part))) as events:
+        with closing(ticking(_parts(variant.pk, running.job.pk, text, target, read))) as events:
             for event in events:
                 match event:
                     case Waiting(reason=reason):
-                        running.progress(0, stage=f"Waiting for {variant.name}: {reason}"[:200])
+                        running.progress(running.done, stage=f"Waiting for {variant.name}: {reason}"[:200])
+                    case Read():
+                        running.progress(event.n_chunks, event.total, f"Reading {text.name}")
+                    case Written():
+                        _keep(running, target, event.read)
                     case None:
                         running.check()
-                    case chunk:
-                        running.progress(chunk["done"], chunk["total"], f"Reading {dataset}")
     except WorkerRefusal as refusal:
         if refusal.facts.get("errno") in _FULL:
             raise OSError(refusal.facts["errno"], refusal.detail) from None
         raise
 
 
-async def _turn(
-    variant_id: int, job_id: int, text: str, dataset: str, part: Path
-) -> AsyncGenerator[Waiting | Chunk, None]:
-    """One lease, in which `part` is written. Touches no database."""
+def _keep(running: Running, target: Path, read: Read) -> None:
+    """The next part's file becomes the one to go on from."""
+    with _next(target).open("rb") as written:
+        os.fsync(written.fileno())
+    if running.kept.get("total") != read.total:
+        running.keep({**running.kept, "total": read.total})
+    _next(target).replace(_part(target))
+
+
+async def _parts(
+    variant_id: int, job_id: int, text: _Text, target: Path, read: Read | None
+) -> AsyncGenerator[Event, None]:
+    """Lease by lease, until the whole text is read. Each Written is to be kept before the next event. Touches no database."""
     request_id = f"imatrix-{job_id}-{uuid.uuid4().hex[:8]}"
-    async with HostClient(settings.HOST_SOCKET).lease(
-        variant_id=variant_id, user="imatrix", kind="batch", request_id=request_id, purpose="imatrix"
-    ) as lease:
-        async with aclosing(waited(lease)) as waiting:
-            async for event in waiting:
-                yield event
-        made = lease.imatrix(request_id=request_id, text=text, dataset=dataset, most_chunks=MOST_CHUNKS, path=str(part))
-        async with aclosing(made) as chunks:
-            async for chunk in chunks:
-                yield chunk
+    client = HostClient(settings.HOST_SOCKET)
+    held: AsyncExitStack | None = None
+    async with AsyncExitStack() as leases:
+        while read is None or read.n_chunks < read.total:
+            following = await leases.enter_async_context(AsyncExitStack())
+            asking = client.lease(
+                variant_id=variant_id, user="imatrix", kind="batch", request_id=request_id, purpose="imatrix"
+            )
+            lease = await following.enter_async_context(asking)
+            async with aclosing(waited(lease)) as waiting:
+                async for event in waiting:
+                    if held is None:
+                        yield event
+                    else:
+                        # It stands in the queue: given back any sooner, the worker would go with the last one's lease.
+                        await held.aclose()
+                        held = None
+            if held is not None:
+                await held.aclose()
+            async with aclosing(_part_of(lease, request_id, text, target, read)) as reading:
+                async for progress in reading:
+                    read = progress
+                    yield progress
+            assert read is not None
+            held = following
+            yield Written(read)
+
+
+async def _part_of(
+    lease: Lease, request_id: str, text: _Text, target: Path, read: Read | None
+) -> AsyncGenerator[Read, None]:
+    path = _next(target)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    progress: dict[str, Any] = {} if read is None else {"first_chunk": read.n_chunks, "earlier": str(_part(target))}
+    chunks = lease.imatrix(
+        request_id=request_id,
+        text=text.text,
+        dataset=text.name,
+        most_chunks=MOST_CHUNKS,
+        path=str(path),
+        seconds=PART_SECONDS,
+        **progress,
+    )
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield Read(chunk["done"], chunk["total"])

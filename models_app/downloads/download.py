@@ -231,6 +231,8 @@ def _ending(failed: Fetch) -> Exception:
             return Retry(sentence(failed.error), after_seconds)
         case Unreachable():
             return Retry(sentence(failed.error))
+        case fetch.NothingCame(path=path):
+            return Retry(f"The connection ended before a byte of {path} came.")
         case HubError():
             return Failed(sentence(failed.error))
         case fetch.NotAsRecorded(reason=reason):

@@ -42,6 +42,14 @@ class NotAsRecorded(Exception):
         self.reason = reason
 
 
+class NothingCame(Exception):
+    """A connection for the file at `path` of the repository was opened, and ended well, without a byte."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 class Taken(Exception):
     """Another file lies where this one is to go."""
 
@@ -143,11 +151,11 @@ class Fetch:
             before = part.size_bytes
             try:
                 self._stream(part)
-                if part.size_bytes <= before:
-                    raise Unreachable(self.file.path, "the connection ended before anything came")
             except Unreachable:
                 if part.size_bytes - before < LEAST_PROGRESS_BYTES:
                     raise
+            if part.size_bytes <= before:
+                raise NothingCame(self.file.path)
 
     def _stream(self, part: Part) -> None:
         self._tick(part.size_bytes)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from django.conf import settings
-from django.db import transaction
 
 from models_app import inventory, jobs
-from models_app.downloads.names import free_name
+from models_app.downloads.names import Names, giving_names
 from models_app.downloads.part import Held, Part
 from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
@@ -118,18 +117,15 @@ def start_import(path: Path, how: str, user: Any = None, name: str | None = None
             f"{path} lies on another disk than {settings.MODELS_DIR}, and a link cannot cross that. "
             "Use it in place, or have it copied."
         )
-    with transaction.atomic():
-        files = _named(found, name)
+    with giving_names() as names:
+        files = _named(found, name, names)
         what = files[0]["name"] if len(files) == 1 else f"{len(files)} models"
         return jobs.start("import", {"how": how, "files": files}, f"Import {what} from {path}", user)
 
 
-def _named(found: list[Candidate], name: str | None) -> list[dict[str, str]]:
+def _named(found: list[Candidate], name: str | None, names: Names) -> list[dict[str, str]]:
     """Two of the same file name in two folders get two names."""
-    given: list[str] = []
-    for each in found:
-        given.append(free_name(name or each.name, each.n_files, given))
-    return [{"path": str(each.path), "name": own} for each, own in zip(found, given, strict=True)]
+    return [{"path": str(each.path), "name": names.take(name or each.name, each.n_files)} for each in found]
 
 
 # the job ------------------------------------------------------------------------------------------------------

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
-
 from models_app import jobs
-from models_app.downloads.names import free_name
+from models_app.downloads.names import giving_names
 from models_app.downloads.spec import DownloadSpec
 from models_app.hub.names import RemoteFile
 from models_app.job import Job
@@ -35,13 +33,13 @@ def start_download(repository: str, revision: str, name: str, files: Sequence[Re
     """`files`: of one variant, in the order of its shards, as the Hub's record has them at that commit. `name`: the variant's,
     changed where it is taken.
 
-    Asked again while the same files are on their way, returns that job; one that failed is tried again, from where it was. Raises NoDigest, Here, and ValidationError for an
-    unfit `name`.
+    Asked again while the same files are on their way, returns that job; one that failed is tried again, from where it was.
+    Raises NoDigest, Here, and ValidationError for an unfit `name`.
     """
     for file in files:
         if not file.sha256:
             raise NoDigest(file.path)
-    with transaction.atomic():
+    with giving_names() as names:
         known = Job.objects.filter(
             kind="download", state__in=(*Job.ACTIVE, Job.State.FAILED), spec__repository=repository
         )
@@ -51,7 +49,7 @@ def start_download(repository: str, revision: str, name: str, files: Sequence[Re
                 return job
         if (here := _here(files)) is not None:
             raise Here(here)
-        spec = DownloadSpec(repository, revision, free_name(name, len(files)), tuple(files))
+        spec = DownloadSpec(repository, revision, names.take(name, len(files)), tuple(files))
         title = f"Download {spec.name} from {repository}"
         return jobs.start("download", spec.to_json(), title, user, total=spec.total_bytes)
 

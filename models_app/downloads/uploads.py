@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from models_app import inventory, jobs
-from models_app.downloads.names import free_name
+from models_app.downloads.names import giving_names
 from models_app.downloads.part import Held, Part
 from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
@@ -65,19 +64,19 @@ def start_upload(files: Sequence[Offered], user: Any) -> Job:
     """
     ordered = _checked(files)
     told = [{"file_name": file.name, "size_bytes": file.size_bytes} for file in ordered]
-    for job in Job.objects.filter(kind=KIND, state__in=Job.ACTIVE, created_by=user):
-        if job.spec["files"] == told:
-            return job
     total = sum(file.size_bytes for file in ordered)
     folder = Path(settings.MODELS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
-    room = Room(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
-    if room.lacking_bytes:
-        raise NoRoom(room.sentence())
     shard = ShardName.parse(ordered[0].name)
     wanted = local_name("", f"{shard.stem}.gguf" if shard else ordered[0].name)
-    with transaction.atomic():
-        name = free_name(wanted, len(ordered))
+    with giving_names() as names:
+        for job in Job.objects.filter(kind=KIND, state__in=Job.ACTIVE, created_by=user):
+            if job.spec["files"] == told:
+                return job
+        room = Room(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
+        if room.lacking_bytes:
+            raise NoRoom(room.sentence())
+        name = names.take(wanted, len(ordered))
         return jobs.start(KIND, {"name": name, "files": told}, f"Upload {name}", user, total=total)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from models_app.storable import storable
+
 
 class Outcome(Exception):
     """Ends the present attempt."""
@@ -12,7 +14,7 @@ class Failed(Outcome):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = storable(reason)
 
 
 class Retry(Outcome):
@@ -20,7 +22,7 @@ class Retry(Outcome):
 
     def __init__(self, reason: str, after_seconds: float | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = storable(reason)
         self.after_seconds = after_seconds
 
 
@@ -29,7 +31,7 @@ class Wait(Outcome):
 
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = storable(reason)
         self.seconds = seconds
 
 

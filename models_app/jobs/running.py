@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
 from models_app.changes import ADDITION
@@ -16,11 +16,13 @@ from models_app.changes import note as log
 from models_app.job import Job, JobLine
 from models_app.jobs.outcomes import Cancelled, Interrupted, Lost, Paused
 from models_app.jobs.rate import Rate
+from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 0.5
 LONGEST_LINE = 4000
+LONGEST_STAGE = 200
 
 
 class Running:
@@ -52,9 +54,10 @@ class Running:
         self._unwritten["done"] = done
         if total is not None:
             self._unwritten["total"] = total
-        is_new = stage is not None and stage != self.job.stage
+        told = self.job.stage if stage is None else storable(stage)[:LONGEST_STAGE]
+        is_new = told != self.job.stage
         if is_new:
-            self._unwritten["stage"] = self.job.stage = str(stage)[:200]
+            self._unwritten["stage"] = self.job.stage = told
             self._rate = Rate()
         self.check(write=is_new)
 
@@ -84,7 +87,7 @@ class Running:
         """Adds to the job's log. A line that cannot be stored is in the process's own log."""
         logger.info(text, extra={"event": "job_line", "job": self.job.pk})
         try:
-            JobLine.objects.create(job_id=self.job.pk, text=text[:LONGEST_LINE], level=level)
+            JobLine.objects.create(job_id=self.job.pk, text=storable(text)[:LONGEST_LINE], level=level)
         except DatabaseError as error:
             logger.warning("a job's line was not stored", extra={"event": "job_line_lost", "error": str(error)})
 
@@ -116,6 +119,7 @@ class Running:
             raise Lost from None
         except DatabaseError as error:
             logger.warning("a job's progress was not stored", extra={"event": "job_unstored", "error": str(error)})
+            close_old_connections()  # a database server that was restarted wants another
             return None
 
     def _obey(self, wish: str | None) -> None:

@@ -18,6 +18,7 @@ from models_app.downloads.limit import Limit
 from models_app.downloads.part import Part
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub.names import RemoteFile
+from models_app.hub.session import Body
 from models_app.inventory import add_model, scan_models
 from models_app.job import Job
 from models_app.jobs import Running, kinds
@@ -78,6 +79,18 @@ def test_a_hub_that_cuts_every_connection_at_once_is_not_asked_in_a_loop(box: Bo
     box.hub.faults.clear()
     box.later(60)
     assert box.run(job).state == Job.State.DONE
+
+
+def test_an_answer_without_a_byte_is_asked_for_again_later(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def silent(path: str, start: int) -> Iterator[Body]:
+        yield Body(start, None, iter(()))
+
+    box.offer()
+    job = box.start()
+    monkeypatch.setattr("models_app.downloads.hub_source.hub_source", lambda *_: silent)
+    assert box.run(job).state == Job.State.WAITING
+    assert job.reason == "The connection ended before a byte of tiny-Q4_0.gguf came."
 
 
 def test_what_an_earlier_attempt_brought_is_not_fetched_again(box: Box) -> None:

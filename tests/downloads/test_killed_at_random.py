@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.gguf_builder import SHAPES, build
 from tests.hub import HubServer, Slow
 from tests.kills.lives import environment
+from tests.kills.promised import remote_model
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "200"))
 N_REPOSITORIES = 60
+PADDING_BYTES = 4 << 20
 LONGEST_LIFE_SECONDS = 0.25
 BYTES_PER_SECOND = 16 << 20
 """Of each connection: so slow that a download takes several lives."""
@@ -22,12 +23,7 @@ BYTES_PER_SECOND = 16 << 20
 
 def offer(hub: HubServer, folder: Path, number: int) -> tuple[str, list[Path]]:
     """A repository with a model of one to three files, like no other."""
-    name, split = f"owner/model-{number}", 1 + number % 3
-    first = build(folder / f"m{number}.gguf", SHAPES["tiny-gqa"], body="random", split=split, seed=number)
-    files = sorted(first.parent.glob(f"m{number}*.gguf"))
-    for path in files:
-        with path.open("ab") as file:
-            file.write(os.urandom(4 << 20))
+    name, files = f"owner/model-{number}", remote_model(folder, number, PADDING_BYTES)
     hub.add(name, {path.name: path for path in files})
     return name, files
 

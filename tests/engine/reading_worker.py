@@ -21,11 +21,26 @@ OPTIONS: dict[str, Any] = {
 Numbers = dict[str, np.ndarray]
 
 
-def read(worker: WorkerProcess, text: str, target: Path, most_chunks: int = 2) -> list[Message]:
-    """All that was told; the last message says how it ended."""
+def request(text: str, target: Path, **others: Any) -> Message:
+    """For the whole text at once, into a new file."""
     target.touch()
-    request = {"type": "imatrix", "request_id": "r", "text": text, "dataset": "words.txt", "path": str(target)}
-    with worker.call(**request, most_chunks=most_chunks) as call:
+    return {
+        "type": "imatrix",
+        "request_id": "r",
+        "text": text,
+        "dataset": "words.txt",
+        "most_chunks": 2,
+        "first_chunk": 0,
+        "earlier": None,
+        "seconds": 1e9,
+        "path": str(target),
+        **others,
+    }
+
+
+def read(worker: WorkerProcess, text: str, target: Path, **others: Any) -> list[Message]:
+    """All that was told; the last message says how it ended."""
+    with worker.call(**request(text, target, **others)) as call:
         return list(call)
 
 
@@ -36,7 +51,7 @@ def made(
     target = folder / "made.imatrix.gguf"
     with WorkerProcess(model, folder, rpc_servers=rpc_servers, **OPTIONS, **options) as worker:
         worker.report("ready")
-        assert read(worker, text, target, most_chunks)[-1]["type"] == "made", worker.log.read_text()[-2000:]
+        assert read(worker, text, target, most_chunks=most_chunks)[-1]["type"] == "made", worker.log.read_text()[-2000:]
     return target
 
 

@@ -14,7 +14,7 @@ from inference.core.quantizing import Recipe
 from inference.engine.imatrix import read_importance
 from inference.engine.quantizing import check, quantize
 from models_app.gguf import read_files
-from tests.engine.reading_worker import CHUNK, OPTIONS, Numbers, made, numbers, read
+from tests.engine.reading_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request
 from tests.engine.worker_process import WorkerProcess
 from tests.gguf_builder import TINY, build
 from tests.models_app.conftest import rpc_device
@@ -120,12 +120,26 @@ def test_a_matrix_made_on_a_gpu_is_the_one_made_on_the_processor(
             assert np.abs(on_gpu[key] - on_processor[key]).max() <= 0.02 * on_processor[key].max(), key
 
 
+@pytest.mark.parametrize("name", ["tiny-gqa", "tiny-moe"])
+def test_a_text_that_is_read_in_parts_comes_to_the_same(name: str, tmp_path: Path) -> None:
+    model = build(tmp_path / "model.gguf", SHAPES[name], quantization="F16", body="random")
+    with WorkerProcess(model, tmp_path, **OPTIONS) as worker:
+        worker.report("ready")
+        read(worker, WORDS, tmp_path / "whole.gguf", most_chunks=3)
+        parts: list[Path] = []
+        for number in range(3):
+            earlier = str(parts[-1]) if parts else None
+            parts.append(tmp_path / f"part{number}.gguf")
+            told = read(worker, WORDS, parts[-1], most_chunks=3, first_chunk=number, earlier=earlier, seconds=0)
+            assert [each["type"] for each in told] == ["chunk", "made"], told
+            assert (told[0]["done"], told[0]["total"], told[1]["n_chunks"]) == (number + 1, 3, number + 1)
+    assert parts[-1].read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+
+
 def test_a_sign_of_life_leaves_no_trace_in_the_sums(reader: WorkerProcess, tmp_path: Path) -> None:
     read(reader, WORDS, tmp_path / "alone.gguf", most_chunks=4)
     target = tmp_path / "beside.gguf"
-    target.touch()
-    request = {"request_id": "r", "text": WORDS, "dataset": "words.txt", "path": str(target), "most_chunks": 4}
-    with reader.call(type="imatrix", **request) as call:
+    with reader.call(**request(WORDS, target, most_chunks=4)) as call:
         call.next("chunk")
         assert reader.ask(type="ping")["type"] == "pong"
         call.next("made")
@@ -134,9 +148,7 @@ def test_a_sign_of_life_leaves_no_trace_in_the_sums(reader: WorkerProcess, tmp_p
 
 def test_whoever_leaves_gets_no_matrix_and_the_next_one_is_served(reader: WorkerProcess, tmp_path: Path) -> None:
     left = tmp_path / "left.gguf"
-    left.touch()
-    request = {"type": "imatrix", "request_id": "r", "text": WORDS, "dataset": "d", "path": str(left)}
-    with reader.call(**request, most_chunks=100) as call:
+    with reader.call(**request(WORDS, left, most_chunks=100)) as call:
         call.next("chunk")
     read(reader, WORDS, tmp_path / "next.gguf", most_chunks=1)
     assert left.read_bytes() == b""
@@ -152,6 +164,11 @@ def test_whoever_leaves_gets_no_matrix_and_the_next_one_is_served(reader: Worker
         ({"text": None}, "text: expected"),
         ({"most_chunks": 0}, "most_chunks: expected"),
         ({"most_chunks": True}, "most_chunks: expected"),
+        ({"first_chunk": 2, "earlier": "/nowhere"}, "first_chunk: the text has 2"),
+        ({"first_chunk": 1}, "earlier: expected"),
+        ({"earlier": "/nowhere"}, "earlier: expected"),
+        ({"first_chunk": 1, "earlier": "/nowhere"}, "earlier: nowhere cannot be read"),
+        ({"seconds": None}, "seconds: expected"),
         ({"dataset": ""}, "dataset: expected"),
         ({"path": "/nowhere/at/all"}, "cannot be opened"),
         ({"path": None}, "path: expected"),
@@ -164,9 +181,7 @@ def test_what_cannot_be_read_is_refused(
     change: dict[str, Any], said: str, reader: WorkerProcess, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.gguf"
-    path.touch()
-    request = {"type": "imatrix", "request_id": "r", "text": WORDS, "dataset": "d", "path": str(path), "most_chunks": 1}
-    with reader.call(**{**request, **change}) as call:
+    with reader.call(**{**request(WORDS, path), **change}) as call:
         assert said in call.next("refused")["detail"]
     assert path.read_bytes() == b""
 

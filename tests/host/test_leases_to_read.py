@@ -67,6 +67,34 @@ async def test_it_sends_idle_variants_away_and_waits_for_busy_ones(box: Box) -> 
             assert states(await box.client.status()) == {"other (importance matrix)": "resident"}
 
 
+async def test_who_asks_for_the_next_part_before_giving_back_the_last_keeps_the_worker(box: Box) -> None:
+    one = box.add("one")
+    asking = {"variant_id": one, "user": "job", "request_id": "r", "purpose": "imatrix"}
+    async with box.client.lease(**asking) as following:  # type: ignore[arg-type]
+        await ready(following)
+        (before,) = (await box.client.status())["residents"]
+        async with box.client.lease(**asking) as last:  # type: ignore[arg-type]
+            waiting = last.waiting()
+            assert (await anext(waiting))["type"] == "queued"
+            await following.give_back()
+            assert [event async for event in waiting] == []
+            (after,) = (await box.client.status())["residents"]
+            assert after["pid"] == before["pid"]
+
+
+async def test_somebody_who_needs_the_room_comes_between_two_parts(box: Box) -> None:
+    read_with, talked_to = box.add("reads", 600), box.add("talks", 600)
+    asking = {"variant_id": read_with, "user": "job", "kind": "batch", "request_id": "r", "purpose": "imatrix"}
+    async with box.client.lease(**asking) as first, box.client.lease(**asking) as second:  # type: ignore[arg-type]
+        await ready(first)
+        following = asyncio.ensure_future(ready(second))
+        answer = asyncio.ensure_future(say(box, talked_to, "hello"))
+        await box.until(lambda status: states(status) == {"reads (importance matrix)": "draining"})
+        await first.give_back()
+        assert await asyncio.wait_for(answer, DEADLINE_SECONDS) == "hello"
+        await asyncio.wait_for(following, DEADLINE_SECONDS)
+
+
 async def test_it_is_refused_where_it_can_never_fit(box: Box) -> None:
     huge = box.add("huge", 5000)
     with pytest.raises(HostRefusal) as refused:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from asgiref.sync import sync_to_async
 
-from inference.core.ladder import Measured
+from inference.core.ladder import Measured, digest
 from inference.core.ledger import RAM
+from inference.core.purposes import resident_id
 from inference.core.site import Site
 from inference.host.database import DjangoInventory
 from inference.host.dry_runs import DryRuns
@@ -61,6 +62,21 @@ async def test_a_card_that_the_engine_cannot_use_gets_nothing(variant: Variant) 
     facts = await inventory().facts(variant.pk)
     assert facts.alternatives[0].options == facts.options
     assert all(set(way.bytes_by_device) == {RAM} for way in facts.alternatives)
+
+
+async def test_a_variant_that_reads_a_text_has_ways_of_its_own(variant: Variant) -> None:
+    await Variant.objects.filter(pk=variant.pk).aupdate(pinned=True, n_ctx_seq=32768, n_seq_max=8, may_leave_gpu=False)
+    box = inventory(("gpu0", "CUDA0"))
+    usual, reading = await box.facts(variant.pk), await box.facts(resident_id(variant.pk, "imatrix"))
+    assert reading.variant_id != usual.variant_id
+    assert reading.name == f"{usual.name} (importance matrix)"
+    assert (reading.transient, reading.pinned) == (True, False)
+    assert {way.options.n_ctx for way in reading.alternatives} == {512}
+    assert {way.options.n_outputs for way in reading.alternatives} == {128}
+    assert reading.alternatives[0].options.n_gpu_layers == 33
+    assert any(set(way.bytes_by_device) == {RAM} for way in reading.alternatives), "it may be computed anywhere"
+    kinds = {digest(way.options) for way in usual.alternatives} & {digest(way.options) for way in reading.alternatives}
+    assert kinds == set(), "what one of them took says nothing of the other"
 
 
 async def test_the_hosts_own_budget_goes_before_the_profiles(variant: Variant) -> None:

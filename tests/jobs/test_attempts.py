@@ -67,6 +67,22 @@ def test_attempts_that_fail_are_repeated_later_and_later_and_then_given_up(works
     assert now.reason == f"The server hung up. Given up after {backoff.MOST_ATTEMPTS} attempts; try again later."
 
 
+def test_what_no_database_takes_is_left_out_of_what_is_said(works: Works) -> None:
+    hostile = "\0nothing\udcff"
+
+    def code(running: Running) -> None:
+        running.progress(1, stage=f"Stage {hostile}")
+        running.line(f"Line {hostile}")
+        raise jobs.Failed(f"Reason {hostile}")
+
+    works.code = code
+    job = works.start()
+    works.process().work(job.pk)
+    failed = fresh(job)
+    assert (failed.state, failed.stage, failed.reason) == (Job.State.FAILED, "Stage nothing?", "Reason nothing?")
+    assert log(job) == ["Line nothing?", "Reason nothing?"]
+
+
 def test_an_attempt_that_got_further_counts_as_the_first(works: Works) -> None:
     def code(running: Running) -> None:
         running.progress(running.job.done + 1)

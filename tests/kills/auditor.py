@@ -14,6 +14,8 @@ from typing import Any
 from tests.kills.promised import Promised
 
 PAUSE_SECONDS = 0.02
+MISMATCH = "is not what the Hub's record says"
+"""How a download may fail: the Hub sent other bytes."""
 _SHARDS = """
 SELECT variant.name, shard.path, shard.size_bytes, shard.sha256
 FROM models_app_variant AS variant LEFT JOIN models_app_shard AS shard ON shard.variant_id = variant.id
@@ -31,6 +33,8 @@ class Auditor:
         self.alarm = threading.Event()
         self.n_looks = 0
         self.n_digests = 0
+        self.n_mismatches = 0
+        """Downloads that were told to have come otherwise than the Hub's record says."""
         self.n_unreadable = 0
         """Looks at the database that it refused."""
         self._promised = promised
@@ -118,7 +122,9 @@ class Auditor:
             return
         for number, kind, state, reason, name in rows:
             before = self._jobs.get(number)
-            if state in ("failed", "cancelled") and state != before:
+            if state == "failed" and kind == "download" and MISMATCH in reason:
+                self.n_mismatches += state != before
+            elif state in ("failed", "cancelled") and state != before:
                 self.say(f"{kind} {name}: {state}, {reason}")
             if before == "done" and state != "done":
                 self.say(f"{kind} {name}: was done and is {state}")
@@ -145,6 +151,10 @@ class Auditor:
     def under_way(self) -> Counter[str]:
         """How many jobs of each kind have not ended."""
         return Counter(kind for _, kind, state, _, _ in self.jobs() if state in ("queued", "running", "waiting"))
+
+    def failed(self) -> list[str]:
+        """Variants' names of jobs that wait for somebody who tries again."""
+        return [name for _, _, state, _, name in self.jobs() if state == "failed"]
 
     def running(self) -> Counter[str]:
         return Counter(kind for _, kind, state, _, _ in self.jobs() if state == "running")

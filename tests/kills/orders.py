@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -38,7 +39,7 @@ def key_of(hub: HubServer, repository: str) -> str:
 
 class Orders:
     """A thread within the block: keeps AT_ONCE jobs of each kind under way. An order whose answer was lost with its web process
-    is given again unless its job is there.
+    is given again unless its job is there. What failed is ordered again.
     """
 
     def __init__(
@@ -54,9 +55,12 @@ class Orders:
         self._promised = promised
         self._auditor = auditor
         self._made: dict[str, Path] = {}
+        self._repositories: dict[str, str] = {}
+        """By the name that the variant gets."""
         self._numbers = {"download": 0, "requantize": 0}
         self._client = box.login(box.admin)
         self._token = csrf_token(self._client.get("/models/find/").text + self._client.get("/jobs/").text)
+        self._enough = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_ordering, name="orders")
 
@@ -71,13 +75,13 @@ class Orders:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        self._client.close()
-
-    def stop(self) -> None:
-        """No order is given after it returns."""
         self._stopping.set()
         self._thread.join()
+        self._client.close()
+
+    def enough(self) -> None:
+        """No further orders; what fails is still tried again."""
+        self._enough.set()
 
     def _keep_ordering(self) -> None:
         try:
@@ -88,6 +92,10 @@ class Orders:
 
     def _order(self) -> None:
         while not self._stopping.wait(PAUSE_SECONDS):
+            for name in self._auditor.failed():
+                self._try_again(name)
+            if self._enough.is_set():
+                continue
             under_way = self._auditor.under_way()
             for kind, order in (("download", self._download), ("requantize", self._requantize)):
                 if under_way[kind] < AT_ONCE[kind]:
@@ -100,11 +108,16 @@ class Orders:
         self._hub.add(repository, {path.name: path for path in files})
         name = local_name(repository, key_of(self._hub, repository))
         self._promised.add(name, downloaded(name, files))
+        self._repositories[name] = repository
         self._insist(
             name,
             lambda: press_download(self._client, self._box, self._hub, repository, self._token),
             may_be_refused=True,
         )
+
+    def _try_again(self, name: str) -> None:
+        with suppress(httpx.TransportError):
+            press_download(self._client, self._box, self._hub, self._repositories[name], self._token)
 
     def _requantize(self, number: int) -> None:
         kind = TYPES[number % len(TYPES)]

@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 from tests.gguf_builder import SHAPES, build
-from tests.hub import Cut, HubServer, ServerError, Slow, Stall, TooManyRequests, running_hub
+from tests.hub import Cut, HubServer, ServerError, Slow, Stall, TooManyRequests, WrongBytes, running_hub
 from tests.kills.auditor import Auditor
 from tests.kills.orders import Orders
 from tests.kills.promised import Promised
@@ -78,6 +78,8 @@ class Told:
     digests: int = 0
     answers_lost: int = 0
     """Orders whose web process was killed before it answered."""
+    mismatches: int = 0
+    """Downloads that were refused at their end for what the Hub had sent, and ordered again."""
     refused: int = 0
     """Downloads that were ordered again because the Hub did not tell what there is."""
     unreadable: int = 0
@@ -132,9 +134,10 @@ class _Killing:
                 while self.told.rounds < rounds and not self.auditor.alarm.is_set():
                     self._round(orders)
                 self.told.seconds = time.monotonic() - began
-            self._recover()
+                orders.enough()
+                self._recover()
+                self._settle()
             self.told.answers_lost, self.told.refused = orders.n_answers_lost, orders.n_refused
-            self._settle()
         return self.told
 
     @contextmanager
@@ -177,6 +180,7 @@ class _Killing:
                 TooManyRequests(where="cdn", retry_after_seconds=1),
                 TooManyRequests(where="resolve"),
                 ServerError(where="cdn"),
+                WrongBytes(at=after_bytes, times=1),
             )
         )
         if fault is not None:
@@ -236,7 +240,7 @@ class _Killing:
         """Nobody disturbs it any more: everything that was ordered has to come whole."""
         self.hub.faults.clear()
         with suppress(AssertionError):
-            wait_for(lambda: not self.auditor.under_way() or self.auditor.alarm.is_set(), "jobs", DONE_WITHIN_SECONDS)
+            wait_for(self._is_over, "jobs", DONE_WITHIN_SECONDS)
         self.auditor.look()
         told, models = self.told, self.auditor.models
         jobs = self.auditor.jobs()
@@ -248,12 +252,16 @@ class _Killing:
         told.left = sorted(
             str(path.relative_to(models))
             for path in models.rglob("*")
-            if path.name not in files and path != models / ".making"
+            if path.name not in files and path not in (models / ".making", models / ".quarantine")
         )
         told.scan = self._scan()
         told.wrong = list(self.auditor.wrong)
+        told.mismatches = self.auditor.n_mismatches
         told.unreadable = self.auditor.n_unreadable
         told.looks, told.digests = self.auditor.n_looks, self.auditor.n_digests
+
+    def _is_over(self) -> bool:
+        return self.auditor.alarm.is_set() or not (self.auditor.under_way() or self.auditor.failed())
 
     def _scan(self) -> dict[str, Any]:
         found = json.loads(self.box.manage("scan_models", "--json"))

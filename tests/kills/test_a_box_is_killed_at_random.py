@@ -14,7 +14,7 @@ pytestmark = pytest.mark.live
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
 
 
-@pytest.mark.timeout(120 + 8 * ROUNDS)
+@pytest.mark.timeout(300 + 8 * ROUNDS)
 def test_a_box_that_is_killed_lists_nothing_corrupt_leaves_nothing_over_and_loses_no_job(
     starter_path: Path, tmp_path: Path
 ) -> None:

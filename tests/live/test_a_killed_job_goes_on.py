@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from websockets.sync.client import connect
 from models_app.hub.names import local_name
 from tests.gguf_builder import SHAPES, build
 from tests.hub import HubServer, Slow
+from tests.kills.orders import key_of, press_download
 from tests.stack import Stack, csrf_token, running_stack, wait_for
 
 pytestmark = pytest.mark.live
@@ -45,18 +45,13 @@ def offer(hub: HubServer, folder: Path) -> dict[str, list[Path]]:
     return offered
 
 
-def press_download(client: httpx.Client, box: Stack, hub: HubServer, repository: str) -> str:
-    """As the page's button does. Returns the name that the variant gets."""
-    remote = hub.repositories[repository]
-    (key,) = {re.sub(r"-\d{5}-of-\d{5}", "", path) for path in remote.commits[remote.head]}
-    form = {
-        "csrfmiddlewaretoken": csrf_token(client.get("/jobs/").text + client.get("/models/find/").text),
-        "revision": remote.head,
-        "key": key,
-    }
-    answer = client.post(f"/models/hub/{repository}/download/", data=form, headers={"Origin": box.url})
-    assert answer.status_code == 302, answer.text
-    return local_name(repository, key)
+def order_all(client: httpx.Client, box: Stack, hub: HubServer, repositories: Iterable[str]) -> dict[str, str]:
+    """Presses each one's button; the names that the variants get."""
+    token = csrf_token(client.get("/jobs/").text + client.get("/models/find/").text)
+    for repository in repositories:
+        answer = press_download(client, box, hub, repository, token)
+        assert answer.status_code == 302, answer.text
+    return {repository: local_name(repository, key_of(hub, repository)) for repository in repositories}
 
 
 def states(box: Stack) -> list[str]:
@@ -77,7 +72,7 @@ def test_downloads_survive_every_process_of_the_box(box: Stack, hub: HubServer, 
     offered = offer(hub, tmp_path)
     hub.faults.add(Slow(bytes_per_second=BYTES_PER_SECOND))
     with closing(box.login(box.admin)) as client:
-        names = {repository: press_download(client, box, hub, repository) for repository in offered}
+        names = order_all(client, box, hub, offered)
         for victim in ROUNDS:
             before = parts_bytes(box)
             wait_for(lambda before=before: parts_bytes(box) > before + MIB, "the downloads to get on")
@@ -116,7 +111,7 @@ def test_an_orderly_stop_does_not_wait_for_a_download(box: Stack, hub: HubServer
     offer(hub, tmp_path)
     hub.faults.add(Slow(bytes_per_second=BYTES_PER_SECOND))
     with closing(box.login(box.admin)) as client:
-        press_download(client, box, hub, "owner/model0-GGUF")
+        order_all(client, box, hub, ["owner/model0-GGUF"])
         wait_for(lambda: parts_bytes(box) > MIB, "the download to get on")
     box.stop()
     assert not any("killing" in line for line in box.lines), box.lines

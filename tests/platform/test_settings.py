@@ -104,6 +104,13 @@ def test_a_bad_setting_ends_manage_py_with_one_line(name: str, value: str, says:
     assert says in line
 
 
+@pytest.mark.parametrize(("told", "reserve_bytes"), [("", 1 << 30), ("2MiB", 2 << 20), ("0", 0)])
+def test_the_disk_keeps_what_was_told_even_if_that_is_nothing(told: str, reserve_bytes: int, tmp_path: Path) -> None:
+    ask = "from django.conf import settings; print(settings.DISK_RESERVE_BYTES)"
+    done = manage("shell", "-v", "0", "-c", ask, HOSTUI_DATA_DIR=str(tmp_path), HOSTUI_DISK_RESERVE=told)
+    assert done.stdout == f"{reserve_bytes}\n", done.stderr
+
+
 def test_a_database_url_is_never_repeated(tmp_path: Path) -> None:
     done = manage("check", HOSTUI_DATA_DIR=str(tmp_path), DATABASE_URL="postgres://me:s3cret@host:wrongport/x")
     assert done.returncode == 1

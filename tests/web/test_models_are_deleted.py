@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.urls import reverse
 
+from inference.core.purposes import PURPOSES, Purpose, resident_id
 from inference.models import Conversation
 from models_app import deletion
 from models_app.inventory import add_model, scan_models
@@ -129,10 +130,11 @@ def test_a_hard_link_frees_nothing_and_the_other_name_stays(folder: Path, tmp_pa
         ({"queued": 1}, "1 waits for it."),
     ],
 )
+@pytest.mark.parametrize("purpose", PURPOSES)
 async def test_it_is_refused_while_somebody_uses_it(
-    host: FakeHost, alice: User, ours: Variant, facts: dict[str, int], says: str
+    host: FakeHost, alice: User, ours: Variant, facts: dict[str, int], says: str, purpose: Purpose
 ) -> None:
-    host.residents = [resident(ours.pk, "ours", **facts)]
+    host.residents = [resident(resident_id(ours.pk, purpose), "ours", purpose=purpose, **facts)]
     response = await (await staff(alice)).post(url(ours))
     assert response.status_code == 409
     assert says in text_of(response)

@@ -234,6 +234,8 @@ def test_two_orders_do_not_get_the_same_name(staff: Client, small: Variant) -> N
     ("form", "said"),
     [
         ({"type": "Q8_0", "name": "../etc/passwd"}, "Letters, digits, dots"),
+        ({"type": "Q8_0", "name": "x" * 300}, "Letters, digits, dots"),
+        ({"type": "Q8_0", "name": "upload"}, "the address of another page"),
         ({"type": "Q8_0", "name": "TINY-f16"}, "already"),
         ({"type": "Q8_0", "name": "x-00001-of-00002"}, "part of a split model"),
         ({"type": "IQ2_XXS"}, "Needs an importance matrix."),

@@ -64,6 +64,8 @@ class Context:
         if not self.handle:
             raise LoadFailed("the context could not be created", log.errors)
         self.model = model
+        if options.n_outputs is not None:
+            log.buffers.grow_output(options.n_outputs * model.n_vocab * ctypes.sizeof(ctypes.c_float))
         self.n_batch: int = c.llama_n_batch(self.handle)
         self.n_ctx: int = c.llama_n_ctx(self.handle)
         self.n_ctx_seq = options.n_ctx_seq
