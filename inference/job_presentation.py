@@ -126,8 +126,15 @@ def _state_words(job: Job) -> str:
     if job.state == Job.State.RUNNING and job.wish == Job.Wish.PAUSE:
         return "pausing"
     if job.state == Job.State.RUNNING and job.stage:
-        return job.stage[0].lower() + job.stage[1:]
+        stage, _ = _stage(job)
+        return stage[0].lower() + stage[1:]
     return _STATES[Job.State(job.state)]
+
+
+def _stage(job: Job) -> tuple[str, str]:
+    """What it does, and a sentence about it where there is one: `Waiting for a-model: You are next.`"""
+    stage, _, sentence = job.stage.partition(": ")
+    return stage, sentence
 
 
 def _facts(job: Job, now: datetime) -> str:
@@ -138,7 +145,7 @@ def _facts(job: Job, now: datetime) -> str:
         return ""
     parts = [_progress(job)]
     if job.state == Job.State.RUNNING:
-        parts.append(_rate(job))
+        parts = [_stage(job)[1], *parts, _rate(job)]
         left = seconds_left(job)
         parts.append("" if left is None else f"{duration(left)} left")
     elif job.state == Job.State.WAITING and job.run_after is not None:

@@ -94,6 +94,14 @@ def words(**fields: Any) -> tuple[str, str]:
 def test_a_running_job_says_how_far_it_is_how_fast_and_how_long_still() -> None:
     running = {"state": "running", "done": 512 << 20, "total": 1 << 30, "rate_per_second": 16 << 20}
     assert words(**running, stage="Downloading") == ("downloading", "512 MiB of 1 GiB · 16.0 MiB/s · 32 s left")
+    waiting = {
+        **running,
+        "stage": "Waiting for a-model: You are next.",
+        "done": 0,
+        "total": None,
+        "rate_per_second": None,
+    }
+    assert words(**waiting) == ("waiting for a-model", "You are next.")
     assert words(state="running", done=7, unit="tensors") == ("running", "7 tensors")
 
 
