@@ -169,6 +169,8 @@ def _rate(job: Job) -> str:
         return ""
     if job.unit == Job.Unit.BYTES:
         return f"{format_bytes(int(job.rate_per_second))}/s"
+    if job.rate_per_second < 0.5:
+        return f"{duration(1 / job.rate_per_second)} each"
     return f"{job.rate_per_second:.3g} {job.unit}/s" if job.unit else ""
 
 
