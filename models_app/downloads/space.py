@@ -38,9 +38,12 @@ class Room:
         return max(0, self.wanted_bytes + self.reserve_bytes - self.free_bytes)
 
     def sentence(self) -> str:
-        """Why it waits, for a person."""
+        """Why a job waits, for a person."""
+        return f"{self.shortage()} It goes on when {format_bytes(self.lacking_bytes)} more are free."
+
+    def shortage(self) -> str:
+        """The first half of it: what does not fit."""
         return (
             f"The disk is too full: {format_bytes(self.wanted_bytes)} are still to come, {format_bytes(self.free_bytes)} "
-            f"are free and {format_bytes(self.reserve_bytes)} have to stay so. It goes on when "
-            f"{format_bytes(self.lacking_bytes)} more are free."
+            f"are free and {format_bytes(self.reserve_bytes)} have to stay so."
         )

@@ -28,6 +28,8 @@ MOST_FILES = 100
 LOOK_SECONDS = 60.0
 ABANDONED = timedelta(days=7)
 KIND = "upload"
+_MAKE_ROOM = "Make room on the box, then choose the same files again: what has come of them is kept."
+"""Nobody sends by himself what was refused."""
 
 
 class BadUpload(ValueError):
@@ -75,7 +77,7 @@ def start_upload(files: Sequence[Offered], user: Any) -> Job:
                 return job
         room = Room(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
         if room.lacking_bytes:
-            raise NoRoom(room.sentence())
+            raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")
         name = names.take(wanted, len(ordered))
         return jobs.start(KIND, {"name": name, "files": told}, f"Upload {name}", user, total=total)
 
@@ -126,16 +128,14 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
         raise BadUpload("More was sent than the file has. Choose the file again.")
     room = Room(free_bytes(target.parent), len(piece), settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
-        raise NoRoom(room.sentence())
+        raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")
     part = Part.open(target)
     try:
         after = part.append(offset, piece)
     except OSError as error:
         if not is_full(error):
             raise
-        raise NoRoom(
-            "The box's disk is full. Make room there, then choose the same file again: it goes on where it was."
-        ) from None
+        raise NoRoom(f"The box's disk is full. {_MAKE_ROOM}") from None
     finally:
         part.close()
     if after is None:

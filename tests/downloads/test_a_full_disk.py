@@ -125,7 +125,7 @@ def test_a_piece_of_an_upload_that_does_not_fit_is_taken_back_and_sent_again(box
         offset = answer.json()["offset"]
     assert answer.status_code == 507
     assert answer.json()["detail"] == (
-        "The box's disk is full. Make room there, then choose the same file again: it goes on where it was."
+        "The box's disk is full. Make room on the box, then choose the same files again: what has come of them is kept."
     )
     assert browser.client.get(f"/models/upload/{pk}/").json()["offsets"] == [offset]
     job = box.run(Job.objects.get(pk=pk))

@@ -150,7 +150,10 @@ def test_a_full_disk_refuses_and_keeps_what_is_there(browser: Browser, model: Pa
     settings.DISK_RESERVE_BYTES = 1 << 60
     answer = browser.put(pk, 0, 1000, b"x")
     assert answer.status_code == 507
-    assert "too full" in answer.json()["detail"]
+    told = answer.json()["detail"]
+    assert "too full" in told
+    assert "goes on when" not in told, "nobody sends it again by himself"
+    assert "choose the same files again" in told
     settings.DISK_RESERVE_BYTES = 0
     assert browser.put(pk, 0, 1000, b"x").status_code == 200
 

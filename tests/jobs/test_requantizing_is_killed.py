@@ -8,14 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.gguf_builder import SHAPES, build
 from tests.kills.lives import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "40"))
 LONGEST_LIFE_SECONDS = 1.5
+PATIENCE_SECONDS = 200 + 3 * ROUNDS
 
 
+@pytest.mark.timeout(PATIENCE_SECONDS + 20)
 def test_requantizations_that_are_killed_go_on_and_leave_nothing(tmp_path: Path) -> None:
     n_jobs = max(4, ROUNDS // 4)
     asked = {
@@ -32,7 +36,7 @@ def test_requantizations_that_are_killed_go_on_and_leave_nothing(tmp_path: Path)
         text=True,
         cwd=ROOT,
         env=environment(tmp_path / "data"),
-        timeout=280,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

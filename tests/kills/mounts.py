@@ -18,7 +18,8 @@ def _run(*arguments: str) -> None:
     except OSError as error:
         raise CannotMount(f"{arguments[0]}: {error.strerror}") from None
     if done.returncode:
-        raise CannotMount(done.stderr.strip() or f"{' '.join(arguments)}: status {done.returncode}")
+        said = done.stderr.strip().splitlines()
+        raise CannotMount(said[0] if said else f"{arguments[0]}: status {done.returncode}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -142,14 +142,16 @@ class _Killing:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        try:
-            with watch(self.auditor.models) as writers:
-                yield
-                self._tell_of(writers)
-        except CannotWatch:
+        with ExitStack() as watching:
+            writers: Writers | None = None
+            with suppress(CannotWatch):
+                writers = watching.enter_context(watch(self.auditor.models))
             yield
+            if writers is not None:
+                self._tell_of(writers)
 
     def _tell_of(self, writers: Writers) -> None:
+        writers.catch_up()
         self.told.writes = writers.n_writes
         self.told.handed_on = writers.n_handed_on
         self.told.second_writers = writers.second
