@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from inference.core.header import Header
+from inference.core.importance import sums_bytes
+from inference.core.ladder import Way
+from inference.core.ledger import RAM
 from inference.core.options import LoadOptions
 from inference.core.placement import Wishes
 from inference.core.purposes import resident_id
@@ -13,6 +17,13 @@ CHUNK_TOKENS = 512
 """As llama-imatrix cuts a text."""
 STEP_TOKENS = 128
 """All tokens of a step need their row of logits, or the last layer would pass over them: of a large vocabulary a row is a megabyte."""
+
+
+def way_to_read(way: Way, header: Header) -> Way:
+    """`way` with what is summed up."""
+    ram = way.devices[RAM]
+    devices = {**way.devices, RAM: replace(ram, compute_bytes=ram.compute_bytes + sums_bytes(header))}
+    return replace(way, devices=devices)
 
 
 def options_to_read(owners: LoadOptions) -> LoadOptions:

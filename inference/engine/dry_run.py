@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from inference.core.importance import sums_bytes
 from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.engine.children import LONGEST_LINE, DryRun, DryRunFailed
@@ -36,7 +37,7 @@ def _attempt(request: Mapping[str, Any]) -> DryRun:
         raise DryRunFailed(error.detail) from None
     except LoadFailed as error:
         raise DryRunFailed(error.lines[-1] if error.lines else error.what) from None
-    devices = log.buffers.devices(gpus, header)
+    devices = log.buffers.devices(gpus, header, sums_bytes(header) if options.purpose == "imatrix" else 0)
     compute = {device["device"]: device["compute_bytes"] for device in devices}
     return DryRun(compute, log.buffers.n_gpu_layers)
 

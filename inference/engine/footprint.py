@@ -69,8 +69,8 @@ class Buffers:
         """Compute and output buffers by name."""
         return {name: round(n_bytes) for name, n_bytes in self._computed().items()}
 
-    def devices(self, gpus: Sequence[DeviceName], header: Header) -> list[DeviceReport]:
-        """What each device holds, `ram` first.
+    def devices(self, gpus: Sequence[DeviceName], header: Header, beside_bytes: int = 0) -> list[DeviceReport]:
+        """What each device holds, `ram` first. `beside_bytes`: of the worker's own in RAM, counted with the compute buffers.
 
         The host's weights are those of the file that no GPU took: while a file is mapped, llama.cpp prints the span of the
         mapping, which covers tensors that went elsewhere too, and weights rearranged for the processor come on top of it.
@@ -78,6 +78,7 @@ class Buffers:
         weights, caches = _by_device(self._weights.items(), gpus), _by_device(self._caches.items(), gpus)
         compute = _by_device(self._computed().items(), gpus)
         weights[RAM] = max(0, header.tensor_bytes + self._copied_bytes(header) - sum(weights.values()) + weights[RAM])
+        compute[RAM] += beside_bytes
         named = [(RAM, "RAM"), *((gpu.device, gpu.name) for gpu in gpus)]
         return [
             DeviceReport(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from inference.core.header import Header
+from inference.core.importance import sums_bytes
 from inference.core.options import LoadOptions
 from inference.core.site import Site
 from inference.engine import protocol
@@ -187,7 +188,7 @@ async def _work(
         reports.fail(CannotLoad("unsupported", f"{path.name} loads, but does not decode: {error}"))
     except OSError as error:
         reports.fail(CannotLoad("bad_options", f"the socket {socket} cannot be created: {error}"))
-    devices = log.buffers.devices(gpus, header)
+    devices = log.buffers.devices(gpus, header, sums_bytes(header) if ear else 0)
     reports.send(_ready(model, context, options, mode, log.buffers.n_gpu_layers, devices, time.monotonic() - began))
     await server.serve_forever()
 

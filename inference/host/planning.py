@@ -17,7 +17,7 @@ from inference.core.ledger import RAM, Pool, clients_of
 from inference.core.options import LoadOptions
 from inference.core.placement import CannotTell, DeviceBytes, Wishes
 from inference.core.purposes import Purpose, resident_id
-from inference.core.reading import options_to_read, wishes_to_read
+from inference.core.reading import options_to_read, way_to_read, wishes_to_read
 from inference.core.residency import LoadAlternative
 from inference.core.site import Site
 from inference.core.told import Told
@@ -207,6 +207,8 @@ class Planning:
                 return _Ladder()
             try:
                 ways = ladder(told, subject.profile, self._gpu_ids, subject.wishes, subject.base)
+                if subject.base.purpose == "imatrix":
+                    ways = tuple(way_to_read(way, told.header) for way in ways)
                 found = _Ladder(told, ways)
             except CannotTell as cannot:
                 found = _Ladder(told, (self._allowance(subject, told),), cannot.what)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from inference.core.purposes import resident_id
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
 from tests.browser.test_everybody_can_use_it import PHONE, complaints, sideways, tab_to
@@ -244,6 +245,27 @@ def test_residents_are_unloaded_and_pinned_from_their_row(box: Stage, open_page:
     line = box.run(box.host.take("unload"))
     assert line.request["variant_id"] == 1
     box.tell(line, {"type": "completed"})
+
+
+def test_a_worker_that_reads_has_a_name_and_nothing_to_press(box: Stage, open_page: OpenPage) -> None:
+    name = f"{VARIANT} (importance matrix)"
+    number = resident_id(1, "imatrix")
+    reads = variant_telemetry(number, name, purpose="imatrix", slots_busy=1, n_seq_max=1, n_ctx_seq=512)
+    box.host.backlog = telemetry(
+        "backlog",
+        devices=[card(*held(1, 5.2, 1.1), *held(number, 3, 0.1))],
+        variants=[variant_telemetry(1, VARIANT), reads],
+    )
+    painted = open_page("/", java_script_enabled=False)
+    row = painted.locator("#residents tr", has_text=name)
+    expect(row.locator("button").first).to_be_hidden()
+    page = live(open_page("/"))
+    row = page.locator("#residents tr", has_text=name)
+    expect(row).to_contain_text("in memory")
+    for button in ("Pin", "Unload"):
+        expect(row.locator("button", has_text=button)).to_be_hidden()
+    expect(page.locator("#residents tr").first.locator("button", has_text="Pin")).to_be_visible()
+    expect(page.locator("[data-device=gpu0] .legend tr", has_text=name)).to_be_visible()
 
 
 def test_who_does_not_run_the_box_sees_everything_and_can_press_nothing(box: Stage, open_page: OpenPage) -> None:

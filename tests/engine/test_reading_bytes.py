@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from inference.core.importance import sums_bytes
 from inference.core.ladder import Way, ladder
 from inference.core.ledger import RAM
 from inference.core.options import LoadOptions
 from inference.core.placement import Wishes
-from inference.core.reading import STEP_TOKENS, options_to_read, wishes_to_read
+from inference.core.reading import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
 from inference.core.told import Told
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB
+from tests.engine.reading_worker import made
 from tests.engine.worker_process import WorkerProcess
 from tests.gguf_builder import SHAPES, build
 from tests.models_app.conftest import rpc_device
@@ -34,7 +36,8 @@ def best_way(path: Path, *gpus: Device, n_gpu_layers: int | None = None) -> Way:
     base = LoadOptions(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=n_gpu_layers, type_k="q8_0", type_v="q8_0")
     profile = Profile("test", Device("RAM", "ram", 16 * GIB, 20 * 10**9), gpus, 2)
     ids = [f"gpu{number}" for number in range(len(gpus))]
-    return ladder(Told(read_files(path)), profile, ids, wishes_to_read(owners), options_to_read(base))[0]
+    header = read_files(path)
+    return way_to_read(ladder(Told(header), profile, ids, wishes_to_read(owners), options_to_read(base))[0], header)
 
 
 def check(way: Way, path: Path, folder: Path, *rpc_servers: str) -> None:
@@ -53,6 +56,12 @@ def test_the_starter_in_ram(starter_path: Path, tmp_path: Path) -> None:
     assert (way.options.purpose, way.options.n_ctx_seq, way.options.n_seq_max) == ("imatrix", 512, 1)
     assert (way.options.n_batch, way.options.n_ubatch, way.options.type_k) == (STEP_TOKENS, STEP_TOKENS, "f16")
     check(way, starter_path, tmp_path)
+
+
+def test_the_sums_are_no_larger_than_was_told(starter_path: Path, tmp_path: Path) -> None:
+    target = made(starter_path, tmp_path, "One word follows the other. " * 200, most_chunks=1)
+    sums = sum(tensor.n_bytes for tensor in read_files(target).tensors if tensor.name.endswith(".in_sum2"))
+    assert sums * 3 == sums_bytes(read_files(starter_path))
 
 
 def test_a_large_vocabulary_in_ram(gemma_path: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,8 +64,13 @@ def test_the_core_reaches_the_standard_library_and_pure_parts_of_the_inventory_o
 def test_a_worker_reaches_the_core_and_the_few_packages_it_runs_on() -> None:
     found = reached_from("inference.engine.worker", "inference.engine.renderer")
     others = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - set(OURS)
-    # Not numpy, which the child processes that read and make importance matrices use: it takes 40 MB.
-    assert others == {"jinja2", "llama_cpp", "typing_extensions"}
+    assert others == {"jinja2", "llama_cpp", "numpy", "typing_extensions"}
     assert not any(
         name.startswith(("inference.host", "inference.models", "hostui", "models_app.models")) for name in found
     )
+
+
+def test_an_ordinary_worker_does_without_numpy() -> None:
+    """It takes 40 MB, and only one that reads for an importance matrix needs it."""
+    code = "import sys, inference.engine.worker; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, check=False).returncode == 0
