@@ -20,6 +20,7 @@ from models_app.inventory import add_model, scan_models
 from models_app.job import Job
 from models_app.jobs.runner import Runner
 from models_app.models import Variant
+from tests.engine.reading_worker import made
 from tests.gguf_builder import TINY, build
 
 SHAPE = next(shape for shape in TINY if shape.name == "tiny-gqa")
@@ -247,23 +248,11 @@ def test_an_order_survives_its_job(settings: Any) -> None:
 def test_an_importance_matrix_made_here_makes_a_type_possible_that_needs_one(
     source: Variant, folder: Path, tmp_path: Path
 ) -> None:
-    text = tmp_path / "words.txt"
-    text.write_text("a be ca do ed fi go hi it jo ki la me no or pi qu re so ta un vi we xi yo za " * 60)
-    spec = {"variant_id": source.pk, "name": source.name, "text": str(text)}
-    made = done(jobs.start("imatrix", spec, "A test", variant=source, unit=Job.Unit.CHUNKS))
-    assert (made.state, made.reason) == (Job.State.DONE, "")
-    assert files(folder) == ["imatrix/tiny-F16.imatrix.gguf"]
+    text = "a be ca do ed fi go hi it jo ki la me no or pi qu re so ta un vi we xi yo za " * 60
+    (folder / "imatrix").mkdir(parents=True)
+    made(Path(source.shards.get().path), tmp_path, text).rename(folder / "imatrix/tiny-F16.imatrix.gguf")
     job = done(order(source, Recipe("IQ2_XXS"), imatrix=str(folder / "imatrix/tiny-F16.imatrix.gguf")))
     assert (job.state, job.reason) == (Job.State.DONE, "")
     assert job.variant is not None
     assert job.variant.recipe["imatrix"] == "tiny-F16.imatrix.gguf"
     assert scan_models(folder).added == []
-
-
-def test_a_matrix_that_cannot_be_computed_leaves_nothing(source: Variant, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "short.txt").write_text("too short")
-    spec = {"variant_id": source.pk, "name": source.name, "text": str(tmp_path / "short.txt")}
-    job = done(jobs.start("imatrix", spec, "A test", variant=source))
-    assert job.state == Job.State.FAILED
-    assert "at least 512 are needed" in job.reason
-    assert files(folder) == []
