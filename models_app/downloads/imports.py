@@ -120,7 +120,7 @@ def start_import(path: Path, how: str, user: Any = None, name: str | None = None
     with giving_names() as names:
         files = _named(found, name, names)
         what = files[0]["name"] if len(files) == 1 else f"{len(files)} models"
-        return jobs.start("import", {"how": how, "files": files}, f"Import {what} from {path}", user)
+        return jobs.start("import", {"how": how, "files": files}, f"Import {what}", user)
 
 
 def _named(found: list[Candidate], name: str | None, names: Names) -> list[dict[str, str]]:
@@ -147,7 +147,7 @@ def run(running: Running) -> None:
             continue
         done_bytes += made.size_bytes
         running.made(made)
-        running.line(f"Added {made.name}.")
+        running.line(f"Added {made.name} from {path}.")
     if failed:
         raise Failed(" ".join(failed[:5]) + (f" And {len(failed) - 5} more." if len(failed) > 5 else ""))
 

@@ -41,12 +41,14 @@ class Command(BaseCommand):
         from twisted.internet import defer, reactor
 
         from hostui.asgi import application
+        from hostui.bodies import bound
         from inference import turns
         from inference.chat_protocol import LONGEST_FRAME_BYTES
 
         turns.interrupt_orphans()
 
         def adopt() -> None:
+            bound(server.http_factory)
             for listener in sockets:
                 reactor.adoptStreamPort(listener.fileno(), listener.family, server.http_factory)
                 listener.close()
