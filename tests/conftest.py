@@ -17,8 +17,8 @@ from tests.hub import HubServer, running_hub
 from tests.stack import Stack, running_stack
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-collect_ignore = ["gpu"]
-"""`make test-gpu` runs these, where there is a card."""
+collect_ignore = ["gpu", "shared"]
+"""`make test-gpu` and `make test-shared` run these, where there is a card, and where there are servers."""
 
 _shared_database = os.environ.pop("HOSTUI_TEST_DATABASE_URL", None)
 """`make test-shared` has the database tests on PostgreSQL."""
