@@ -1,12 +1,13 @@
 """Measures in moments when the machine is ours, and says how much of it was not.
 
-Other programs' CPU is what the machine used less what this process and its descendants used, and less what the kernel's own threads used: these
-work for whoever gives them work, such as the one that hands pages back that the benchmark itself has just freed. Whether a sample is kept is
-decided by that figure alone, never by the sample.
+Other programs' CPU is what all programs used less what this process and its descendants used. Whether a sample is kept is decided by that
+figure alone, never by the sample.
 """
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +19,8 @@ import psutil
 MOST_FOREIGN_CORES = 0.05
 """More than this of one core, and the sample is taken again while there is patience left."""
 LOOK_SECONDS = 0.5
-KTHREADD_PID = 2
-"""Of the parent of Linux's kernel threads."""
+PR_SET_CHILD_SUBREAPER = 36
+"""linux/prctl.h."""
 
 T = TypeVar("T")
 
@@ -32,22 +33,12 @@ class CpuTimes:
     busy_seconds: float
     """Of all programs, and what a hypervisor took from this machine."""
     own_seconds: float
-    """Of this process and its descendants that live."""
-    kernel_seconds: float = 0.0
-    """Of the kernel's own threads; 0 where they are not to be seen."""
+    """Of this process and its descendants."""
 
     def foreign_cores(self, since: CpuTimes) -> float:
         """What others used since then, as a number of cores."""
-        foreign = (
-            (self.busy_seconds - since.busy_seconds)
-            - (self.own_seconds - since.own_seconds)
-            - self.kernel_cores(since) * (self.at - since.at)
-        )
+        foreign = (self.busy_seconds - since.busy_seconds) - (self.own_seconds - since.own_seconds)
         return max(foreign, 0.0) / (self.at - since.at)
-
-    def kernel_cores(self, since: CpuTimes) -> float:
-        """What the kernel's own threads used since then, as a number of cores."""
-        return max(self.kernel_seconds - since.kernel_seconds, 0.0) / (self.at - since.at)
 
 
 class Machine(Protocol):
@@ -59,6 +50,9 @@ class Machine(Protocol):
 
 
 class ThisMachine:
+    def __init__(self) -> None:
+        _adopt_orphans()
+
     def cpu_times(self) -> CpuTimes:
         times = psutil.cpu_times()
         me = psutil.Process()
@@ -74,23 +68,19 @@ class ThisMachine:
                 getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")
             ),
             own_seconds=own,
-            kernel_seconds=_kernel_seconds(),
         )
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _kernel_seconds() -> float:
-    """Of kthreadd's children: threads that show as processes."""
-    used = 0.0
-    with suppress(psutil.NoSuchProcess):
-        kernel = psutil.Process(KTHREADD_PID)
-        if kernel.name() == "kthreadd":
-            for thread in kernel.children():
-                with suppress(psutil.NoSuchProcess):
-                    used += thread.cpu_times().system
-    return used
+def _adopt_orphans() -> None:
+    """On Linux: a descendant whose parent ends before it becomes a child of this process, and what it used is not lost.
+
+    Such are the renderers of workers that leave: each costs a tenth of a second, which would look like another program's.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Quiet:
@@ -101,8 +91,6 @@ class Quiet:
         self._machine = ThisMachine() if machine is None else machine
         self.foreign_cores: list[float] = []
         """Of each sample that was kept."""
-        self.kernel_cores: list[float] = []
-        """The same samples."""
         self.n_repeated = 0
 
     def measure(self, sample: Callable[[], T]) -> T:
@@ -115,7 +103,6 @@ class Quiet:
             foreign_cores = after.foreign_cores(before)
             if foreign_cores <= MOST_FOREIGN_CORES or self._patience_seconds <= 0:
                 self.foreign_cores.append(foreign_cores)
-                self.kernel_cores.append(after.kernel_cores(before))
                 return measured
             self._patience_seconds -= after.at - before.at
             self.n_repeated += 1
@@ -139,5 +126,4 @@ class Quiet:
             "samples_repeated": self.n_repeated,
             "samples_disturbed": disturbed,
             "most_foreign_cores": round(worst, 3),
-            "most_kernel_cores": round(max(self.kernel_cores, default=0.0), 3),
         }
