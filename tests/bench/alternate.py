@@ -4,7 +4,7 @@ Ours: each asks, reads the answer at once and asks again, both at the same time;
 requests to the same host, one after another in the order in which the two would ask, so that every one of them needs a swap. What no order can
 save, the answers themselves and one load of each variant, is told beside it: the quicker a swap is beside an answer, the less there is to save.
 So two pairs are measured: the starter with another model, for which the target is set, and with a quantization of itself, which loads fastest
-of all: there the best of all orders would miss the target.
+of all: there the best of all orders comes near the target, or misses it.
 """
 
 from __future__ import annotations
