@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 
 from inference.asking import status_now
 from inference.database_thread import DatabaseThread
@@ -35,7 +36,20 @@ def discretions(user_ids: Collection[int]) -> dict[int, Discretion]:
     """By user id. Somebody who is not there any more is told nothing of any variant."""
     everything = Discretion(frozenset(Variant.objects.values_list("pk", "name")), frozenset())
     users = get_user_model().objects.in_bulk(list(user_ids))
-    return {pk: discretion_for(users[pk]) if pk in users else everything for pk in user_ids}
+    groups: dict[int, set[int]] = {pk: set() for pk in users}
+    for user_id, group_id in Group.user_set.through.objects.filter(user_id__in=users).values_list(
+        "user_id", "group_id"
+    ):
+        groups[user_id].add(group_id)
+    # People of the same groups are told the same: a room full of open pages must not cost queries for each.
+    found: dict[tuple[bool, frozenset[int]], Discretion] = {}
+    by_user: dict[int, Discretion] = {}
+    for pk, user in users.items():
+        key = (user.is_staff or user.is_superuser, frozenset(groups[pk]))
+        if key not in found:
+            found[key] = discretion_for(user)
+        by_user[pk] = found[key]
+    return {pk: by_user.get(pk, everything) for pk in user_ids}
 
 
 async def discretion_towards(user_id: int) -> Discretion:

@@ -15,6 +15,7 @@ from django.urls import reverse
 from hostui.accounts.models import ApiKey
 from inference.core.purposes import resident_id
 from inference.discretion import without_names
+from inference.discretion_store import discretions
 from inference.host_feed import host_watch
 from inference.job_watch import job_watch
 from models_app.access import Access, access_of, restrictions, usable_by
@@ -339,3 +340,12 @@ async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User
         assert (await tab.frame())["jobs"][0]["title"] == "Verify kept"
     finally:
         await tab.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_kept_from_a_room_full_of_people_costs_no_queries_for_each(django_assert_max_num_queries: Any) -> None:
+    people = [User.objects.create_user(f"person-{number}") for number in range(20)]
+    with django_assert_max_num_queries(8):
+        found = discretions.__wrapped__({each.pk for each in people})
+    assert len(found) == 20
+    assert len({id(each) for each in found.values()}) == 1
