@@ -124,7 +124,7 @@ class LayerCache:
     def n_bytes(self, cells: Cells) -> int:
         n_cells = cells.per_stream if self.window is None else cells.in_window(self.window)
         v_numbers = self.v_numbers if cells.flash_attention else self.padded_v_numbers
-        per_cell = _row_bytes(self.k_numbers, cells.type_k) + _row_bytes(v_numbers, cells.type_v)
+        per_cell = row_bytes(self.k_numbers, cells.type_k) + row_bytes(v_numbers, cells.type_v)
         return n_cells * cells.n_streams * per_cell + self.state_bytes * cells.n_seq_max
 
 
@@ -132,7 +132,7 @@ def _padded(n_cells: int) -> int:
     return -(-n_cells // _CELLS_PAD) * _CELLS_PAD
 
 
-def _row_bytes(n_numbers: int, type_name: str) -> int:
+def row_bytes(n_numbers: int, type_name: str) -> int:
     kind = TENSOR_TYPES_BY_NAME[type_name]
     return -(-n_numbers // kind.block_elements) * kind.block_bytes
 

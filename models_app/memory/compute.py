@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from models_app.gguf import Header
 from models_app.gguf.header import MOST_LAYERS
 from models_app.memory.cache import Cells, LayerCache, layer_caches
-from models_app.memory.graph import Graph
-from models_app.memory.layers import NUMBER_BYTES, LayerGraph, Mask, Unknown
+from models_app.memory.graph import HOST, Graph
+from models_app.memory.layers import LEAST_HELPED_ROWS, NUMBER_BYTES, LayerGraph, LayerTensors, Mask, Unknown
 
 _FOLLOWED = frozenset("deepseek2 gemma2 gemma3 gpt-oss llama mamba phi3 qwen2 qwen3 qwen3moe qwen3next".split())  # noqa: SIM905
 """Architectures whose graphs `layers` follows and whose buffers were compared with llama.cpp's."""
 _INDEX_BYTES = 8
 _F16_BYTES = 2
-_HOST = 0
 _REPEATS = 3
 """Of equal layers in a row, as many say all: each writes where the one before the last did."""
 _SCATTERED_SLACK = 1.25
@@ -37,23 +36,25 @@ class Work:
     n_devices: int
     experts_on_host: frozenset[int] = frozenset()
     """Layers whose experts the host computes."""
+    cuda: frozenset[int] = frozenset()
+    """Devices of llama.cpp's CUDA backend. The first of them runs large batches for the host (`op_offload`)."""
+
+    @property
+    def helper(self) -> int | None:
+        return min(self.cuda, default=None) if self.experts_on_host or HOST in self.devices else None
 
     def joined_on(self, number: int) -> int:
         """Where layer `number` hands over: from the host, llama.cpp's scheduler lets the next device take the sum."""
         own = self.devices[number]
         following = self.devices[number + 1] if number + 1 < len(self.devices) else self.output_device
-        return following if own == _HOST else own
+        return following if own == HOST else own
 
 
-def split_work(n_layers: int, n_gpu_layers: int | None) -> Work:
+def split_work(n_layers: int, n_gpu_layers: int | None, *, cuda: bool = False) -> Work:
     """Layers counted from the last go to device 1; the output counts as one more. None: all."""
     wanted = n_layers + 1 if n_gpu_layers is None else min(n_gpu_layers, n_layers + 1)
     first = max(0, n_layers + 1 - wanted)
-    return Work(tuple(int(number >= first) for number in range(n_layers)), int(wanted > 0), 2)
-
-
-LayerShapes = Sequence[Mapping[str, tuple[int, ...]]]
-"""Per layer, the shapes of its tensors by their names within the layer."""
+    return Work(tuple(int(number >= first) for number in range(n_layers)), int(wanted > 0), 2, cuda=frozenset({1} if cuda and wanted else ()))
 
 
 def compute_bytes(
@@ -63,11 +64,11 @@ def compute_bytes(
     work: Work,
     *,
     every_layer: bool = False,
-    shapes: LayerShapes | None = None,
+    tensors: Sequence[LayerTensors] | None = None,
 ) -> tuple[int, ...] | None:
     """Bytes of each device's compute buffer, host first. `every_layer`: slower, and the same.
 
-    `shapes`: `shapes_by_layer(header)`, for whoever asks more than once.
+    `tensors`: `tensors_by_layer(header)`, for whoever asks more than once.
 
     None where the architecture's graph is not followed here or its header lacks what it takes.
     """
@@ -78,16 +79,24 @@ def compute_bytes(
         return None
     n_tokens = min(cells.per_stream * cells.n_streams, cells.n_ubatch)
     n_tokens = -(-n_tokens // cells.n_seq_max) * cells.n_seq_max
-    n_outputs = max(min(n_tokens, n_outputs_max or n_tokens), 1)
+    tensors = tensors_by_layer(header) if tensors is None else tensors
+
+    def reserved(n_tokens: int, helper: int | None) -> list[int]:
+        n_outputs = max(min(n_tokens, n_outputs_max or n_tokens), 1)
+        builder = _Builder(header, cells, n_tokens, n_outputs, caches, tensors, every_layer)
+        return builder.build(n_embd, n_vocab, work, helper).buffer_bytes(work.n_devices)
+
     try:
-        shapes = shapes_by_layer(header) if shapes is None else shapes
-        graph = _Builder(header, cells, n_tokens, n_outputs, caches, shapes, every_layer).build(n_embd, n_vocab, work)
+        if work.helper is None or n_tokens < LEAST_HELPED_ROWS:
+            sizes = reserved(n_tokens, None)
+        else:
+            # The host runs smaller batches itself.
+            helped, unhelped = reserved(n_tokens, work.helper), reserved(LEAST_HELPED_ROWS - 1, None)
+            sizes = [max(pair) for pair in zip(helped, unhelped, strict=True)]
     except Unknown:
         return None
     slack = _SCATTERED_SLACK if work.experts_on_host else _SLACK
-    return tuple(
-        int(n_bytes * slack) + _SLACK_BYTES if n_bytes else 0 for n_bytes in graph.buffer_bytes(work.n_devices)
-    )
+    return tuple(int(n_bytes * slack) + _SLACK_BYTES if n_bytes else 0 for n_bytes in sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +106,33 @@ class _Builder:
     n_tokens: int
     n_outputs: int
     caches: tuple[LayerCache, ...]
-    shapes: LayerShapes
+    tensors: Sequence[LayerTensors]
     every_layer: bool
 
-    def build(self, n_embd: int, n_vocab: int, work: Work) -> Graph:
+    def build(self, n_embd: int, n_vocab: int, work: Work, helper: int | None) -> Graph:
         graph = Graph()
         row = n_embd * NUMBER_BYTES
-        graph.input(row * self.n_tokens, _HOST)
-        tokens = graph.input(self.n_tokens * NUMBER_BYTES, _HOST)
-        positions = graph.input(self.n_tokens * NUMBER_BYTES, _HOST)
+        graph.input(row * self.n_tokens, HOST)
+        tokens = graph.input(self.n_tokens * NUMBER_BYTES, HOST)
+        positions = graph.input(self.n_tokens * NUMBER_BYTES, HOST)
         hidden = graph.expand(graph.result(row * self.n_tokens, tokens))
         masks = self.masks(graph)
         recurs = any(cache.state_bytes for cache in self.caches)
-        states = graph.input(self.cells.n_seq_max * NUMBER_BYTES, _HOST) if recurs else None
-        shapes = self.shapes
+        states = graph.input(self.cells.n_seq_max * NUMBER_BYTES, HOST) if recurs else None
+        graph.helper = helper
+        tensors = self.tensors
         late = self.header.architecture in ("qwen3next", "gpt-oss")
-        for number in range(len(shapes)) if self.every_layer else _telling(shapes, self.caches, work):
+        for number in range(len(tensors)) if self.every_layer else _telling(tensors, self.caches, work):
             graph.device = work.devices[number]
             is_last = number == len(self.caches) - 1
             cache = self.caches[number]
             hidden = LayerGraph(
-                graph, self.header, self.cells, self.n_tokens, self.cells.n_seq_max, number, shapes[number], cache,
+                graph, self.header, self.cells, self.n_tokens, self.cells.n_seq_max, number, tensors[number], cache,
                 masks.get(cache.window) if cache.k_numbers else None, positions, states,
-                work.joined_on(number), _HOST if number in work.experts_on_host else work.devices[number],
-                self.n_outputs if is_last and not late else None,
+                work.joined_on(number), HOST if number in work.experts_on_host else work.devices[number],
+                self.n_outputs if is_last and not late else None, work.cuda,
             ).build(hidden)  # fmt: skip
-        graph.device = work.output_device
+        graph.device, graph.helper = work.output_device, None
         normed = graph.result(hidden.n_bytes, hidden, in_place=True)
         normed = graph.result(normed.n_bytes, normed, in_place=True)
         if late:
@@ -143,36 +153,38 @@ class _Builder:
             n_cells = self.cells.per_stream if window is None else self.cells.in_window(window)
             masks[window] = Mask(
                 n_cells,
-                graph.input(n_cells * self.n_tokens * (_F16_BYTES if flash else NUMBER_BYTES), _HOST),
-                graph.input(self.n_tokens * _INDEX_BYTES, _HOST),
-                graph.input(self.n_tokens * _INDEX_BYTES * (1 if flash else widest_v), _HOST),
+                graph.input(n_cells * self.n_tokens * (_F16_BYTES if flash else NUMBER_BYTES), HOST),
+                graph.input(self.n_tokens * _INDEX_BYTES, HOST),
+                graph.input(self.n_tokens * _INDEX_BYTES * (1 if flash else widest_v), HOST),
             )
         return masks
 
 
-def shapes_by_layer(header: Header) -> LayerShapes:
-    shapes: list[dict[str, tuple[int, ...]]] = [{} for _ in range(header.n_layers or 0)]
+def tensors_by_layer(header: Header) -> Sequence[LayerTensors]:
+    layers: list[tuple[dict[str, tuple[int, ...]], dict[str, int]]] = [({}, {}) for _ in range(header.n_layers or 0)]
     for tensor in header.tensors:
-        layer = tensor.layer
-        if layer is not None and layer < len(shapes):
-            shapes[layer][tensor.name.split(".", 2)[2]] = tensor.shape
-    return shapes
+        number = tensor.layer
+        if number is not None and number < len(layers):
+            name = tensor.name.split(".", 2)[2]
+            layers[number][0][name], layers[number][1][name] = tensor.shape, tensor.n_bytes
+    return [LayerTensors(*layer) for layer in layers]
 
 
-def _telling(shapes: LayerShapes, caches: Sequence[LayerCache], work: Work) -> list[int]:
+def _telling(tensors: Sequence[LayerTensors], caches: Sequence[LayerCache], work: Work) -> list[int]:
     """The layers without those that repeat what came before them. First and last always count."""
     telling: list[int] = []
     n_alike = 0
-    for number, shape in enumerate(shapes):
+    for number, layer in enumerate(tensors):
         alike = (
             number > 0
-            and shape == shapes[number - 1]
+            and layer.shapes == tensors[number - 1].shapes
+            and (work.helper is None or layer.sizes == tensors[number - 1].sizes)
             and caches[number] == caches[number - 1]
             and work.devices[number] == work.devices[number - 1]
             and work.joined_on(number) == work.joined_on(number - 1)
             and (number in work.experts_on_host) == (number - 1 in work.experts_on_host)
         )
         n_alike = n_alike + 1 if alike else 1
-        if n_alike <= _REPEATS or number == len(shapes) - 1:
+        if n_alike <= _REPEATS or number == len(tensors) - 1:
             telling.append(number)
     return telling

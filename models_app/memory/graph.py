@@ -2,7 +2,7 @@
 
 Follows ggml-alloc.c (`ggml_gallocr_alloc_graph_impl`: best fit, results written over an operand nobody else reads) and
 ggml-backend.cpp (`ggml_backend_sched_split_graph`: a run of nodes on one device begins with copies of what it reads from
-others). What has a buffer of its own, weights and caches, does not appear.
+others). What has a buffer of its own, weights and caches, appears only where another device reads it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Iterable
 
 _ALIGNMENT = 128
 _ENDLESS = 1 << 62
+HOST = 0
 
 
 class Node:
     """A tensor: the result of an operation, an input, or a view of another tensor."""
 
     __slots__ = (
-        "allocated", "device", "in_place", "is_input", "is_output", "n_bytes", "n_readers", "n_views",
-        "offset", "owner", "source", "visited", "visits",
+        "allocated", "device", "extra_bytes", "in_place", "is_input", "is_output", "is_weight", "n_bytes", "n_readers",
+        "n_views", "offset", "owner", "source", "visited", "visits",
     )  # fmt: skip
 
     def __init__(self, n_bytes: int, device: int, visits: tuple[Node, ...]) -> None:
@@ -28,17 +29,25 @@ class Node:
         """Operands, left to right."""
         self.source: Node | None = None
         """Of a view: the tensor whose bytes it shows."""
-        self.in_place = self.is_input = self.is_output = False
+        self.extra_bytes = 0
+        """Scratch that the operation wants behind its result."""
+        self.in_place = self.is_input = self.is_output = self.is_weight = False
         self.visited = self.allocated = False
         self.n_readers = self.n_views = self.offset = 0
         self.owner = device
 
+    @property
+    def is_view(self) -> bool:
+        return self.source is not None and self.source is not self
+
 
 class Graph:
-    """Nodes in the order llama.cpp expands them. `device` is where the next operation runs."""
+    """Nodes in the order llama.cpp expands them. `device` holds what the next operation reads, and runs it."""
 
-    def __init__(self) -> None:
-        self.device = 0
+    def __init__(self, helper: int | None = None) -> None:
+        self.device = HOST
+        self.helper = helper
+        """Runs what the host would: its weights and caches are copied over as they are needed. None: the host does that."""
         self._nodes: list[Node] = []
         self._inputs: list[Node] = []
 
@@ -48,20 +57,38 @@ class Graph:
         self._inputs.append(node)
         return node
 
-    def result(self, n_bytes: int, *operands: Node, in_place: bool = False) -> Node:
+    @property
+    def runs_on(self) -> int:
+        return self.helper if self.helper is not None and self.device == HOST else self.device
+
+    def kept(self, n_bytes: int, *, is_weight: bool = False) -> tuple[Node, ...]:
+        """What an operation reads out of a weight or cache of `device`: nothing to count where that runs it too."""
+        if self.runs_on == self.device:
+            return ()
+        node = Node(n_bytes, self.device, ())
+        node.is_input, node.is_weight = True, is_weight
+        return (node,)
+
+    def result(self, n_bytes: int, *operands: Node, in_place: bool = False, extra_bytes: int = 0) -> Node:
         """`in_place`: ggml may write this over an operand of the same layout."""
-        node = Node(n_bytes, self.device, operands)
-        node.in_place = in_place
+        node = Node(n_bytes, self.runs_on, operands)
+        node.in_place, node.extra_bytes = in_place, extra_bytes
         return node
 
     def view(self, of: Node, n_bytes: int | None = None) -> Node:
-        node = Node(of.n_bytes if n_bytes is None else n_bytes, self.device, (of,))
+        node = Node(of.n_bytes if n_bytes is None else n_bytes, self.runs_on, (of,))
         node.source = of.source or of
         return node
 
     def store(self, *operands: Node) -> None:
-        """A write into a cache: it reads and leaves nothing behind."""
+        """A write into a cache of `device`: it reads and leaves nothing behind."""
         node = Node(0, self.device, operands)
+        node.source = node
+        self.expand(node)
+
+    def hold(self, *operands: Node) -> None:
+        """Keeps them until now, for a kernel that computes several operations at once."""
+        node = Node(0, self.runs_on, operands)
         node.source = node
         self.expand(node)
 
@@ -88,7 +115,7 @@ class Graph:
         for node in self._inputs:
             _allocate(node, heaps)
         for node in schedule:
-            if node.source is not None and node.source is not node:
+            if node.source is not None and node.is_view:
                 node.source.n_views += 1
             for operand in node.visits:
                 operand.n_readers += 1
@@ -101,28 +128,37 @@ class Graph:
 
 
 def _with_copies(nodes: Iterable[Node]) -> list[Node]:
-    """The schedule, where each run on one device first copies what it reads from elsewhere."""
+    """The schedule, where each run on one device first copies what it reads from elsewhere.
+
+    A weight from elsewhere begins a run of its own, so that the room of the one before is free again.
+    """
     schedule: list[Node] = []
     copies: dict[tuple[Node, int], Node] = {}
     run: list[Node] = []
+    device, has_copied = HOST, False
 
     def flush() -> None:
-        for node in run:
-            for operand in node.visits:
-                if operand.device == node.device or operand.n_bytes == 0 or (operand, node.device) in copies:
-                    continue
-                waits = Node(0, node.device, (operand,))
-                waits.source = waits
-                copy = copies[operand, node.device] = Node(operand.n_bytes, node.device, ())
-                schedule.extend((waits, copy))
         for node in run:
             node.visits = tuple(copies.get((operand, node.device), operand) for operand in node.visits)
         schedule.extend(run)
         run.clear()
 
     for node in nodes:
-        if run and run[-1].device != node.device:
+        if node.is_view:
+            run.append(node)
+            continue
+        foreign = [operand for operand in node.visits if operand.device != node.device and operand.n_bytes]
+        if node.device != device or (has_copied and any(operand.is_weight for operand in foreign)):
             flush()
+            device, has_copied = node.device, False
+        for operand in foreign:
+            if (operand, node.device) in copies:
+                continue
+            waits = Node(0, node.device, (operand,))
+            waits.source = waits
+            copy = copies[operand, node.device] = Node(operand.n_bytes, node.device, ())
+            schedule.extend((waits, copy))
+            has_copied = True
         run.append(node)
     flush()
     return schedule
@@ -139,7 +175,7 @@ def _allocate(node: Node, heaps: list[_Heap]) -> None:
                 node.allocated, node.offset, node.owner = True, operand.offset, operand.owner
                 return
     node.allocated, node.owner = True, node.device
-    node.offset = heaps[node.device].take(_aligned(node.n_bytes))
+    node.offset = heaps[node.device].take(_aligned(node.n_bytes + node.extra_bytes))
 
 
 def _release(operand: Node, heaps: list[_Heap]) -> None:
@@ -153,7 +189,7 @@ def _release(operand: Node, heaps: list[_Heap]) -> None:
         if holder.n_views or holder.n_readers:
             return
     if holder.allocated and not holder.is_output:
-        heaps[holder.owner].give_back(holder.offset, _aligned(holder.n_bytes))
+        heaps[holder.owner].give_back(holder.offset, _aligned(holder.n_bytes + holder.extra_bytes))
         holder.allocated = False
 
 

@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models_app.gguf import Header
-from models_app.memory.cache import Cells, LayerCache
+from models_app.memory.cache import Cells, LayerCache, row_bytes
 from models_app.memory.graph import Graph, Node
 
 NUMBER_BYTES = 4
+LEAST_HELPED_ROWS = 32
+"""ggml-cuda.cu's op_offload_min_batch_size."""
 _F16_BYTES = 2
 _QUANTIZED = frozenset({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"})
+
+
+_MOST_FUSED_EXPERTS = 15
+"""ggml-cuda's MOE_WEIGHTED_REDUCTION_MAX_EXPERTS."""
 
 
 class Unknown(Exception):
@@ -32,6 +38,15 @@ class Mask:
     v_index: Node
 
 
+@dataclass(frozen=True, slots=True)
+class LayerTensors:
+    """Of one layer, by their names within it."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    sizes: Mapping[str, int]
+    """Bytes."""
+
+
 @dataclass(slots=True)
 class LayerGraph:
     """Builds one layer into `graph`."""
@@ -42,7 +57,7 @@ class LayerGraph:
     n_tokens: int
     n_seqs: int
     number: int
-    shapes: Mapping[str, tuple[int, ...]]
+    tensors: LayerTensors
     cache: LayerCache
     mask: Mask | None
     positions: Node
@@ -53,6 +68,12 @@ class LayerGraph:
     expert_device: int
     drops_rows_to: int | None
     """In the last layer, only the rows that become logits go on from here."""
+    cuda: frozenset[int]
+    """Devices whose attention reads f16: a quantized cache is first turned into that, behind the result."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return self.tensors.shapes
 
     def build(self, hidden: Node) -> Node:
         """The layer's result. Raises Unknown."""
@@ -61,6 +82,8 @@ class LayerGraph:
             self.graph.device = self.next_device
         if self.drops_rows_to is not None:
             mixed, hidden = self.keep_rows(mixed), self.keep_rows(hidden)
+            if self.drops_rows_to < LEAST_HELPED_ROWS:
+                self.graph.helper = None
         if "ffn_norm.weight" in self.shapes and "post_attention_norm.weight" in self.shapes:
             # Where there is no ffn_norm, the tensor of this name takes its place.
             mixed = self.norm(mixed)
@@ -75,8 +98,8 @@ class LayerGraph:
 
     # pieces -----------------------------------------------------------------------------------------------------
 
-    def result(self, n_bytes: int, *operands: Node, in_place: bool = False) -> Node:
-        return self.graph.result(n_bytes, *operands, in_place=in_place)
+    def result(self, n_bytes: int, *operands: Node, in_place: bool = False, extra_bytes: int = 0) -> Node:
+        return self.graph.result(n_bytes, *operands, in_place=in_place, extra_bytes=extra_bytes)
 
     def wide(self, name: str) -> int:
         """How many numbers multiplying with tensor `name` gives for a token. Raises Unknown where there is none."""
@@ -91,15 +114,24 @@ class LayerGraph:
     def product(self, name: str, operand: Node) -> Node:
         """build_lora_mm, with the bias if there is one."""
         rows = operand.n_bytes // (self.shapes[name][0] * NUMBER_BYTES) if name in self.shapes else 0
-        result = self.result(self.wide(name) * rows * NUMBER_BYTES, operand)
-        if name.removesuffix("weight") + "bias" in self.shapes:
-            result = self.result(result.n_bytes, result, in_place=True)
+        result = self.result(self.wide(name) * rows * NUMBER_BYTES, operand, *self.weight(name))
+        bias = name.removesuffix("weight") + "bias"
+        if bias in self.shapes:
+            result = self.result(result.n_bytes, result, *self.weight(bias), in_place=True)
         return result
+
+    def weight(self, name: str) -> tuple[Node, ...]:
+        return self.graph.kept(self.tensors.sizes[name], is_weight=True)
+
+    def cached(self, n_cells: int, n_numbers: int, type_name: str) -> tuple[Node, ...]:
+        """What attention reads of K or V."""
+        return self.graph.kept(row_bytes(n_numbers, type_name) * n_cells)
 
     def norm(self, operand: Node) -> Node:
         """build_norm: normed anew unless nobody else reads the operand, then scaled in place."""
         normed = self.result(operand.n_bytes, operand, in_place=True)
-        return self.result(normed.n_bytes, normed, in_place=True)
+        weight = self.graph.kept(operand.n_bytes // self.n_tokens, is_weight=True)
+        return self.result(normed.n_bytes, normed, *weight, in_place=True)
 
     def keep_rows(self, operand: Node) -> Node:
         assert self.drops_rows_to is not None
@@ -174,25 +206,37 @@ class LayerGraph:
         if heads is None:
             raise Unknown("heads")
         turned = self.graph.view(query)
+        k = self.cached(mask.n_cells, self.cache.k_numbers, self.cells.type_k)
+        v = self.cached(mask.n_cells, self.cache.v_numbers, self.cells.type_v)
         if self.cells.flash_attention:
-            attended = self.result(out_bytes, turned, mask.mask)
+            extra_bytes = self.turned_bytes(mask.n_cells, value_rows is None)
+            attended = self.result(out_bytes, turned, *k, *v, mask.mask, extra_bytes=extra_bytes)
             if value_rows is not None:
                 attended = self.result(value_rows, self.graph.view(attended))
                 attended = self.result(value_rows, self.graph.view(attended))
             return self.graph.expand(self.graph.view(attended))
-        scores = self.result(self.n_bytes(mask.n_cells * heads[self.number]), turned)
+        scores = self.result(self.n_bytes(mask.n_cells * heads[self.number]), *k, turned)
         for _ in range(3 if self.header.number(self.header.key("attn_logit_softcapping")) else 0):
             scores = self.result(scores.n_bytes, scores, in_place=True)
         scores = self.result(scores.n_bytes, scores, mask.mask, in_place=True)
-        operands = [scores]
+        operands = [*v, scores]
         if value_rows is not None:
             # V is a part of K's rows here, and must be turned first.
             rank = out_bytes // self.n_bytes(heads[self.number])
-            operands = [self.result(mask.n_cells * rank * _F16_BYTES), scores]
+            operands = [self.result(mask.n_cells * rank * _F16_BYTES, *v), scores]
         attended = self.result(out_bytes, *operands)
         if value_rows is not None:
             attended = self.result(value_rows, attended)
         return self.graph.expand(self.result(attended.n_bytes, self.graph.view(attended)))
+
+    def turned_bytes(self, n_cells: int, has_own_v: bool) -> int:
+        """ggml_cuda_flash_attn_ext_get_alloc_size: K and V as f16, where they are not. Without a V of its own K's rows hold it."""
+        if self.graph.runs_on not in self.cuda:
+            return 0
+        n_numbers = self.cache.k_numbers if self.cells.type_k != "f16" else 0
+        if has_own_v and self.cells.type_v != "f16":
+            n_numbers += self.cache.v_numbers
+        return n_numbers * n_cells * _F16_BYTES
 
     def latent_attention(self, normed: Node) -> Node:
         """deepseek2.cpp: Q is brought into the compressed space, and the result out of it."""
@@ -369,17 +413,21 @@ class LayerGraph:
         width, hidden = self.wide("ffn_up_exps.weight"), self.wide("ffn_down_exps.weight")
         scores = self.product("ffn_gate_inp.weight", normed)
         weighs_late = self.header.architecture == "gpt-oss"
+        fused = [scores]
         if not weighs_late:
             scores = self.result(scores.n_bytes, scores, in_place=True)
         selection = scores
         if "exp_probs_b.bias" in self.shapes:
             selection = self.result(scores.n_bytes, scores, in_place=True)
-        chosen = self.graph.view(self.result(n_experts * row, selection), n_used * row)
+        ranked = self.result(n_experts * row, selection)
+        chosen = self.graph.view(ranked, n_used * row)
         weights = self.result(n_used * row, self.graph.view(scores), chosen)
+        fused += [scores, selection, ranked, weights]
         weights = self.graph.view(weights)
         total = self.result(row, weights)
         weights = self.graph.view(self.result(weights.n_bytes, weights, total, in_place=True))
         self.graph.expand(weights)
+        self.hold_fused(*fused)
         tokens = self.graph.view(normed)
         own_device, self.graph.device = self.graph.device, self.expert_device
         up = self.expert_product("ffn_up_exps", width * n_used * row, tokens, chosen)
@@ -389,15 +437,22 @@ class LayerGraph:
             self.graph.device = own_device
         else:
             self.graph.device = self.next_device
-        down = self.graph.expand(self.result(down.n_bytes, down, weights, in_place=True))
-        parts = [self.graph.expand(self.graph.view(down, hidden * row)) for _ in range(n_used)]
+        weighted = self.graph.expand(self.result(down.n_bytes, down, weights, in_place=True))
+        parts = [self.graph.expand(self.graph.view(weighted, hidden * row)) for _ in range(n_used)]
         total = parts[0]
         for part in parts[1:]:
             total = self.graph.expand(self.result(hidden * row, total, part, in_place=True))
+        if 2 <= n_used <= _MOST_FUSED_EXPERTS:
+            self.hold_fused(down, weights)
         return total if n_used > 1 else self.result(hidden * row, total)
 
+    def hold_fused(self, *operands: Node) -> None:
+        """ggml_backend_cuda_graph_optimize: what the kernels read that choose experts, and that sum what these computed."""
+        if self.graph.runs_on in self.cuda:
+            self.graph.hold(*operands)
+
     def expert_product(self, name: str, n_bytes: int, operand: Node, chosen: Node) -> Node:
-        result = self.result(n_bytes, operand, chosen)
+        result = self.result(n_bytes, *self.weight(f"{name}.weight"), operand, chosen)
         if f"{name}.bias" in self.shapes:
-            result = self.result(n_bytes, result, chosen, in_place=True)
+            result = self.result(n_bytes, result, *self.weight(f"{name}.bias"), chosen, in_place=True)
         return result

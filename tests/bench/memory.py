@@ -1,7 +1,7 @@
 """What hostui tells of memory before it loads anything, against what llama.cpp really allocates; and how long a plan takes.
 
-A GPU-type device is served by a process of llama.cpp's RPC backend on this machine, so layers really leave the CPU. Each case is one device
-of one load; the devices' own overheads (a driver's context) are not part of the comparison: tests/gpu measures those.
+Layers really leave the RAM: for the first card that llama.cpp can use, or without one for a GPU-type device that a process of its RPC backend
+serves on this machine. Each case is one device of one load; the devices' own overheads (a driver's context) are not part of the comparison: tests/gpu measures those.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB
-from tests.bench.memory_cases import MIB, OPTIONS, Case, measure_variant, variants
+from tests.bench.memory_cases import MIB, OPTIONS, Case, accelerator, measure_variant, variants
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side, Target
 from tests.gguf_builder import SHAPES, build
-from tests.models_app.conftest import serving_device
 
 FULL_ROUNDS = 7
 MOST_DRY_RUN_ERROR_PERCENT = 0.5
@@ -137,11 +136,11 @@ def measure(rounds: int, quiet: Quiet) -> Report:
     """Blocks for some minutes. Fewer rounds than FULL_ROUNDS look at a few variants alone."""
     with tempfile.TemporaryDirectory(prefix="hostui-bench-") as name:
         folder = Path(name)
-        with (folder / "device.log").open("wb") as log, serving_device(log) as endpoint:
+        with (folder / "device.log").open("wb") as log, accelerator(log) as gpu:
             cases = [
                 case
                 for variant, path in variants(folder, few=rounds < FULL_ROUNDS)
-                for case in measure_variant(variant, path, endpoint)
+                for case in measure_variant(variant, path, gpu)
             ]
         large = build(folder / "llama-70b.gguf", SHAPES["llama-70b"], quantization="Q4_K_M")
         large_bytes = large.stat().st_size
@@ -153,7 +152,7 @@ def measure(rounds: int, quiet: Quiet) -> Report:
         conditions={
             "variants": sorted({case.variant for case in cases}),
             "load_options": [options.to_json() for options in OPTIONS],
-            "devices": ["CPU", "a GPU-type device of llama.cpp's RPC backend"],
+            "devices": ["CPU", gpu.name],
             "planned_file_bytes": large_bytes,
             "planned_for": [profile.name for profile in _profiles()],
         },

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from inference.core.options import LoadOptions
 from inference.core.site import Site
-from inference.engine.children import dry_run
+from inference.engine.children import dry_run, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
@@ -20,15 +21,13 @@ from tests.bench.engine_worker import gemma_model, starter_model
 from tests.engine.test_dry_run import worker_params
 from tests.gguf_builder import LARGE, TINY, Shape, build
 from tests.gguf_shapes_more import MORE
-from tests.models_app.conftest import load_in_child
+from tests.models_app.conftest import load_in_child, serving_device
 
 MIB = 1 << 20
 MOST_SHARE_ABOVE = 0.03
 MOST_BYTES_ABOVE = 64 * MIB
 _LARGE_BYTES = 400 * MIB
 _LAST_DIGIT_MIB = 0.01
-DEVICES = {"ram": "CPU", "gpu0": "RPC"}
-"""How the names of llama.cpp's buffers there begin."""
 
 _SCALED: Mapping[str, Mapping[str, int]] = {
     "llama-7b": {"n_layers": 3},
@@ -59,6 +58,36 @@ OPTIONS: tuple[LoadOptions, ...] = (
     LoadOptions(n_ctx_seq=8192, n_seq_max=8, n_ubatch=64, type_k="q4_0", type_v="q4_0"),
     LoadOptions(n_ctx_seq=32768, n_seq_max=1, n_ubatch=128, type_k="q8_0", type_v="q8_0"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """Where layers go that leave the RAM."""
+
+    name: str
+    """For a person."""
+    key: str
+    """llama.cpp's name of its buffers there, or how it begins."""
+    endpoint: str | None = None
+    """`host:port` of an RPC server."""
+
+    def holds(self, buffer: str) -> bool:
+        # What a card's driver pins for it lies in RAM: `CUDA_Host`.
+        return buffer.startswith(self.key)
+
+    def site(self) -> Site:
+        return Site(gpus=(("gpu0", self.key),)) if self.endpoint is None else Site((self.endpoint,))
+
+
+@contextmanager
+def accelerator(log: IO[bytes]) -> Iterator[Accelerator]:
+    """The first card that llama.cpp can use; without one, a GPU-type device of its RPC backend, served by a process on this machine."""
+    listed = asyncio.run(list_gpus((), worker_environment(os.environ)))
+    if listed:
+        yield Accelerator(listed[0].name, listed[0].key)
+        return
+    with serving_device(log) as endpoint:
+        yield Accelerator("a GPU-type device of llama.cpp's RPC backend", "RPC", endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +144,14 @@ def variants(folder: Path, *, few: bool) -> Iterator[tuple[str, Path]]:
         path.unlink()
 
 
-def measure_variant(name: str, path: Path, endpoint: str) -> Iterator[Case]:
-    """Blocks while llama.cpp really allocates, on this machine's CPU and on the device behind `endpoint`."""
+def measure_variant(name: str, path: Path, gpu: Accelerator) -> Iterator[Case]:
+    """Blocks while llama.cpp really allocates, in this machine's RAM and on `gpu`."""
     header = read_files(path)
     assert header.n_layers is not None
     partly, wholly = header.n_layers // 2 + 1, header.n_layers + 1
     # What stays in RAM altogether is looked at where that takes no minutes.
     for n_gpu_layers in (partly, wholly) if header.tensor_bytes > _LARGE_BYTES else (0, partly, wholly):
-        served = {"rpc": endpoint} if n_gpu_layers else {}
+        served = {"rpc": gpu.endpoint} if n_gpu_layers and gpu.endpoint else {}
         contexts = [_context_params(options) for options in OPTIONS]
         real = load_in_child(path, unmapped=True, n_gpu_layers=n_gpu_layers, contexts=contexts, **served)
         assert real["loaded"], real["log"]
@@ -130,12 +159,12 @@ def measure_variant(name: str, path: Path, endpoint: str) -> Iterator[Case]:
             assert context["created"], context["log"]
             asked = replace(options, n_gpu_layers=n_gpu_layers)
             # A dry run takes as long as a worker's start: one of each split does.
-            exact = asyncio.run(_dry_run(path, asked, endpoint)) if number == 3 else None
-            yield from _cases(name, header, asked, {**context, "weights_mib": real["weights_mib"]}, exact)
+            exact = asyncio.run(_dry_run(path, asked, gpu)) if number == 3 else None
+            yield from _cases(name, header, gpu, asked, {**context, "weights_mib": real["weights_mib"]}, exact)
 
 
-async def _dry_run(path: Path, options: LoadOptions, endpoint: str) -> Mapping[str, int]:
-    site = Site((endpoint,) if options.n_gpu_layers else ())
+async def _dry_run(path: Path, options: LoadOptions, gpu: Accelerator) -> Mapping[str, int]:
+    site = gpu.site() if options.n_gpu_layers else Site(gpus=())
     return (await dry_run(path, options, worker_environment(os.environ), site=site)).compute_bytes
 
 
@@ -150,7 +179,7 @@ def _context_params(options: LoadOptions) -> dict[str, Any]:
 
 
 def _cases(
-    name: str, header: Header, options: LoadOptions, real: Mapping[str, Any], exact: Mapping[str, int] | None
+    name: str, header: Header, gpu: Accelerator, options: LoadOptions, real: Mapping[str, Any], exact: Mapping[str, int] | None
 ) -> Iterator[Case]:
     n_seq_max, n_layers = options.n_seq_max + 1, header.n_layers
     assert n_layers is not None
@@ -161,16 +190,15 @@ def _cases(
     assert told.host_cache_bytes is not None
     assert told.gpu_cache_bytes is not None
     assert told.output_buffer_bytes is not None
-    buffers = compute_bytes(header, cells, n_seq_max, split_work(n_layers, options.n_gpu_layers))
+    buffers = compute_bytes(header, cells, n_seq_max, split_work(n_layers, options.n_gpu_layers, cuda=gpu.endpoint is None))
     held = (told.host_weights_bytes + told.host_cache_bytes, told.gpu_weights_bytes + told.gpu_cache_bytes)
     outputs = (told.output_buffer_bytes, 0)
-    used = DEVICES if options.n_gpu_layers else {"ram": DEVICES["ram"]}
-    for number, (device, prefix) in enumerate(used.items()):
+    for number, device in enumerate(("ram", "gpu0") if options.n_gpu_layers else ("ram",)):
         buffers_mib = [
             size
             for kind in ("weights_mib", "kv_mib", "recurrent_mib", "compute_mib", "output_mib")
             for buffer, size in real[kind].items()
-            if buffer.startswith(prefix)
+            if gpu.holds(buffer) == (device != "ram")
         ]
         yield Case(
             variant=name,

@@ -39,6 +39,9 @@ def run(path: str, options: dict[str, Any]) -> dict[str, Any]:
         register(options["rpc"])
     model_params = llama_cpp.llama_model_default_params()
     model_params.n_gpu_layers = options.get("n_gpu_layers", 0)
+    if not model_params.n_gpu_layers:
+        # Else a card would still help with large batches.
+        model_params.devices = ctypes.cast((ctypes.c_void_p * 1)(), ctypes.c_void_p)
     if options.get("no_alloc"):
         model_params.no_alloc = True
     if options.get("no_alloc") or options.get("unmapped"):
