@@ -49,7 +49,7 @@ class DeviceBytes:
     weights_bytes: int
     kv_bytes: int
     compute_bytes: int
-    """Compute and output buffers, with room for a weight that prefill brings over from RAM."""
+    """Compute and output buffers."""
     overhead_bytes: int
     budget_bytes: int
 
@@ -307,19 +307,24 @@ class _Planner:
                 devices[number] = gpu
                 number -= 1
         output_device = (devices[-1] or n_gpus) if n_gpu_layers else 0
-        return Work(tuple(devices), output_device, n_gpus + 1, frozenset(range(first, n_cpu_moe)))
+        return Work(tuple(devices), output_device, n_gpus + 1, frozenset(range(first, n_cpu_moe)), self.cuda)
+
+    @cached_property
+    def cuda(self) -> frozenset[int]:
+        """A card in a machine is taken for one of CUDA's."""
+        return frozenset(number for number, gpu in enumerate(self.profile.gpus, start=1) if not gpu.is_remote)
 
     @cached_property
     def plain(self) -> Estimate:
         return self.estimate(self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch))
 
     def room(self, gpu: int, n_cpu_moe: int) -> int:
-        """For layers alone: the budget without what a device needs besides, generously."""
-        buffers = self.compute(
-            self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch), Work((1,) * self.n_layers, 1, 2)
-        )[0][1]
+        """Of one of several, for layers alone: the budget without what a device needs besides, generously."""
+        half = self.n_layers // 2
+        shared = Work((1,) * half + (2,) * (self.n_layers - half), 2, len(self.profile.gpus) + 1, cuda=self.cuda)
+        buffers = max(self.compute(self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch), shared)[0][1:])
         owner = self.profile.gpus[gpu - 1]
-        return owner.budget_bytes - owner.overhead_bytes - 2 * buffers
+        return owner.budget_bytes - owner.overhead_bytes - (buffers if shared.n_copies > 1 else 2 * buffers)
 
     def layer_bytes(self, number: int, n_cpu_moe: int) -> int:
         layer = self.plain.layers[number]
@@ -332,7 +337,10 @@ class _Planner:
         # A full batch of the widest things there are, several times over: an allowance, and said to be one.
         allowance = 512 * MIB + 64 * (self.header.n_embd or 8192) * cells.n_ubatch
         used = {0, *work.devices, work.output_device}
-        return tuple(allowance if number in used else 0 for number in range(work.n_devices)), False
+        sizes = [allowance if number in used else 0 for number in range(work.n_devices)]
+        if work.helper is not None:
+            sizes[work.helper] += self.largest_in_ram(work)
+        return tuple(sizes), False
 
     def measure(self, cells: Cells, work: Work) -> _Measure:
         told = self.estimate(cells)
@@ -345,7 +353,6 @@ class _Planner:
             weights[0] += in_ram
             caches[device] += layer.cache_bytes or 0
         weights[work.output_device] += told.output_bytes + (told.tied_bytes if work.output_device else 0)
-        visiting = self.largest_in_ram(work) if self.profile.gpus else 0
         devices = []
         for number, owner in enumerate((self.profile.ram, *self.profile.gpus)):
             busy = number == 0 or number in work.devices or number == work.output_device
@@ -354,9 +361,7 @@ class _Planner:
                     owner.name,
                     weights[number],
                     caches[number],
-                    buffers[number]
-                    + ((told.output_buffer_bytes or 0) if number == 0 else 0)
-                    + (visiting if number == 1 and busy else 0),
+                    buffers[number] + ((told.output_buffer_bytes or 0) if number == 0 else 0),
                     owner.overhead_bytes if busy else 0,
                     owner.budget_bytes,
                 )
@@ -364,7 +369,7 @@ class _Planner:
         return _Measure(tuple(devices), known)
 
     def largest_in_ram(self, work: Work) -> int:
-        """In prefill llama.cpp lets the GPU multiply with weights that lie in RAM, one at a time."""
+        """In large batches llama.cpp lets the GPU multiply with weights that lie in RAM, one at a time."""
         sizes = [
             n_bytes
             for number, (own, experts) in enumerate(self.told.largest)

@@ -7,7 +7,8 @@ others). What has a buffer of its own, weights and caches, appears only where an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _ALIGNMENT = 128
 _ENDLESS = 1 << 62
@@ -61,6 +62,13 @@ class Graph:
     def runs_on(self) -> int:
         return self.helper if self.helper is not None and self.device == HOST else self.device
 
+    @contextmanager
+    def unhelped(self) -> Iterator[None]:
+        """For operations on a cache or state itself, and those of one row: they run where that is."""
+        helper, self.helper = self.helper, None
+        yield
+        self.helper = helper
+
     def kept(self, n_bytes: int, *, is_weight: bool = False) -> tuple[Node, ...]:
         """What an operation reads out of a weight or cache of `device`: nothing to count where that runs it too."""
         if self.runs_on == self.device:
@@ -76,7 +84,7 @@ class Graph:
         return node
 
     def view(self, of: Node, n_bytes: int | None = None) -> Node:
-        node = Node(of.n_bytes if n_bytes is None else n_bytes, self.runs_on, (of,))
+        node = Node(of.n_bytes if n_bytes is None else n_bytes, of.device, (of,))
         node.source = of.source or of
         return node
 
@@ -108,27 +116,33 @@ class Graph:
                 self._nodes.append(current)
         return node
 
-    def buffer_bytes(self, n_devices: int) -> list[int]:
-        """What each device's buffer takes."""
-        schedule = _with_copies(self._nodes)
+    def buffer_bytes(self, n_devices: int, n_copies: int = 1) -> list[int]:
+        """What each device's buffer takes. `n_copies` > 1: so many batches are under way at once, each with inputs of its own."""
+        schedule, copies = _with_copies(self._nodes)
         heaps = [_Heap() for _ in range(n_devices)]
+        if n_copies > 1:
+            for node in (*self._inputs, *copies):
+                node.is_output = True
+                for _ in range(n_copies):
+                    _allocate(node, heaps)
         for node in self._inputs:
-            _allocate(node, heaps)
+            if not node.allocated:
+                _allocate(node, heaps)
         for node in schedule:
             if node.source is not None and node.is_view:
                 node.source.n_views += 1
             for operand in node.visits:
                 operand.n_readers += 1
         for node in schedule:
-            if node.source is None:
+            if node.source is None and not node.allocated:
                 _allocate(node, heaps)
             for operand in node.visits:
                 _release(operand, heaps)
         return [heap.most_bytes for heap in heaps]
 
 
-def _with_copies(nodes: Iterable[Node]) -> list[Node]:
-    """The schedule, where each run on one device first copies what it reads from elsewhere.
+def _with_copies(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
+    """The schedule, where each run on one device first copies what it reads from elsewhere, and these copies.
 
     A weight from elsewhere begins a run of its own, so that the room of the one before is free again.
     """
@@ -136,32 +150,30 @@ def _with_copies(nodes: Iterable[Node]) -> list[Node]:
     copies: dict[tuple[Node, int], Node] = {}
     run: list[Node] = []
     device, has_copied = HOST, False
-
-    def flush() -> None:
-        for node in run:
-            node.visits = tuple(copies.get((operand, node.device), operand) for operand in node.visits)
-        schedule.extend(run)
-        run.clear()
-
     for node in nodes:
         if node.is_view:
             run.append(node)
             continue
-        foreign = [operand for operand in node.visits if operand.device != node.device and operand.n_bytes]
-        if node.device != device or (has_copied and any(operand.is_weight for operand in foreign)):
-            flush()
-            device, has_copied = node.device, False
-        for operand in foreign:
-            if (operand, node.device) in copies:
-                continue
-            waits = Node(0, node.device, (operand,))
-            waits.source = waits
-            copy = copies[operand, node.device] = Node(operand.n_bytes, node.device, ())
-            schedule.extend((waits, copy))
-            has_copied = True
+        here = node.device
+        foreign = [operand for operand in node.visits if operand.device != here and operand.n_bytes]
+        if here != device or (has_copied and any(operand.is_weight for operand in foreign)):
+            schedule.extend(run)
+            run.clear()
+            device, has_copied = here, False
+        if foreign:
+            for operand in foreign:
+                if (operand, here) in copies:
+                    continue
+                waits = Node(0, here, (operand,))
+                waits.source = waits
+                copy = copies[operand, here] = Node(operand.n_bytes, here, ())
+                schedule.append(waits)
+                schedule.append(copy)
+                has_copied = True
+            node.visits = tuple(copies.get((operand, here), operand) for operand in node.visits)
         run.append(node)
-    flush()
-    return schedule
+    schedule.extend(run)
+    return schedule, list(copies.values())
 
 
 def _allocate(node: Node, heaps: list[_Heap]) -> None:

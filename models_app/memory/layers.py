@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 from models_app.gguf import Header
 from models_app.memory.cache import Cells, LayerCache, row_bytes
-from models_app.memory.graph import Graph, Node
+from models_app.memory.graph import HOST, Graph, Node
 
 NUMBER_BYTES = 4
 LEAST_HELPED_ROWS = 32
 """ggml-cuda.cu's op_offload_min_batch_size."""
 _F16_BYTES = 2
-_QUANTIZED = frozenset({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"})
 
 
 _MOST_FUSED_EXPERTS = 15
@@ -36,6 +35,9 @@ class Mask:
     mask: Node
     k_index: Node
     v_index: Node
+    k_rotation: Node | None = None
+    """Turns K before it goes into a quantized cache; None: that is not turned."""
+    v_rotation: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class LayerTensors:
 
     shapes: Mapping[str, tuple[int, ...]]
     sizes: Mapping[str, int]
-    """Bytes."""
+    """Bytes, at most."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class LayerGraph:
     expert_device: int
     drops_rows_to: int | None
     """In the last layer, only the rows that become logits go on from here."""
+    is_wholly_on_gpus: bool
+    """All layers, that is."""
     cuda: frozenset[int]
     """Devices whose attention reads f16: a quantized cache is first turned into that, behind the result."""
 
@@ -77,24 +81,33 @@ class LayerGraph:
 
     def build(self, hidden: Node) -> Node:
         """The layer's result. Raises Unknown."""
-        mixed = self.mix(self.norm(hidden))
+        mixed = self.mix(self.first_norm(hidden))
         if not self.has_feed_forward:
             self.graph.device = self.next_device
         if self.drops_rows_to is not None:
             mixed, hidden = self.keep_rows(mixed), self.keep_rows(hidden)
             if self.drops_rows_to < LEAST_HELPED_ROWS:
                 self.graph.helper = None
-        if "ffn_norm.weight" in self.shapes and "post_attention_norm.weight" in self.shapes:
-            # Where there is no ffn_norm, the tensor of this name takes its place.
-            mixed = self.norm(mixed)
+        ffn_norm = "ffn_norm" if "ffn_norm.weight" in self.shapes else "post_attention_norm"
+        if ffn_norm == "ffn_norm" and "post_attention_norm.weight" in self.shapes:
+            mixed = self.norm(mixed, "post_attention_norm")
         joined = self.result(mixed.n_bytes, mixed, hidden, in_place=True)
         if not self.has_feed_forward:
             return self.graph.expand(joined)
-        fed = self.feed_forward(self.norm(joined))
+        fed = self.feed_forward(self.norm(joined, ffn_norm))
         if "post_ffw_norm.weight" in self.shapes:
-            fed = self.norm(fed)
+            fed = self.norm(fed, "post_ffw_norm")
         self.graph.device = self.next_device
         return self.graph.expand(self.result(fed.n_bytes, fed, joined, in_place=True))
+
+    def first_norm(self, hidden: Node) -> Node:
+        """It reads no weight: unless all layers are on GPUs, it stays with the layer before, where that is on another GPU."""
+        own = self.graph.device
+        if not self.is_wholly_on_gpus and HOST not in (hidden.device, own):
+            self.graph.device = hidden.device
+        normed = self.result(hidden.n_bytes, hidden, in_place=True)
+        self.graph.device = own
+        return self.scaled(normed, "attn_norm")
 
     # pieces -----------------------------------------------------------------------------------------------------
 
@@ -121,17 +134,19 @@ class LayerGraph:
         return result
 
     def weight(self, name: str) -> tuple[Node, ...]:
-        return self.graph.kept(self.tensors.sizes[name], is_weight=True)
+        return self.graph.kept(self.tensors.sizes[name], is_weight=True) if name in self.tensors.sizes else ()
 
     def cached(self, n_cells: int, n_numbers: int, type_name: str) -> tuple[Node, ...]:
         """What attention reads of K or V."""
         return self.graph.kept(row_bytes(n_numbers, type_name) * n_cells)
 
-    def norm(self, operand: Node) -> Node:
+    def norm(self, operand: Node, name: str) -> Node:
         """build_norm: normed anew unless nobody else reads the operand, then scaled in place."""
         normed = self.result(operand.n_bytes, operand, in_place=True)
-        weight = self.graph.kept(operand.n_bytes // self.n_tokens, is_weight=True)
-        return self.result(normed.n_bytes, normed, *weight, in_place=True)
+        return self.scaled(normed, name)
+
+    def scaled(self, normed: Node, name: str) -> Node:
+        return self.result(normed.n_bytes, normed, *self.weight(f"{name}.weight"), in_place=True)
 
     def keep_rows(self, operand: Node) -> Node:
         assert self.drops_rows_to is not None
@@ -160,7 +175,8 @@ class LayerGraph:
             out = self.shapes["attn_output.weight"][0]
             query = self.rotated(self.graph.view(joint, self.n_bytes(out)))
             key = self.rotated(self.graph.view(joint, self.n_bytes(self.cache.k_numbers)))
-            value = self.graph.view(joint, self.n_bytes(self.cache.v_numbers))
+            # Its rows lie apart: a copy takes what is between them along.
+            value = self.graph.view(joint, self.n_bytes(self.cache.v_numbers) if self.mask.v_rotation else None)
         else:
             query = self.graph.view(self.product("attn_q.weight", normed))
             if gated:
@@ -170,22 +186,21 @@ class LayerGraph:
             key = self.graph.view(self.product("attn_k.weight", normed))
             value = self.graph.view(self.product("attn_v.weight", normed))
             if "attn_q_norm.weight" in self.shapes:
-                query, key = self.norm(query), self.norm(key)
+                query, key = self.norm(query, "attn_q_norm"), self.norm(key, "attn_k_norm")
             query, key = self.rotated(query), self.rotated(key)
         out_bytes = self.n_bytes(self.shapes["attn_output.weight"][0])
-        spins_k = self.cells.type_k in _QUANTIZED and (self.header.key_length or 0) % 64 == 0
-        spins_v = self.cells.type_v in _QUANTIZED and (self.header.value_length or 0) % 64 == 0
-        if spins_k:
-            query, key = self.spun(query), self.spun(key)
-        if spins_v:
-            value = self.spun(value)
+        k_rotation, v_rotation = self.mask.k_rotation, self.mask.v_rotation
+        if k_rotation is not None:
+            query, key = self.spun(query, k_rotation), self.spun(key, k_rotation)
+        if v_rotation is not None:
+            value = self.spun(value, v_rotation)
         for node in (query, value, key):
             self.graph.expand(node)
         self.graph.store(self.graph.view(key), self.mask.k_index)
         self.graph.store(self.graph.view(value), self.mask.v_index)
         attended = self.attend(query, out_bytes, self.mask)
-        if spins_v:
-            attended = self.spun(attended)
+        if v_rotation is not None:
+            attended = self.spun(attended, v_rotation)
         if gate is not None:
             opened = self.result(out_bytes, gate)
             opened = self.result(out_bytes, opened, in_place=True)
@@ -196,9 +211,9 @@ class LayerGraph:
         """ggml_rope_ext."""
         return self.result(operand.n_bytes, operand, self.positions, in_place=True)
 
-    def spun(self, operand: Node) -> Node:
-        """llama_mul_mat_hadamard, before numbers go into a quantized cache."""
-        return self.graph.view(self.result(operand.n_bytes, self.graph.view(operand)))
+    def spun(self, operand: Node, rotation: Node) -> Node:
+        """llama_mul_mat_hadamard."""
+        return self.graph.view(self.result(operand.n_bytes, rotation, self.graph.view(operand)))
 
     def attend(self, query: Node, out_bytes: int, mask: Mask, value_rows: int | None = None) -> Node:
         """build_attn_mha. `value_rows`: with a compressed cache, the bytes once decompressed."""
@@ -207,12 +222,17 @@ class LayerGraph:
             raise Unknown("heads")
         turned = self.graph.view(query)
         k = self.cached(mask.n_cells, self.cache.k_numbers, self.cells.type_k)
-        v = self.cached(mask.n_cells, self.cache.v_numbers, self.cells.type_v)
+        if value_rows is None:
+            v = self.cached(mask.n_cells, self.cache.v_numbers, self.cells.type_v)
+        else:
+            # A part of K's rows, copied with what lies between.
+            v = self.cached(mask.n_cells, self.cache.k_numbers, self.cells.type_k)
         if self.cells.flash_attention:
-            extra_bytes = self.turned_bytes(mask.n_cells, value_rows is None)
-            attended = self.result(out_bytes, turned, *k, *v, mask.mask, extra_bytes=extra_bytes)
+            extra_bytes = self.turned_bytes(mask.n_cells)
+            sinks = self.weight("attn_sinks.weight")
+            attended = self.result(out_bytes, turned, *k, *v, mask.mask, *sinks, extra_bytes=extra_bytes)
             if value_rows is not None:
-                attended = self.result(value_rows, self.graph.view(attended))
+                attended = self.result(value_rows, *self.weight("attn_v_b.weight"), self.graph.view(attended))
                 attended = self.result(value_rows, self.graph.view(attended))
             return self.graph.expand(self.graph.view(attended))
         scores = self.result(self.n_bytes(mask.n_cells * heads[self.number]), *k, turned)
@@ -226,17 +246,19 @@ class LayerGraph:
             operands = [self.result(mask.n_cells * rank * _F16_BYTES, *v), scores]
         attended = self.result(out_bytes, *operands)
         if value_rows is not None:
-            attended = self.result(value_rows, attended)
+            attended = self.result(value_rows, *self.weight("attn_v_b.weight"), attended)
         return self.graph.expand(self.result(attended.n_bytes, self.graph.view(attended)))
 
-    def turned_bytes(self, n_cells: int, has_own_v: bool) -> int:
-        """ggml_cuda_flash_attn_ext_get_alloc_size: K and V as f16, where they are not. Without a V of its own K's rows hold it."""
+    def turned_bytes(self, n_cells: int) -> int:
+        """ggml_cuda_flash_attn_ext_get_alloc_size: K and V as f16, where they are not."""
         if self.graph.runs_on not in self.cuda:
             return 0
-        n_numbers = self.cache.k_numbers if self.cells.type_k != "f16" else 0
-        if has_own_v and self.cells.type_v != "f16":
-            n_numbers += self.cache.v_numbers
-        return n_numbers * n_cells * _F16_BYTES
+        k_numbers, v_numbers = self.cache.k_numbers, self.cache.v_numbers
+        if not v_numbers and self.graph.runs_on != self.graph.device:
+            # V, a part of K's rows, is copied for itself, and then no longer seen to be one.
+            v_numbers = k_numbers
+        turned = (k_numbers if self.cells.type_k != "f16" else 0) + (v_numbers if self.cells.type_v != "f16" else 0)
+        return turned * n_cells * _F16_BYTES
 
     def latent_attention(self, normed: Node) -> Node:
         """deepseek2.cpp: Q is brought into the compressed space, and the result out of it."""
@@ -247,16 +269,17 @@ class LayerGraph:
         n_heads, rank = heads[self.number], k_b[1]
         rotary = self.wide("attn_kv_a_mqa.weight") - rank
         if "attn_q_a.weight" in self.shapes:
-            query = self.product("attn_q_b.weight", self.norm(self.product("attn_q_a.weight", normed)))
+            query = self.norm(self.product("attn_q_a.weight", normed), "attn_q_a_norm")
+            query = self.product("attn_q_b.weight", query)
         else:
             query = self.product("attn_q.weight", normed)
         query = self.graph.view(query)
         compressed = self.product("attn_kv_a_mqa.weight", normed)
         k_rotary = self.rotated(self.graph.view(compressed, self.n_bytes(rotary)))
-        value = self.norm(self.graph.view(compressed, self.n_bytes(rank)))
+        value = self.norm(self.graph.view(compressed, self.n_bytes(rank)), "attn_kv_a_norm")
         plain = self.graph.view(query, self.n_bytes(k_b[0] * n_heads))
         q_rotary = self.rotated(self.graph.view(query, self.n_bytes(rotary * n_heads)))
-        absorbed = self.result(self.n_bytes(rank * n_heads), self.graph.view(plain))
+        absorbed = self.result(self.n_bytes(rank * n_heads), *self.weight("attn_k_b.weight"), self.graph.view(plain))
         absorbed = self.graph.view(absorbed)
         query = self.result(self.n_bytes((rank + rotary) * n_heads), absorbed, q_rotary)
         value = self.graph.view(value)
@@ -280,31 +303,36 @@ class LayerGraph:
         inner = inner2 // 2
         remembered = (kernel - 1) * inner * self.n_seqs * NUMBER_BYTES
         state = self.cache.state_bytes * self.n_seqs - remembered
-        conv = self.graph.expand(self.result(remembered, self.state_index()))
+        conv = self.state(remembered)
         both = self.product("ssm_in.weight", self.graph.view(normed))
         x = self.graph.view(both, self.n_bytes(inner))
         gate = self.graph.view(both, self.n_bytes(inner))
         window = self.result(self.n_bytes(inner) + remembered, self.graph.view(conv), self.graph.view(x))
-        self.graph.store(self.graph.view(window, remembered))
-        x = self.result(self.n_bytes(inner), window)
-        for _ in range(2):
-            x = self.result(x.n_bytes, x, in_place=True)
+        self.graph.store(self.graph.view(window))
+        x = self.result(self.n_bytes(inner), window, *self.weight("ssm_conv1d.weight"))
+        x = self.result(x.n_bytes, x, *self.weight("ssm_conv1d.bias"), in_place=True)
+        x = self.result(x.n_bytes, x, in_place=True)
         parts = self.product("ssm_x.weight", x)
         rank = self.shapes["ssm_dt.weight"][0]
         width = (self.wide("ssm_x.weight") - rank) // 2
         step = self.graph.view(parts, self.n_bytes(rank))
-        b = self.graph.view(parts, self.n_bytes(width))
-        c = self.graph.view(parts, self.n_bytes(width))
-        if "ssm_dt_norm.weight" in self.shapes:
-            step, b, c = self.norm(step), self.norm(b), self.norm(c)
+        normed_parts = "ssm_dt_norm.weight" in self.shapes
+        # Rows of the joint product lie apart: a copy takes what is between them along.
+        b = self.graph.view(parts, self.n_bytes(width) if normed_parts else None)
+        c = self.graph.view(parts, self.n_bytes(width) if normed_parts else None)
+        if normed_parts:
+            step, b, c = self.norm(step, "ssm_dt_norm"), self.norm(b, "ssm_b_norm"), self.norm(c, "ssm_c_norm")
         else:
             step = self.result(step.n_bytes, step)
         step = self.product("ssm_dt.weight", step)
-        scanned = self.result(self.n_bytes(inner) + state, self.graph.view(x), step, b, c, self.state_index())
+        with self.graph.unhelped():
+            # One row long, so never brought over.
+            scanned = self.result(self.n_bytes(inner) + state, self.graph.view(x), step, b, c, self.state_index())
         self.graph.expand(scanned)
         self.graph.store(self.graph.view(scanned, state))
         y = self.graph.view(scanned, self.n_bytes(inner))
-        y = self.result(y.n_bytes, y, self.result(x.n_bytes, x, in_place=True), in_place=True)
+        skipped = self.result(x.n_bytes, x, *self.weight("ssm_d"), in_place=True)
+        y = self.result(y.n_bytes, y, skipped, in_place=True)
         y = self.result(y.n_bytes, self.result(gate.n_bytes, gate), y)
         return self.graph.view(self.product("ssm_out.weight", y))
 
@@ -327,11 +355,11 @@ class LayerGraph:
         alpha = self.result(self.n_bytes(v_heads), self.graph.view(ba, self.n_bytes(v_heads)))
         for _ in range(3):
             alpha = self.result(alpha.n_bytes, alpha, in_place=True)
-        conv = self.graph.expand(self.result(remembered, self.state_index()))
+        conv = self.state(remembered)
         window = self.result(self.n_bytes(channels) + remembered, self.graph.view(conv), self.graph.view(mixed))
-        self.graph.store(self.graph.view(window, remembered))
-        state = self.graph.expand(self.result(state_bytes, self.state_index()))
-        convolved = self.result(self.n_bytes(channels), window)
+        self.graph.store(self.graph.view(window))
+        state = self.state(state_bytes)
+        convolved = self.result(self.n_bytes(channels), window, *self.weight("ssm_conv1d.weight"))
         convolved = self.result(convolved.n_bytes, convolved, in_place=True)
         q = self.result(self.n_bytes(size * k_heads), self.strided(convolved, size * k_heads), in_place=True)
         k = self.result(self.n_bytes(size * k_heads), self.strided(convolved, size * k_heads), in_place=True)
@@ -346,10 +374,15 @@ class LayerGraph:
             self.graph.view(state),
         )  # fmt: skip
         self.graph.store(self.graph.view(out, state_bytes))
-        y = self.norm(self.graph.view(out, self.n_bytes(inner)))
+        y = self.norm(self.graph.view(out, self.n_bytes(inner)), "ssm_norm")
         opened = self.result(self.n_bytes(inner), self.graph.view(gate), in_place=True)
         y = self.result(y.n_bytes, y, opened, in_place=True)
         return self.graph.view(self.product("ssm_out.weight", self.graph.view(y)))
+
+    def state(self, n_bytes: int) -> Node:
+        """build_rs: of all sequences, gathered where the cells lie."""
+        with self.graph.unhelped():
+            return self.graph.expand(self.result(n_bytes, self.state_index()))
 
     def state_index(self) -> Node:
         if self.states is None:

@@ -179,7 +179,12 @@ def _context_params(options: LoadOptions) -> dict[str, Any]:
 
 
 def _cases(
-    name: str, header: Header, gpu: Accelerator, options: LoadOptions, real: Mapping[str, Any], exact: Mapping[str, int] | None
+    name: str,
+    header: Header,
+    gpu: Accelerator,
+    options: LoadOptions,
+    real: Mapping[str, Any],
+    exact: Mapping[str, int] | None,
 ) -> Iterator[Case]:
     n_seq_max, n_layers = options.n_seq_max + 1, header.n_layers
     assert n_layers is not None
@@ -190,7 +195,9 @@ def _cases(
     assert told.host_cache_bytes is not None
     assert told.gpu_cache_bytes is not None
     assert told.output_buffer_bytes is not None
-    buffers = compute_bytes(header, cells, n_seq_max, split_work(n_layers, options.n_gpu_layers, cuda=gpu.endpoint is None))
+    buffers = compute_bytes(
+        header, cells, n_seq_max, split_work(n_layers, options.n_gpu_layers, cuda=gpu.endpoint is None)
+    )
     held = (told.host_weights_bytes + told.host_cache_bytes, told.gpu_weights_bytes + told.gpu_cache_bytes)
     outputs = (told.output_buffer_bytes, 0)
     for number, device in enumerate(("ram", "gpu0") if options.n_gpu_layers else ("ram",)):

@@ -42,6 +42,9 @@ def run(path: str, options: dict[str, Any]) -> dict[str, Any]:
     if not model_params.n_gpu_layers:
         # Else a card would still help with large batches.
         model_params.devices = ctypes.cast((ctypes.c_void_p * 1)(), ctypes.c_void_p)
+    shares = (ctypes.c_float * llama_cpp.llama_max_devices())(*options.get("tensor_split", ()))
+    if options.get("tensor_split"):
+        model_params.tensor_split = shares
     if options.get("no_alloc"):
         model_params.no_alloc = True
     if options.get("no_alloc") or options.get("unmapped"):
