@@ -8,12 +8,11 @@ from models_app.gguf import Header
 from models_app.memory import (
     Allocation,
     Cells,
+    ComputeBuffers,
     Estimate,
     Work,
-    compute_bytes,
     estimate,
     layer_caches,
-    tensors_by_layer,
 )
 
 _MOST_ESTIMATES = 128
@@ -26,13 +25,13 @@ class Told:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        tensors = tensors_by_layer(header)
+        buffers = ComputeBuffers(header)
 
         def estimated(cells: Cells, n_outputs: int | None = None) -> Estimate | None:
             return estimate(header, Allocation(cells, n_outputs_max=n_outputs or cells.n_seq_max))
 
         def computed(cells: Cells, work: Work, n_outputs: int | None = None) -> tuple[int, ...] | None:
-            return compute_bytes(header, cells, n_outputs or cells.n_seq_max, work, tensors=tensors)
+            return buffers.sizes(cells, n_outputs or cells.n_seq_max, work)
 
         self.estimate = lru_cache(_MOST_ESTIMATES)(estimated)
         self.compute_bytes = lru_cache(_MOST_BUFFERS)(computed)

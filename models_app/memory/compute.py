@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from models_app.gguf import Header
 from models_app.gguf.header import MOST_LAYERS
 from models_app.memory.cache import Cells, LayerCache, layer_caches
 from models_app.memory.graph import HOST, Graph, Node
 from models_app.memory.layers import LEAST_HELPED_ROWS, NUMBER_BYTES, LayerGraph, LayerTensors, Mask, Unknown
+from models_app.memory.work import Work
 
 _FOLLOWED = frozenset("deepseek2 gemma2 gemma3 gpt-oss llama mamba phi3 qwen2 qwen3 qwen3moe qwen3next".split())  # noqa: SIM905
 """Architectures whose graphs `layers` follows and whose buffers were compared with llama.cpp's."""
@@ -25,6 +27,7 @@ _SHARED_HEADS = {(192, 128): 8, (320, 256): 32, (512, 512): 1, (576, 512): 1}
 """Numbers in a head of K and of V that CUDA's flash attention knows; these only where so many heads share one, or a multiple."""
 _TURNED = frozenset({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"})
 _LEAST_ROTATION = 64
+_MOST_SMALL_BATCHES = 64
 _REPEATS = 3
 """Of equal layers in a row, as many say all: each writes where the one before the last did."""
 _SCATTERED_SLACK = 1.25
@@ -33,114 +36,96 @@ _SLACK_BYTES = 1 << 20
 _SLACK = 1.01
 _HELPED_SLACK = 1.03
 """Where the many small copies fall between the large ones is not followed to the last."""
-_PIPELINED_COPIES = 4
-"""ggml-backend.cpp's GGML_SCHED_MAX_COPIES."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Which layers a device computes. The host is device 0; it also embeds the tokens."""
+class ComputeBuffers:
+    """What the loads of one file reserve for computing. Safe to ask from several threads."""
 
-    devices: tuple[int, ...]
-    """By layer."""
-    output_device: int
-    n_devices: int
-    experts_on_host: frozenset[int] = frozenset()
-    """Layers whose experts the host computes."""
-    cuda: frozenset[int] = frozenset()
-    """Devices of llama.cpp's CUDA backend. The first used one runs large batches for the host (`op_offload`)."""
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._tensors = tensors_by_layer(header)
+        self._caches = layer_caches(header)
+        self._of_small_batches = lru_cache(_MOST_SMALL_BATCHES)(self._host_bytes_of_small_batches)
 
-    @property
-    def used(self) -> frozenset[int]:
-        """Devices with layers, or the output: a worker asks for no others."""
-        return frozenset({*self.devices, self.output_device})
+    def sizes(
+        self, cells: Cells, n_outputs_max: int | None, work: Work, *, every_layer: bool = False
+    ) -> tuple[int, ...] | None:
+        """Bytes of each device's compute buffer, host first. `every_layer`: slower, and the same.
 
-    @property
-    def helper(self) -> int | None:
-        """Runs large batches for the host."""
-        host_works = HOST in self.devices or bool(self.experts_on_host)
-        return min(self.used & self.cuda, default=None) if host_works else None
+        None where the architecture's graph is not followed here or its header lacks what it takes.
+        """
+        header, caches, n_layers = self.header, self._caches, self.header.n_layers
+        if header.architecture not in _FOLLOWED or caches is None or n_layers is None or n_layers > MOST_LAYERS:
+            return None
+        if not header.n_embd or not header.n_vocab or len(work.devices) != n_layers:
+            return None
+        if header.architecture == "mamba" and len({*work.devices} - {HOST}) > 1:
+            # Part of a layer's work is done where the next one is.
+            return None
+        if cells.flash_attention and not _keeps_flash_attention(header, cells, work, caches):
+            if cells.type_v != "f16":
+                # Which needs it.
+                return None
+            cells = replace(cells, flash_attention=False)
+        n_tokens = min(cells.per_stream * cells.n_streams, cells.n_ubatch)
+        n_tokens = -(-n_tokens // cells.n_seq_max) * cells.n_seq_max
+        try:
+            if work.helper is None or n_tokens < LEAST_HELPED_ROWS:
+                sizes = self._reserved(cells, n_tokens, n_outputs_max, work, None, every_layer)
+            else:
+                sizes = self._helped(cells, n_tokens, n_outputs_max, work, every_layer)
+        except Unknown:
+            return None
+        return tuple(n_bytes + _SLACK_BYTES if n_bytes else 0 for n_bytes in sizes)
 
-    @property
-    def n_copies(self) -> int:
-        """Batches that llama.cpp keeps under way at once: where several cards share all the layers, they work as a pipeline."""
-        pipelined = len(self.used) > 1 and self.used <= self.cuda and not self.experts_on_host
-        return _PIPELINED_COPIES if pipelined else 1
+    def _reserved(
+        self,
+        cells: Cells,
+        n_tokens: int,
+        n_outputs_max: int | None,
+        work: Work,
+        helper: int | None,
+        every_layer: bool = False,
+    ) -> list[int]:
+        assert self._caches is not None
+        n_outputs = max(min(n_tokens, n_outputs_max or n_tokens), 1)
+        builder = _Builder(self.header, cells, n_tokens, n_outputs, self._caches, self._tensors, every_layer)
+        scattered = work.experts_on_host if helper is None else len({*work.devices} - {HOST}) > 1
+        slack = _SCATTERED_SLACK if scattered else _SLACK if helper is None else _HELPED_SLACK
+        sizes = builder.build(work, helper).buffer_bytes(work.n_devices, work.n_copies)
+        return [int(n_bytes * slack) for n_bytes in sizes]
 
-    def joined_on(self, number: int) -> int:
-        """Where layer `number` hands over: from the host, llama.cpp's scheduler lets the next device take the sum."""
-        own = self.devices[number]
-        following = self.devices[number + 1] if number + 1 < len(self.devices) else self.output_device
-        return following if own == HOST else own
+    def _helped(
+        self, cells: Cells, n_tokens: int, n_outputs_max: int | None, work: Work, every_layer: bool
+    ) -> list[int]:
+        """A card runs the host's large batches. Small ones stay with the host and take less than these of the cards."""
+        assert self._caches is not None
+        sizes = self._reserved(cells, n_tokens, n_outputs_max, work, work.helper, every_layer)
+        if n_tokens < LEAST_HELPED_ROWS * cells.n_seq_max and any(cache.state_bytes for cache in self._caches):
+            # Recurrent layers count the tokens of each sequence: part of their work is brought over, part is not.
+            unhelped = self._reserved(cells, n_tokens, n_outputs_max, work, None, every_layer)
+            sizes = [int(max(pair) * _SCATTERED_SLACK) for pair in zip(sizes, unhelped, strict=True)]
+        elif n_tokens < 4 * LEAST_HELPED_ROWS:
+            unhelped = self._reserved(cells, LEAST_HELPED_ROWS - 1, n_outputs_max, work, None, every_layer)
+            sizes = [max(pair) for pair in zip(sizes, unhelped, strict=True)]
+        small_bytes = self._of_small_batches(cells, n_outputs_max, HOST not in work.devices)
+        return [max(sizes[HOST], small_bytes), *sizes[1:]]
 
-
-def split_work(n_layers: int, n_gpu_layers: int | None, *, cuda: bool = False) -> Work:
-    """Layers counted from the last go to device 1; the output counts as one more. None: all."""
-    wanted = n_layers + 1 if n_gpu_layers is None else min(n_gpu_layers, n_layers + 1)
-    first = max(0, n_layers + 1 - wanted)
-    return Work(
-        tuple(int(number >= first) for number in range(n_layers)),
-        int(wanted > 0),
-        2,
-        cuda=frozenset({1} if cuda and wanted else ()),
-    )
+    def _host_bytes_of_small_batches(self, cells: Cells, n_outputs_max: int | None, only_experts: bool) -> int:
+        """With all layers, or all experts, on the host: which of them does not matter to its buffer."""
+        n_layers = self.header.n_layers or 0
+        if only_experts:
+            work = Work((1,) * n_layers, 1, 2, frozenset(range(n_layers)))
+        else:
+            work = Work((HOST,) * n_layers, 1, 2)
+        return self._reserved(cells, LEAST_HELPED_ROWS - 1, n_outputs_max, work, None)[HOST]
 
 
 def compute_bytes(
-    header: Header,
-    cells: Cells,
-    n_outputs_max: int | None,
-    work: Work,
-    *,
-    every_layer: bool = False,
-    tensors: Sequence[LayerTensors] | None = None,
+    header: Header, cells: Cells, n_outputs_max: int | None, work: Work, *, every_layer: bool = False
 ) -> tuple[int, ...] | None:
-    """Bytes of each device's compute buffer, host first. `every_layer`: slower, and the same.
-
-    `tensors`: `tensors_by_layer(header)`, for whoever asks more than once.
-
-    None where the architecture's graph is not followed here or its header lacks what it takes.
-    """
-    n_embd, n_vocab, n_layers, caches = header.n_embd, header.n_vocab, header.n_layers, layer_caches(header)
-    if header.architecture not in _FOLLOWED or caches is None or n_layers is None or n_layers > MOST_LAYERS:
-        return None
-    if not n_embd or not n_vocab or len(work.devices) != n_layers:
-        return None
-    if header.architecture == "mamba" and len({*work.devices} - {HOST}) > 1:
-        # Part of a layer's work is done where the next one is.
-        return None
-    if cells.flash_attention and not _keeps_flash_attention(header, cells, work, caches):
-        if cells.type_v != "f16":
-            # Which needs it.
-            return None
-        cells = replace(cells, flash_attention=False)
-    n_tokens = min(cells.per_stream * cells.n_streams, cells.n_ubatch)
-    n_tokens = -(-n_tokens // cells.n_seq_max) * cells.n_seq_max
-    tensors = tensors_by_layer(header) if tensors is None else tensors
-
-    def reserved(n_tokens: int, helper: int | None) -> list[int]:
-        n_outputs = max(min(n_tokens, n_outputs_max or n_tokens), 1)
-        builder = _Builder(header, cells, n_tokens, n_outputs, caches, tensors, every_layer)
-        scattered = work.experts_on_host if helper is None else len({*work.devices} - {HOST}) > 1
-        slack = _SCATTERED_SLACK if scattered else _SLACK if helper is None else _HELPED_SLACK
-        graph = builder.build(n_embd, n_vocab, work, helper)
-        return [int(n * slack) for n in graph.buffer_bytes(work.n_devices, work.n_copies)]
-
-    try:
-        if work.helper is None or n_tokens < LEAST_HELPED_ROWS:
-            sizes = reserved(n_tokens, None)
-        else:
-            # The host runs smaller batches itself.
-            graphs = [reserved(n_tokens, work.helper), reserved(LEAST_HELPED_ROWS - 1, None)]
-            if n_tokens < LEAST_HELPED_ROWS * cells.n_seq_max and any(cache.state_bytes for cache in caches):
-                # Recurrent layers count the tokens of each sequence: part of their work is brought over, part is not.
-                graphs += [
-                    [int(n * _SCATTERED_SLACK) for n in graph] for graph in (graphs[0], reserved(n_tokens, None))
-                ]
-            sizes = [max(each) for each in zip(*graphs, strict=True)]
-    except Unknown:
-        return None
-    return tuple(n_bytes + _SLACK_BYTES if n_bytes else 0 for n_bytes in sizes)
+    """ComputeBuffers.sizes, asked once."""
+    return ComputeBuffers(header).sizes(cells, n_outputs_max, work, every_layer=every_layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +138,10 @@ class _Builder:
     tensors: Sequence[LayerTensors]
     every_layer: bool
 
-    def build(self, n_embd: int, n_vocab: int, work: Work, helper: int | None) -> Graph:
+    def build(self, work: Work, helper: int | None) -> Graph:
+        """`header` tells the width of a token and the size of the vocabulary."""
         graph = Graph()
-        row = n_embd * NUMBER_BYTES
+        n_vocab, row = self.header.n_vocab or 0, (self.header.n_embd or 0) * NUMBER_BYTES
         graph.input(row * self.n_tokens, HOST)
         tokens = graph.input(self.n_tokens * NUMBER_BYTES, HOST)
         positions = graph.input(self.n_tokens * NUMBER_BYTES, HOST)
