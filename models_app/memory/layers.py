@@ -68,8 +68,8 @@ class LayerGraph:
     next_device: int
     """Where the sum that ends the layer is computed: it reads no weights, and follows what comes after the host."""
     expert_device: int
-    drops_rows_to: int | None
-    """In the last layer, only the rows that become logits go on from here."""
+    output_rows: Node | None
+    """Which rows become logits: in the last layer, only they go on after attention."""
     is_wholly_on_gpus: bool
     """All layers, that is."""
     cuda: frozenset[int]
@@ -84,9 +84,9 @@ class LayerGraph:
         mixed = self.mix(self.first_norm(hidden))
         if not self.has_feed_forward:
             self.graph.device = self.next_device
-        if self.drops_rows_to is not None:
-            mixed, hidden = self.keep_rows(mixed), self.keep_rows(hidden)
-            if self.drops_rows_to < LEAST_HELPED_ROWS:
+        if self.output_rows is not None:
+            mixed, hidden = self.keep_rows(mixed, self.output_rows), self.keep_rows(hidden, self.output_rows)
+            if self.output_rows.n_bytes < LEAST_HELPED_ROWS * NUMBER_BYTES:
                 self.graph.helper = None
         ffn_norm = "ffn_norm" if "ffn_norm.weight" in self.shapes else "post_attention_norm"
         if ffn_norm == "ffn_norm" and "post_attention_norm.weight" in self.shapes:
@@ -148,9 +148,8 @@ class LayerGraph:
     def scaled(self, normed: Node, name: str) -> Node:
         return self.result(normed.n_bytes, normed, *self.weight(f"{name}.weight"), in_place=True)
 
-    def keep_rows(self, operand: Node) -> Node:
-        assert self.drops_rows_to is not None
-        return self.result(operand.n_bytes // self.n_tokens * self.drops_rows_to, operand)
+    def keep_rows(self, operand: Node, rows: Node) -> Node:
+        return self.result(operand.n_bytes // self.n_tokens * (rows.n_bytes // NUMBER_BYTES), operand, rows)
 
     # attention --------------------------------------------------------------------------------------------------
 
