@@ -2,7 +2,7 @@
 # make test     sets up, checks and runs every ring of tests
 # make test-gpu checks memory against a real NVIDIA card; says so where there is none
 # make test-shared checks a box on PostgreSQL and Redis; says so where they are not installed
-# make test-kills kills processes at random, 200 times over a whole box and 200 in each of two kinds of jobs; ARGS="-k box"
+# make test-kills kills processes at random, 200 times over a whole box with jobs of every kind and 200 in each of two kinds; ARGS="-k box"
 # make check    the checks alone
 # make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
 # make bench-memory   the same for memory: what is told, what is held, swaps; ARGS="--quick"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from pathlib import Path
 from typing import Literal, TypedDict
 
 from django.conf import settings
@@ -12,12 +10,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, JsonResponse
 
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from models_app.jobs.heartbeat import jobs_beat
 
 HOST_ANSWERS_WITHIN_SECONDS = 2.0
-HEARTBEAT_SECONDS = 5.0
-HEARTBEAT_STALE_SECONDS = 20.0
-JOBS_HEARTBEAT = Path(settings.RUN_DIR) / "jobs.heartbeat"
-"""Touched by the jobs process's own timer; old means that its loop is stuck or gone."""
 
 
 class ProcessHealth(TypedDict):
@@ -31,14 +26,6 @@ async def host_answers() -> bool:
     except (HostUnavailable, HostRefusal, asyncio.TimeoutError):
         return False
     return True
-
-
-def jobs_beat() -> bool:
-    """Whether the jobs process touched its heartbeat lately."""
-    try:
-        return time.time() - JOBS_HEARTBEAT.stat().st_mtime < HEARTBEAT_STALE_SECONDS
-    except OSError:
-        return False
 
 
 @login_not_required

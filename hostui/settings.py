@@ -159,16 +159,16 @@ else:
     }
 
 REDIS_URL = env.optional("HOSTUI_REDIS_URL")
-CHANNEL_LAYERS: dict[str, Any]
-CACHES: dict[str, Any]
+CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
-    # channels_redis waits 5 seconds at a time for a message, and Redis's client would give up after as many by itself: longer.
-    _redis = {"address": REDIS_URL, "socket_timeout": 15}
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [_redis]}}}
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
-else:
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.shared_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
+    # Whoever asks it can do without: better soon no answer than a late one.
+    CACHES["shared"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+    }
 
 # accounts -----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.contrib.auth.models import User
@@ -12,6 +13,7 @@ from django.utils import timezone
 from inference.database_thread import DatabaseThread
 from inference.discretion_store import discretion_for
 from inference.job_presentation import JobRow, job_row, may_act
+from inference.line_tail import LATE_SECONDS
 from models_app import jobs
 from models_app.job import Job, JobLine
 from models_app.jobs import kinds
@@ -52,16 +54,22 @@ backlog = _reading(recent_jobs)
 
 
 @_reading
-def last_line() -> int:
-    return JobLine.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+def last_lines() -> tuple[int, list[int]]:
+    """The newest line that is older than LATE_SECONDS (0: none), and those after it."""
+    late = timezone.now() - timedelta(seconds=LATE_SECONDS)
+    after = JobLine.objects.filter(at__lt=late).order_by("-pk").values_list("pk", flat=True).first() or 0
+    return after, list(JobLine.objects.filter(pk__gt=after).values_list("pk", flat=True))
 
 
 @_reading
-def changes(known_active: Collection[int], last_job: int, last_line: int) -> Changes:
-    """Jobs that are active, were so at the last look (`known_active`) or are newer than `last_job`; lines after `last_line`."""
+def changes(known_active: Collection[int], last_job: int, after_line: int, told_lines: Collection[int]) -> Changes:
+    """Jobs that are active, were so at the last look (`known_active`) or are newer than `last_job`; lines after `after_line` but
+    for `told_lines`.
+    """
     wanted = Q(state__in=Job.ACTIVE) | Q(pk__in=list(known_active)) | Q(pk__gt=last_job)
     found = list(Job.objects.select_related("created_by").filter(wanted).order_by("pk"))
-    lines = list(JobLine.objects.filter(pk__gt=last_line).order_by("pk")[:MOST_LINES])
+    new = JobLine.objects.filter(pk__gt=after_line).exclude(pk__in=list(told_lines))
+    lines = list(new.order_by("pk")[:MOST_LINES])
     owners = dict(Job.objects.filter(pk__in={line.job_id for line in lines}).values_list("pk", "created_by_id"))
     return Changes(found, lines, owners)
 

@@ -25,6 +25,7 @@ from models_app import changes
 from models_app.download_limit import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.downloads.quarantine import discard, put_away
 from models_app.job import Job
+from models_app.jobs.heartbeat import jobs_beat
 from models_app.units import format_bytes
 
 MOST_ENDED = 100
@@ -35,13 +36,18 @@ _REFUSED = "It is too late for that: the job has moved on. The page shows how it
 @login_required
 @require_safe
 def jobs(request: HttpRequest) -> HttpResponse:
-    """Context: `jobs` (job_presentation.JobRow); for staff `limit` and `put_away`."""
+    """Context: `jobs` (job_presentation.JobRow), `is_stalled` and `is_woken_by_redis`; for staff `limit` and `put_away`."""
     return _page(request)
 
 
 def _page(request: HttpRequest, entered: str | None = None, problem: str = "", status: int = 200) -> HttpResponse:
     """`entered`: a limit that was refused, and why."""
-    context: dict[str, Any] = {"jobs": job_store.job_rows(request.user, MOST_ENDED)}
+    rows = job_store.job_rows(request.user, MOST_ENDED)
+    context: dict[str, Any] = {
+        "jobs": rows,
+        "is_stalled": any(row["is_active"] for row in rows) and not jobs_beat(),
+        "is_woken_by_redis": settings.REDIS_URL is not None,
+    }
     if request.user.is_staff:
         found, limit = put_away(), holding()
         limit_now = "" if limit.bytes_per_second is None else format_bytes(limit.bytes_per_second)

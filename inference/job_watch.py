@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import weakref
 from collections.abc import Collection
 from typing import Protocol
@@ -14,6 +15,7 @@ from inference import discretion_store, job_store, watching
 from inference.database_thread import StorageFailed
 from inference.discretion import NOTHING_KEPT
 from inference.job_presentation import JobFrame, JobRow, job_row, line_row
+from inference.line_tail import LineTail
 from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from models_app.job import Job
 
@@ -50,7 +52,7 @@ class JobWatch:
         self._tasks: list[asyncio.Task[None]] = []
         self._active: set[int] = set()
         self._last_job = 0
-        self._last_line: int | None = None
+        self._tail: LineTail | None = None
 
     @property
     def is_running(self) -> bool:
@@ -60,7 +62,7 @@ class JobWatch:
         """The watcher hears a backlog, then what changes. It was found signed in just now."""
         self._seats[watcher] = _Seat()
         if not self._tasks:
-            self._last_line = None
+            self._tail = None
             self._tasks = [
                 asyncio.create_task(self._keep_looking(), name="job rows"),
                 asyncio.create_task(self._guard(), name="job watchers' sessions"),
@@ -97,12 +99,10 @@ class JobWatch:
         await self._catch_up([watcher for watcher, seat in self._seats.items() if seat.is_behind])
         # Whoever is told a backlog while the rows are read knows more than they say.
         told = [(watcher, seat, seat.told) for watcher, seat in self._seats.items()]
-        if self._last_line is None:
-            self._last_line = await job_store.last_line()
-        after = self._last_line
-        found = await job_store.changes(self._active, self._last_job, after)
+        tail = await self._lines()
+        found = await job_store.changes(self._active, self._last_job, tail.after, tail.seen)
         self._remember(found.jobs)
-        self._last_line = max([after, *(line.pk for line in found.lines)])
+        tail.tell([line.pk for line in found.lines], time.monotonic())
         for watcher, seat, before in told:
             if seat.told is not before or seat.is_behind:
                 continue
@@ -119,6 +119,12 @@ class JobWatch:
             if news or lines:
                 await self._tell(watcher, seat, {"type": "delta", "jobs": news, "lines": lines})
 
+    async def _lines(self) -> LineTail:
+        """From the first time on; earlier lines are the pages' own to fetch. Raises StorageFailed."""
+        if self._tail is None:
+            self._tail = LineTail(*await job_store.last_lines(), time.monotonic())
+        return self._tail
+
     def _remember(self, found: list[Job]) -> None:
         self._active = {job.pk for job in found if job.is_active}
         self._last_job = max([self._last_job, *(job.pk for job in found)])
@@ -128,8 +134,7 @@ class JobWatch:
         if not behind:
             return
         try:
-            if self._last_line is None:
-                self._last_line = await job_store.last_line()
+            await self._lines()
             jobs = await job_store.backlog()
             await self._learn(behind)
         except StorageFailed:

@@ -217,11 +217,13 @@ def measure(request: HttpRequest, name: str) -> HttpResponse:
         raise Http404(f"There is no model named “{name}”.")
     if row.trouble:
         messages.error(request, row.trouble)
-    elif Job.objects.filter(kind="measure", variant=row, state__in=Job.ACTIVE).exists():
-        messages.info(request, f"{row.name} is being measured already.")
-    else:
-        jobs.start("measure", {"variant_id": row.pk}, f"Measure {row.name}", request.user, row, unit=Job.Unit.CHUNKS)
+        return redirect("model", row.name)
+    spec = {"variant_id": row.pk}
+    _, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", request.user, row, Job.Unit.CHUNKS)
+    if is_new:
         messages.success(request, f"{row.name} will be measured as soon as it gets its turn.")
+    else:
+        messages.info(request, f"{row.name} is being measured already.")
     return redirect("model", row.name)
 
 
@@ -238,12 +240,18 @@ def imatrix(request: HttpRequest, name: str) -> HttpResponse:
         messages.error(request, row.trouble)
     elif text is not None and not (os.path.isabs(text) and os.path.isfile(text)):
         messages.error(request, "There is no such text on this machine. Give its whole path, beginning with /.")
-    elif Job.objects.filter(kind="imatrix", variant=row, state__in=Job.ACTIVE).exists():
-        messages.info(request, f"The importance matrix of {row.name} is being computed already.")
     else:
-        spec = {"variant_id": row.pk, "name": row.name, "text": text}
-        jobs.start("imatrix", spec, f"Importance matrix of {row.name}", request.user, row, unit=Job.Unit.CHUNKS)
+        _begin_imatrix(request, row, text)
+    return redirect("requantize", row.name)
+
+
+def _begin_imatrix(request: HttpRequest, row: Variant, text: str | None) -> None:
+    spec = {"variant_id": row.pk, "name": row.name, "text": text}
+    title = f"Importance matrix of {row.name}"
+    _, is_new = jobs.start_once("imatrix", spec, title, request.user, row, Job.Unit.CHUNKS)
+    if is_new:
         messages.success(
             request, f"The importance matrix of {row.name} is being computed. Choose it here when it is done."
         )
-    return redirect("requantize", row.name)
+    else:
+        messages.info(request, f"The importance matrix of {row.name} is being computed already.")

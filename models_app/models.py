@@ -87,7 +87,7 @@ class Variant(models.Model):
         max_length=LONGEST_NAME,
         unique=True,
         validators=[validate_variant_name, validate_not_reserved],
-        help_text=_("What people pick in the chat and programs send as `model`."),
+        help_text=_("What people pick in the chat, and what programs ask for."),
     )
     enabled = models.BooleanField(default=True, help_text=_("A disabled variant is kept but cannot be used."))
     groups = models.ManyToManyField(

@@ -70,6 +70,8 @@ def piece(request: HttpRequest, pk: int, number: int) -> JsonResponse:
     job = _found(pk)
     if job is None or number >= len(job.spec["files"]):
         return _refused("There is no such upload.", 404)
+    if job.state == Job.State.DONE:
+        return _elsewhere(job.spec["files"][number]["size_bytes"])
     if not job.is_active or job.state == Job.State.PAUSED or job.wish == Job.Wish.CANCEL:
         return _refused(f"This upload is {Job.State(job.state).label.lower()}.", 410 if not job.is_active else 409)
     offset, length = request.headers.get("Upload-Offset", ""), request.headers.get("Content-Length", "")
@@ -80,8 +82,12 @@ def piece(request: HttpRequest, pk: int, number: int) -> JsonResponse:
     try:
         after = uploads.add_piece(job, number, int(offset), request.read())
     except uploads.WrongOffset as error:
-        return JsonResponse({"offset": error.offset, "detail": "The file does not end there."}, status=409)
+        return _elsewhere(error.offset)
     return JsonResponse({"offset": after})
+
+
+def _elsewhere(offset: int) -> JsonResponse:
+    return JsonResponse({"offset": offset, "detail": "The file does not end there."}, status=409)
 
 
 def _found(pk: int) -> Job | None:

@@ -7,22 +7,17 @@ not depend on who asks for a sign of life meanwhile.
 from __future__ import annotations
 
 import os
-import queue
-import sys
-import threading
 import time
-import traceback
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import NoReturn
 
-from inference.engine.batching import Pulse
+from inference.engine.context_thread import ContextThread
 from inference.engine.generation import Outlet
 from inference.engine.imatrix import BadImatrix
 from inference.engine.imatrix_making import Collector, encoded
-from inference.engine.llama import Batch, Context, Model
+from inference.engine.llama import Context, Model
 from inference.engine.protocol import Chunk, Made, RefusalCode, Refused
 
 
@@ -99,8 +94,8 @@ class Reading:
             self.outlet.send(Made(type="made", n_chunks=self.n_chunks_read, seconds=seconds), last=True)
 
 
-class Reader(threading.Thread):
-    """Start it, then hand it work from any thread. `on_busy` and `on_broken` are a Batcher's."""
+class Reader(ContextThread[Reading]):
+    """One text after the other. See ContextThread for how it is handed work."""
 
     def __init__(
         self,
@@ -111,90 +106,35 @@ class Reader(threading.Thread):
         on_busy: Callable[[bool], None],
         on_broken: Callable[[str], NoReturn],
     ) -> None:
-        super().__init__(name="read", daemon=True)
-        self._model = model
-        self._context = context
+        super().__init__("reading", model, context, on_busy=on_busy, on_broken=on_broken)
         self._ear = ear
-        self._batch = Batch(context.n_batch)
-        self._readings: deque[Reading] = deque()
-        self._pings: list[Callable[[float], None]] = []
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._on_busy = on_busy
-        self._on_broken = on_broken
-        self._tokens_total = 0
-        self._step_ended_at = time.monotonic()
-
-    # from any thread --------------------------------------------------------------------------------------------
-
-    def warm_up(self) -> Future[None]:
-        """Decodes a first step as large as any, so that all memory is there; the future holds the RuntimeError where that fails."""
-        future: Future[None] = Future()
-
-        def decode() -> None:
-            code = self._decode(0, self._batch.capacity)
-            if code == 0:
-                future.set_result(None)
-            else:
-                future.set_exception(RuntimeError(f"the first decode failed with code {code}"))
-
-        self._work.put(decode)
-        return future
-
-    def submit(self, reading: Reading) -> None:
-        self._work.put(lambda: self._readings.append(reading))
-
-    def withdraw(self, reading: Reading) -> Future[None]:
-        """Cancels before the next step; when the future is done nobody writes to its file any more."""
-        future: Future[None] = Future()
-
-        def let_go() -> None:
-            self._drop_abandoned()
-            future.set_result(None)
-
-        reading.cancelled = True
-        self._work.put(let_go)
-        return future
-
-    def ping(self, on_pong: Callable[[float], None]) -> None:
-        """Decodes one token between two steps and calls `on_pong` with the milliseconds that took."""
-        self._work.put(lambda: self._pings.append(on_pong))
-
-    def pulse(self) -> Pulse:
-        return Pulse(int(bool(self._readings)), self._tokens_total, self._step_ended_at)
 
     # the reading thread -----------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        try:
-            while True:
-                self._work.get()()
-                if not self._readings and not self._pings:
-                    continue
-                self._step_ended_at = time.monotonic()
-                self._on_busy(True)
-                while self._advance():
-                    pass
-                self._on_busy(False)
-        except BaseException:
-            traceback.print_exc(file=sys.stderr)
-            self._on_broken("the reading thread failed; its traceback is in the log")
+    def _warm_up(self) -> None:
+        """A step as large as any, so that all memory is there."""
+        code = self._decode(0, self._batch.capacity)
+        if code != 0:
+            raise RuntimeError(f"the first decode failed with code {code}")
+
+    def _n_busy(self) -> int:
+        return int(bool(self._waiting))
 
     def _advance(self) -> bool:
         """Takes in news, answers who asks, then reads one step. False when there is nothing left to do."""
-        while not self._work.empty():
-            self._work.get()()
+        self._take_in()
         self._answer_pings()
         self._drop_abandoned()
-        if not self._readings:
+        if not self._waiting:
             return False
-        reading = self._readings[0]
+        reading = self._waiting[0]
         self._step(reading)
         if reading.is_over:
-            self._readings.popleft()
+            self._waiting.popleft()
         return True
 
     def _drop_abandoned(self) -> None:
-        self._readings = deque(each for each in self._readings if not each.abandoned)
+        self._waiting = deque(each for each in self._waiting if not each.abandoned)
 
     def _step(self, reading: Reading) -> None:
         start = reading.n_tokens_read
@@ -232,10 +172,9 @@ class Reader(threading.Thread):
 
     def _decode(self, sequence: int, n_tokens: int) -> int:
         """Tokens that nobody listens to, in an empty sequence that is empty afterwards. Returns llama.cpp's code."""
-        token = next((token for token in (self._model.bos, self._model.eos) if token >= 0), 0)
         self._batch.clear()
         for position in range(n_tokens):
-            self._batch.add(token, position, sequence, True)
+            self._add_token(position, sequence)
         code = self._context.decode(self._batch)
         self._context.clear(sequence)
         self._step_ended_at = time.monotonic()

@@ -126,6 +126,9 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     target = targets(job)[number]
     if offset + len(piece) > size_bytes:
         raise BadUpload("More was sent than the file has. Choose the file again.")
+    if offsets(job)[number] == size_bytes:
+        # The answer to the last piece was lost. The job may hold the file by now, or have taken it in.
+        raise WrongOffset(size_bytes)
     room = Room(free_bytes(target.parent), len(piece), settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")

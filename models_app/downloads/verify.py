@@ -18,8 +18,7 @@ from models_app.models import Shard, Variant
 
 def start_verify(variant: Variant, user: Any = None) -> Job:
     """Asked again while it is under way, returns that job."""
-    under_way = Job.objects.filter(kind="verify", variant=variant, state__in=Job.ACTIVE).first()
-    return under_way or jobs.start("verify", {"variant": variant.pk}, f"Verify {variant.name}", user, variant)
+    return jobs.start_once("verify", {"variant": variant.pk}, f"Verify {variant.name}", user, variant)[0]
 
 
 def run(running: Running) -> None:

@@ -3,7 +3,7 @@
 from models_app.jobs.kinds import register
 from models_app.jobs.outcomes import Cancelled, Failed, Interrupted, Lost, Outcome, Paused, Retry, Told, Wait
 from models_app.jobs.running import Running
-from models_app.jobs.wishes import cancel, go_on, note, pause, resume, retry, start
+from models_app.jobs.wishes import cancel, go_on, note, pause, resume, retry, start, start_once
 
 __all__ = [
     "Cancelled",
@@ -24,4 +24,5 @@ __all__ = [
     "resume",
     "retry",
     "start",
+    "start_once",
 ]

@@ -46,6 +46,21 @@ def start(
     return job
 
 
+def start_once(
+    kind: str, spec: dict[str, Any], title: str, user: Any, variant: Variant, unit: str = "bytes"
+) -> tuple[Job, bool]:
+    """As `start`, unless one of that kind is under way for `variant`: then that one, and False. Of those who ask at the same
+    moment one begins it.
+    """
+    with transaction.atomic():
+        # Whoever comes second waits here. SQLite's transactions come one after the other anyway.
+        Variant.objects.select_for_update().filter(pk=variant.pk).first()
+        under_way = Job.objects.filter(kind=kind, variant=variant, state__in=Job.ACTIVE).first()
+        if under_way is not None:
+            return under_way, False
+        return start(kind, spec, title, user, variant, unit), True
+
+
 def pause(job: Job, user: Any = None) -> bool:
     """A running job stops at its next step; one that waits or is queued is paused at once."""
     return _noted(job, user, "Paused.", _pause)

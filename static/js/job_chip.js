@@ -1,22 +1,45 @@
-// The jobs in the top bar of every page: how many are under way, how far, how long still.
+// The jobs in the top bar of every page: how many are under way, how far, how long still; opened, each of them.
+import { fill, keepRows } from "./fill.js";
 import { jobFeed } from "./job_feed.js";
 
 const chip = document.getElementById("job-chip");
 
 function show(feed) {
-  const active = [...feed.rows.values()].filter((row) => row.is_active);
+  const active = [...feed.rows.values()].filter((row) => row.is_active).sort((one, other) => other.id - one.id);
   chip.hidden = active.length === 0;
-  if (!active.length) return;
-  const [words, bar] = [document.getElementById("job-chip-words"), chip.querySelector("progress")];
+  if (chip.hidden) chip.open = false;
+  if (active.length) summarise(chip.querySelector("summary"), active);
+  keepRows(chip.querySelector("ul"), active, {
+    template: chip.querySelector("template"),
+    keyOf: (element) => element.dataset.of,
+    key: (job) => job.id,
+    show: showOne,
+  });
+}
+
+function summarise(summary, active) {
   const running = active.filter((row) => row.state === "running");
   const known = (running.length ? running : active).filter((row) => row.permille !== null);
-  const permille = known.reduce((sum, row) => sum + row.permille, 0) / known.length;
+  const permille = known.length ? known.reduce((sum, row) => sum + row.permille, 0) / known.length : null;
   const text = active.length === 1 ? active[0].state_words : `${active.length} jobs`;
-  words.textContent = known.length ? `${text} ${Math.floor(permille / 10)} %` : text;
-  document.getElementById("job-chip-facts").textContent = active.length === 1 ? active[0].facts : "";
-  bar.hidden = known.length === 0;
-  if (known.length) bar.value = permille;
-  chip.title = active.map((row) => `${row.title}: ${row.facts || row.state_words}`).join("\n");
+  fill(summary, {
+    words: permille === null ? text : `${text} ${Math.floor(permille / 10)} %`,
+    facts: active.length === 1 ? active[0].facts : "",
+  });
+  measure(summary, permille);
+}
+
+function showOne(element, job) {
+  element.dataset.of = job.id;
+  element.querySelector("a").href = `/jobs/${job.id}/`;
+  fill(element, { title: job.title, facts: [job.state_words, job.facts].filter(Boolean).join(" · ") });
+  measure(element, job.permille);
+}
+
+function measure(element, permille) {
+  const bar = element.querySelector("progress");
+  bar.hidden = permille === null;
+  if (permille !== null) bar.value = permille;
 }
 
 if (chip) {

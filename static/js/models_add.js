@@ -3,6 +3,7 @@ import { mountJobs } from "./jobs.js";
 import { binary, duration } from "./numbers.js";
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const BEING_WRITTEN = 423;
 const LOST = "The connection was lost. Choose the same files again to go on where it was.";
 
 const byId = (id) => document.getElementById(id);
@@ -10,9 +11,10 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The box said no; `message` is its sentence, `offset` where the file really ends, if that was wrong. */
 class Refused extends Error {
-  constructor(detail, offset) {
+  constructor(detail, offset, status) {
     super(detail);
     this.offset = offset;
+    this.status = status;
   }
 }
 
@@ -62,10 +64,10 @@ class Upload {
       } catch (error) {
         if (error.name === "AbortError") throw error;
         if (error instanceof Refused) {
-          if (error.offset === undefined) throw error;
-          return error.offset; // an answer was lost: the piece had arrived
-        }
-        if (delay === null) throw new Refused(LOST);
+          if (error.offset !== undefined) return error.offset; // an answer was lost: the piece had arrived
+          // The box may still be writing the piece whose answer was lost.
+          if (error.status !== BEING_WRITTEN || delay === null) throw error;
+        } else if (delay === null) throw new Refused(LOST);
       }
       await wait(delay);
     }
@@ -80,7 +82,7 @@ class Upload {
       signal: this.#stopping.signal,
     });
     const said = await answer.json();
-    if (!answer.ok) throw new Refused(said.detail ?? "The box refused that.", said.offset);
+    if (!answer.ok) throw new Refused(said.detail ?? "The box refused that.", said.offset, answer.status);
     return said;
   }
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side, Target
+from tests.kills.orders import AT_ONCE
 from tests.kills.rounds import LONGEST_PAUSE_SECONDS, NOT_AWAITED, SEED, Told, kill_at_random
 
 FULL_ROUNDS = 200
@@ -20,7 +21,7 @@ TITLE = "Processes killed at random"
 def measure(rounds: int, quiet: Quiet) -> Report:
     """Blocks for about three seconds a round, and a minute."""
     with tempfile.TemporaryDirectory(prefix="hostui-kills-") as folder:
-        told = kill_at_random(rounds, SEED, Path(folder))
+        told = kill_at_random(rounds, SEED, Path(folder), {kind: AT_ONCE[kind] for kind in ("download", "requantize")})
     figures = {
         "corrupt files and listings that were seen": len(told.wrong),
         "jobs that were not done, variants that were not listed": len(told.unfinished) + len(told.not_listed),

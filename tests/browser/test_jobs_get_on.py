@@ -121,6 +121,32 @@ def test_every_page_shows_what_is_under_way(open_page: OpenPage, rows: Rows) -> 
     expect(chip).to_be_hidden()
 
 
+@pytest.mark.parametrize("screen", [{}, PHONE], ids=["wide", "phone"])
+def test_who_taps_the_chip_sees_each_job_with_its_bytes_rate_and_time(
+    open_page: OpenPage, rows: Rows, screen: dict[str, Any]
+) -> None:
+    rows.change(rows.failed, state="queued", reason="")
+    page = open_page("/chat/", **screen)
+    chip = page.locator("#job-chip")
+    expect(chip.locator("summary")).to_contain_text("2 jobs 25 %")
+    facts = chip.get_by_text("256 MiB of 1 GiB · 16.0 MiB/s")
+    expect(facts).to_be_hidden()
+    chip.locator("summary").click()
+    expect(facts).to_be_visible()
+    expect(chip.get_by_role("link", name="Verify Other")).to_be_visible()
+    assert sideways(page) == []
+    assert complaints(page) == []
+    chip.get_by_role("link", name="Download Long-Name").focus()
+    rows.change(rows.running, done=3 << 28)
+    expect(chip.get_by_text("768 MiB of 1 GiB")).to_be_visible()
+    expect(chip.get_by_role("link", name="Download Long-Name")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/jobs/{rows.running}/")
+    page.locator("#job-chip summary").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#job-chip").get_by_role("link", name="All jobs")).to_be_hidden()
+
+
 def test_members_look_on(open_page: OpenPage, rows: Rows) -> None:
     page = open_page("/jobs/", person="bob")
     expect(row(page, rows.running)).to_contain_text("256 MiB of 1 GiB")

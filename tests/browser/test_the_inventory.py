@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from models_app.downloads.part import Part
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, Stage
 from tests.gguf_builder import SHAPES, build
@@ -131,6 +132,28 @@ def test_an_upload_goes_on_where_it_was_cut_off(open_page: OpenPage, stage: Stag
     assert pieces == ["0", str(4 << 20), str(4 << 20)]
     (part,) = (stage.folder / "models").glob("*.part")
     assert part.read_bytes()[: len(content)] == content
+
+
+def test_an_upload_whose_last_answer_is_lost_is_found_complete(
+    open_page: OpenPage, stage: Stage, tmp_path: Path
+) -> None:
+    path = build(tmp_path / "sent-whole-F16.gguf", SHAPES["tiny-gqa"], quantization="F16")
+    page = open_page("/models/add/")
+    checking: list[Part] = []
+
+    def lose_the_last_answer(route: Any) -> None:
+        if route.request.headers["upload-offset"] == "0" or checking:
+            route.continue_()
+            return
+        route.fetch()
+        checking.append(Part.open(stage.folder / "models" / path.name))
+        route.abort("connectionreset")
+
+    page.route("**/models/upload/*/*/", lose_the_last_answer)
+    page.get_by_label("One GGUF file, or all shards of one").set_input_files(path)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#upload-said")).to_contain_text("All of it is here.")
+    checking[0].close()
 
 
 def test_a_file_that_is_no_model_is_refused_in_words(open_page: OpenPage, tmp_path: Path) -> None:

@@ -85,6 +85,26 @@ def test_who_comes_back_goes_on_where_it_was(box: Box, browser: Browser, model: 
     box.assert_whole(box.run(Job.objects.get(pk=pk)), [model])
 
 
+def test_the_last_piece_sent_again_finds_all_of_it_here(box: Box, browser: Browser, model: Path) -> None:
+    """Its answer was lost, and meanwhile the job checks the file, or has taken it in."""
+    pk, size = browser.begin(model).json()["id"], model.stat().st_size
+    browser.send(pk, 0, model)
+
+    def again() -> tuple[int, int | None]:
+        answer = browser.put(pk, 0, size - 10, model.read_bytes()[-10:])
+        return answer.status_code, answer.json().get("offset")
+
+    assert again() == (409, size)
+    checking = Part.open(box.folder / "mine-Q4_0.gguf")
+    assert again() == (409, size)
+    checking.finish()
+    checking.close()
+    assert again() == (409, size)
+    box.assert_whole(box.run(Job.objects.get(pk=pk)), [model])
+    assert again() == (409, size)
+    assert not box.part("mine-Q4_0.gguf").exists()
+
+
 def test_shards_come_in_any_order(box: Box, browser: Browser) -> None:
     first = build(box.remote / "mine.gguf", SHAPES["tiny-gqa"], body="random", split=2)
     files = sorted(first.parent.glob("mine-*.gguf"))

@@ -1,4 +1,4 @@
-"""Somebody who orders downloads and requantizations by the page's buttons, whatever is killed meanwhile."""
+"""Somebody who orders jobs of every kind by the page's buttons, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from types import TracebackType
 import httpx
 
 from models_app.hub.names import local_name
+from tests.gguf_builder import SHAPES, build
 from tests.hub import HubServer
 from tests.kills.auditor import Auditor
 from tests.kills.promised import File, Promised, downloaded, remote_model, requantized
+from tests.kills.uploads import Refused, Upload
 from tests.stack import Stack, csrf_token
 
 TYPES = ("Q8_0", "Q4_K_M", "Q6_K", "Q3_K_M", "IQ4_XS", "Q5_0")
-AT_ONCE = {"download": 2, "requantize": 2}
+AT_ONCE = {"download": 2, "requantize": 2, "upload": 1, "import": 1}
+WITH_WORKERS = {"measure": 1, "imatrix": 1}
+"""They read for seconds and wait ten for a host that was killed: for runs that have the time."""
+TEXT = "The quick brown fox jumps over the lazy dog. " * 400
 PAUSE_SECONDS = 0.1
+_FIRST_SEEDS = {"brought": 10_000, "sent": 20_000}
+"""No two models are alike, and downloads count from one."""
 PADDING_BYTES = 3 << 19
 
 
@@ -38,12 +45,19 @@ def key_of(hub: HubServer, repository: str) -> str:
 
 
 class Orders:
-    """A thread within the block: keeps AT_ONCE jobs of each kind under way. An order whose answer was lost with its web process
+    """A thread within the block: keeps so many jobs of each kind under way. An order whose answer was lost with its web process
     is given again unless its job is there. What failed is ordered again.
     """
 
     def __init__(
-        self, box: Stack, hub: HubServer, source: str, folder: Path, promised: Promised, auditor: Auditor
+        self,
+        box: Stack,
+        hub: HubServer,
+        source: str,
+        folder: Path,
+        promised: Promised,
+        auditor: Auditor,
+        at_once: dict[str, int],
     ) -> None:
         self.n_answers_lost = 0
         self.n_refused = 0
@@ -57,7 +71,11 @@ class Orders:
         self._made: dict[str, Path] = {}
         self._repositories: dict[str, str] = {}
         """By the name that the variant gets."""
-        self._numbers = {"download": 0, "requantize": 0}
+        self._sending: Upload | None = None
+        self._at_once = at_once
+        self._numbers = dict.fromkeys(at_once, 0)
+        self._text = folder / "text.txt"
+        self._text.write_text(TEXT)
         self._client = box.login(box.admin)
         self._token = csrf_token(self._client.get("/models/find/").text + self._client.get("/jobs/").text)
         self._enough = threading.Event()
@@ -94,13 +112,27 @@ class Orders:
         while not self._stopping.wait(PAUSE_SECONDS):
             for name in self._auditor.failed():
                 self._try_again(name)
+            self._send_on()
             if self._enough.is_set():
                 continue
             under_way = self._auditor.under_way()
-            for kind, order in (("download", self._download), ("requantize", self._requantize)):
-                if under_way[kind] < AT_ONCE[kind]:
+            for kind, most in self._at_once.items():
+                if under_way[kind] < most:
                     self._numbers[kind] += 1
-                    order(self._numbers[kind])
+                    self._order_one(kind, self._numbers[kind])
+
+    def _order_one(self, kind: str, number: int) -> None:
+        match kind:
+            case "download":
+                self._download(number)
+            case "requantize":
+                self._requantize(number)
+            case "import":
+                self._import(number)
+            case "upload":
+                self._upload(number)
+            case _:
+                self._read(kind)
 
     def _download(self, number: int) -> None:
         repository = f"owner/model{number}-GGUF"
@@ -116,8 +148,11 @@ class Orders:
         )
 
     def _try_again(self, name: str) -> None:
+        repository = self._repositories.get(name)
+        if repository is None:
+            return  # no other kind may fail: the auditor has said so
         with suppress(httpx.TransportError):
-            press_download(self._client, self._box, self._hub, self._repositories[name], self._token)
+            press_download(self._client, self._box, self._hub, repository, self._token)
 
     def _requantize(self, number: int) -> None:
         kind = TYPES[number % len(TYPES)]
@@ -126,6 +161,43 @@ class Orders:
         form = {"csrfmiddlewaretoken": self._token, "type": kind, "name": name}
         path = f"/models/{self._source}/requantize/"
         self._insist(name, lambda: self._client.post(path, data=form, headers={"Origin": self._box.url}))
+
+    def _import(self, number: int) -> None:
+        path, name = self._own_model("brought", number)
+        form = {"csrfmiddlewaretoken": self._token, "path": str(path), "how": "copy"}
+        self._insist(name, lambda: self._client.post("/models/add/", data=form, headers={"Origin": self._box.url}))
+
+    def _upload(self, number: int) -> None:
+        if self._sending is None:
+            path, _ = self._own_model("sent", number)
+            headers = {"Origin": self._box.url, "X-CSRFToken": self._token}
+            self._sending = Upload(self._client, headers, path)
+
+    def _send_on(self) -> None:
+        if self._sending is None:
+            return
+        try:
+            self._sending.step()
+        except Refused as refused:
+            self._auditor.say(f"a piece of an upload was answered with {refused}")
+        if self._sending.is_whole:
+            self.n_answers_lost += self._sending.n_answers_lost
+            self._sending = None
+
+    def _own_model(self, word: str, number: int) -> tuple[Path, str]:
+        """A file like no other, and the name that its variant gets."""
+        name = f"{word}-{number}-Q4_0"
+        path = build(self._folder / f"{name}.gguf", SHAPES["tiny-gqa"], body="random", seed=_FIRST_SEEDS[word] + number)
+        self._promised.add(name, [File.like(path, path.name)])
+        return path, name
+
+    def _read(self, what: str) -> None:
+        """Measures the source or makes its matrix. Where the answer is lost the next look tells whether it was begun."""
+        form = {"csrfmiddlewaretoken": self._token, "text": str(self._text)}
+        try:
+            self._client.post(f"/models/{self._source}/{what}/", data=form, headers={"Origin": self._box.url})
+        except httpx.TransportError:
+            self.n_answers_lost += 1
 
     def _insist(self, name: str, press: Callable[[], httpx.Response], *, may_be_refused: bool = False) -> None:
         while not self._is_there(name) and not self._stopping.is_set():

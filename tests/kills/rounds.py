@@ -1,4 +1,4 @@
-"""A whole box whose processes are killed at random moments of downloads and requantizations, and what came of it.
+"""A whole box whose processes are killed at random moments of jobs of every kind, and what came of it.
 
 Everything random follows from the seed, but when the machine does what does not: the same seed kills the same processes after
 the same pauses.
@@ -23,6 +23,8 @@ from typing import Any
 import httpx
 import psutil
 
+from inference.jobs import imatrix
+from models_app.gguf import read_files
 from tests.gguf_builder import SHAPES, build
 from tests.hub import Cut, HubServer, ServerError, Slow, Stall, TooManyRequests, WrongBytes, running_hub
 from tests.kills.auditor import Auditor
@@ -48,7 +50,8 @@ NOT_AWAITED = 0.2
 """So many rounds do not wait until what was killed is back: the next kill meets it while it starts."""
 BYTES_PER_SECOND = 2 << 20
 BACK_WITHIN_SECONDS = 60.0
-DONE_WITHIN_SECONDS = 240.0
+DONE_WITHIN_SECONDS = 360.0
+"""A measurement whose worker was killed again and again waits five minutes at most before it is tried once more."""
 SOURCE = "source-F16"
 SEED = int(os.environ.get("KILL_SEED", "20261121"))
 
@@ -68,6 +71,8 @@ class Told:
     done: Counter[str] = field(default_factory=Counter)
     """Jobs, by kind."""
     unfinished: list[str] = field(default_factory=list)
+    matrix_chunks: int | None = None
+    """In the importance matrix that was made; None: there is none."""
     not_listed: list[str] = field(default_factory=list)
     """Variants that their done jobs do not account for, or the other way round."""
     left: list[str] = field(default_factory=list)
@@ -96,13 +101,13 @@ class Told:
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in found.items()}
 
 
-def kill_at_random(rounds: int, seed: int, folder: Path) -> Told:
-    """`folder`: for what the Hub offers."""
+def kill_at_random(rounds: int, seed: int, folder: Path, at_once: dict[str, int]) -> Told:
+    """`folder`: for what the Hub offers. `at_once`: how many jobs of each kind are under way."""
     with (
         running_hub() as hub,
         running_stack(SERVE, HF_ENDPOINT=hub.endpoint, HOSTUI_DISK_RESERVE="1MiB") as box,
     ):
-        return _Killing(box, hub, folder, seed).run(rounds)
+        return _Killing(box, hub, folder, seed).run(rounds, at_once)
 
 
 class _Killing:
@@ -117,7 +122,7 @@ class _Killing:
         self.key = box.create_key(box.admin)
         self.auditor.models.mkdir(exist_ok=True)
 
-    def run(self, rounds: int) -> Told:
+    def run(self, rounds: int, at_once: dict[str, int]) -> Told:
         source = build(
             self.folder / f"{SOURCE}.gguf",
             SHAPES["tiny-moe"],
@@ -126,7 +131,7 @@ class _Killing:
             vocabulary="synthetic",
         )
         self.box.manage("add_model", str(source))
-        orders = Orders(self.box, self.hub, SOURCE, self.folder, self.promised, self.auditor)
+        orders = Orders(self.box, self.hub, SOURCE, self.folder, self.promised, self.auditor, at_once)
         orders.prepare(source)
         with self._watched(), self.auditor:
             with orders:
@@ -249,12 +254,15 @@ class _Killing:
         told.done = Counter(kind for _, kind, state, _, _ in jobs if state == "done")
         told.unfinished = [f"{kind} {name}: {state}" for _, kind, state, _, name in jobs if state != "done"]
         listed = sorted(self.auditor.listed())
-        told.not_listed = sorted(set(listed) ^ {name for *_, name in jobs})
+        told.not_listed = sorted(set(listed) ^ self.auditor.ordered())
         files = {file.name for name in listed for file in self.promised.variant(name) or ()}
+        matrix = self._matrix
+        told.matrix_chunks = read_files(matrix).integer("imatrix.chunk_count") if matrix.exists() else None
+        expected = {matrix.parent, matrix, *(models / each for each in (".making", ".measuring", ".quarantine"))}
         told.left = sorted(
             str(path.relative_to(models))
             for path in models.rglob("*")
-            if path.name not in files and path not in (models / ".making", models / ".quarantine")
+            if path.name not in files and path not in expected
         )
         told.scan = self._scan()
         told.wrong = list(self.auditor.wrong)
@@ -262,9 +270,15 @@ class _Killing:
         told.unreadable = self.auditor.n_unreadable
         told.looks, told.digests = self.auditor.n_looks, self.auditor.n_digests
 
+    @property
+    def _matrix(self) -> Path:
+        return self.auditor.models / imatrix.FOLDER / f"{SOURCE}.imatrix.gguf"
+
     def _is_over(self) -> bool:
         return self.auditor.alarm.is_set() or not (self.auditor.under_way() or self.auditor.failed())
 
     def _scan(self) -> dict[str, Any]:
         found = json.loads(self.box.manage("scan_models", "--json"))
+        # What it says of a matrix is right: it is no model.
+        found["refused"].pop(str(self._matrix), None)
         return {what: names for what, names in found.items() if names and what != "unchanged"}

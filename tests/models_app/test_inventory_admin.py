@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -173,3 +174,11 @@ def test_only_staff_sees_any_of_it(client: Client, django_user_model: Any, varia
     client.force_login(django_user_model.objects.create_user("visitor"))
     for name in ("variant_changelist", "repository_changelist", "shard_changelist"):
         assert client.get(reverse(f"admin:models_app_{name}")).status_code == 302
+
+
+def test_no_form_shows_people_marks_that_only_a_programmer_reads() -> None:
+    ours = ("models_app", "inference", "accounts")
+    fields = [
+        field for name in ours for model in apps.get_app_config(name).get_models() for field in model._meta.fields
+    ]
+    assert [str(field) for field in fields if "`" in str(field.help_text)] == []

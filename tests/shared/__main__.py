@@ -16,6 +16,7 @@ ON_POSTGRESQL = (
     "tests/downloads/test_uploading.py",
     "tests/downloads/test_verifying.py",
     "tests/jobs/test_attempts.py",
+    "tests/jobs/test_two_ask_at_once.py",
     "tests/jobs/test_nothing_is_lost.py",
     "tests/models_app/test_add_model.py",
     "tests/models_app/test_hardware_profiles_in_the_database.py",

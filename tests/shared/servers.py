@@ -7,6 +7,7 @@ import os
 import pwd
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.stack import free_port
+from tests.stack import free_port, wait_for
 
-DRIVERS = ("dj_database_url", "psycopg", "channels_redis", "redis")
+DRIVERS = ("dj_database_url", "psycopg", "redis")
 """Of requirements-shared.txt."""
 
 
@@ -64,23 +65,38 @@ def running_servers() -> Iterator[Servers]:
         shutil.chown(folder, user)
         folder.chmod(0o755)
     data = folder / "data"
-    port = free_port()
-    redis = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
     try:
-        _run(user, programs / "initdb", "-D", data, "-A", "trust", "-U", "hostui", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        _run(user, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-        try:
-            yield Servers(f"redis://127.0.0.1:{port}/0", folder, programs, user)
-        finally:
-            _run(user, programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+        with running_redis(free_port()) as redis_url:
+            _run(user, programs / "initdb", "-D", data, "-A", "trust", "-U", "hostui", "-E", "UTF8", "--no-sync")
+            options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+            _run(user, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+            try:
+                yield Servers(redis_url, folder, programs, user)
+            finally:
+                _run(user, programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_redis(port: int) -> Iterator[str]:
+    """An empty one that answers at that port until the block ends; gives what HOSTUI_REDIS_URL is to be."""
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
+    redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _listens(port), "Redis to listen")
+        yield f"redis://127.0.0.1:{port}/0"
     finally:
         redis.terminate()
         redis.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _programs() -> Path | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -285,8 +286,21 @@ def uploads_the_last_piece(cast: Cast) -> None:
     assert cast.client.put(address, b"0123456789", headers={"Upload-Offset": "0"}).status_code == 200
 
 
+def makes_an_administrator(cast: Cast) -> None:
+    call_command("createsuperuser", username="second", email="", interactive=False)
+    assert User.objects.get(username="second").is_superuser
+
+
+def changes_a_password(cast: Cast) -> None:
+    with patch("getpass.getpass", return_value=PASSWORD):
+        call_command("changepassword", "owner")
+    assert User.objects.get(username="owner").check_password(PASSWORD)
+
+
 BY_THE_BOX: dict[str, tuple[Callable[[Cast], Any], str]] = {
     "add_model": (adds, "Added on the console."),
+    "changepassword": (changes_a_password, "Password changed on the console."),
+    "createsuperuser": (makes_an_administrator, "Account of an administrator made on the console."),
     "create_key": (lambda cast: call_command("create_key", "owner"), "Made for owner."),
     "invite": (lambda cast: call_command("invite"), "Made on the console."),
     "scan_models": (finds, "A scan found"),

@@ -106,6 +106,22 @@ async def test_no_line_is_missed_between_the_backlog_and_the_first_look(watch: W
     assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["at once"]
 
 
+async def test_a_line_that_is_committed_after_a_later_one_is_told_too(watch: Watch, alice: User) -> None:
+    job = await make(alice)
+    await say(job, "before")
+    tab = await watch(alice)
+    await tab.hear("backlog")
+    await JobLine.objects.acreate(pk=1003, job=job, text="the third")
+    await look()
+    assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["the third"]
+    await JobLine.objects.acreate(pk=1002, job=job, text="the second")
+    await look()
+    assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["the second"]
+    await JobLine.objects.acreate(pk=1004, job=job, text="the fourth")
+    await look()
+    assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["the fourth"]
+
+
 async def test_a_page_that_does_not_keep_up_is_told_everything_when_it_does(watch: Watch, alice: User) -> None:
     job = await make(alice)
     tab = await watch(alice)

@@ -13,6 +13,7 @@ from django.test import Client
 from inference.job_presentation import job_row
 from models_app import jobs
 from models_app.job import Job, JobLine
+from models_app.jobs.heartbeat import JOBS_HEARTBEAT
 
 JSON = {"HTTP_ACCEPT": "application/json"}
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -132,3 +133,21 @@ def test_who_steered_it_stands_on_its_page(staff: User, bob: User, settings: Any
     assert re.search(rf"Paused\.</span> <span class=\"soft\">{staff.username},", page)
     assert re.search(r"Begun\.</span> <span class=\"soft\">bob,", page)
     assert "Who did what" not in signed_in(User.objects.create_user("carol")).get(f"/jobs/{job.pk}/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "told"), [(None, "make serve</code> starts it again"), ("redis://box", "HOSTUI_REDIS_URL")]
+)
+def test_the_page_says_why_nothing_gets_on(alice: User, settings: Any, redis_url: str | None, told: str) -> None:
+    settings.REDIS_URL = redis_url
+    job = make(alice)
+    JOBS_HEARTBEAT.unlink(missing_ok=True)
+    assert told in signed_in(alice).get("/jobs/").content.decode()
+    JOBS_HEARTBEAT.touch()
+    try:
+        assert "does not answer" not in signed_in(alice).get("/jobs/").content.decode()
+        JOBS_HEARTBEAT.unlink()
+        Job.objects.filter(pk=job.pk).update(state=Job.State.DONE)
+        assert "does not answer" not in signed_in(alice).get("/jobs/").content.decode()
+    finally:
+        JOBS_HEARTBEAT.unlink(missing_ok=True)

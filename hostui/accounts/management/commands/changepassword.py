@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management.commands import changepassword
+
+from hostui.accounts.console import noted
+from models_app.changes import CHANGE
+
+
+class Command(changepassword.Command):
+    def handle(self, *args: Any, **options: Any) -> str:
+        with noted(CHANGE, "Password changed on the console."):
+            return str(super().handle(*args, **options))

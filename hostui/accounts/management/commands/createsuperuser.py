@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management.commands import createsuperuser
+
+from hostui.accounts.console import noted
+from models_app.changes import ADDITION
+
+
+class Command(createsuperuser.Command):
+    def handle(self, *args: Any, **options: Any) -> None:
+        with noted(ADDITION, "Account of an administrator made on the console."):
+            super().handle(*args, **options)

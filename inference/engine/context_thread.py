@@ -1,0 +1,152 @@
+"""The thread that owns a context: whoever wants something decoded leaves it word."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, NoReturn, Protocol, TypeVar
+
+from inference.engine.llama import Batch, Context, Model
+
+
+class Cancellable(Protocol):
+    cancelled: bool
+
+
+Work = TypeVar("Work", bound=Cancellable)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A look at the engine from outside. A stale one is fine."""
+
+    slots_busy: int
+    tokens_total: int
+    step_ended_at: float
+
+
+class ContextThread(threading.Thread, Generic[Work]):
+    """Start it, then hand it work from any thread with `warm_up`, `submit`, `withdraw` and `ping`.
+
+    `on_busy` is called on this thread with True when work begins and False when the last of it is done; `on_broken` when
+    decoding has failed for good, and must not return.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        context: Context,
+        *,
+        on_busy: Callable[[bool], None],
+        on_broken: Callable[[str], NoReturn],
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._model = model
+        self._context = context
+        self._batch = Batch(context.n_batch)
+        self._waiting: deque[Work] = deque()
+        self._pings: list[Callable[[float], None]] = []
+        self._letters: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._on_busy = on_busy
+        self._on_broken = on_broken
+        self._tokens_total = 0
+        self._step_ended_at = time.monotonic()
+
+    # from any thread --------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> Future[None]:
+        """Decodes a first time; the future holds the RuntimeError where that fails.
+
+        On this thread, as all decoding: a thread that has decoded once keeps an OpenMP team for good, and with two teams
+        libgomp counts more threads than cores and hardly spins between a model's layers (82 instead of 140 tokens/s).
+        """
+        future: Future[None] = Future()
+
+        def decode() -> None:
+            try:
+                self._warm_up()
+            except RuntimeError as error:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
+
+        self._letters.put(decode)
+        return future
+
+    def submit(self, work: Work) -> None:
+        self._letters.put(lambda: self._waiting.append(work))
+
+    def withdraw(self, work: Work) -> Future[None]:
+        """Cancels before the next step; when the future is done this thread has let go of what the work holds."""
+        future: Future[None] = Future()
+
+        def let_go() -> None:
+            self._drop_abandoned()
+            future.set_result(None)
+
+        work.cancelled = True
+        self._letters.put(let_go)
+        return future
+
+    def ping(self, on_pong: Callable[[float], None]) -> None:
+        """Decodes one token beside everything else and calls `on_pong` with the milliseconds that took."""
+        self._letters.put(lambda: self._pings.append(on_pong))
+
+    def pulse(self) -> Pulse:
+        return Pulse(self._n_busy(), self._tokens_total, self._step_ended_at)
+
+    # this thread ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            while True:
+                self._letters.get()()
+                if not self._waiting and not self._pings:
+                    continue
+                self._step_ended_at = time.monotonic()
+                self._wake()
+                self._on_busy(True)
+                while self._advance():
+                    pass
+                self._on_busy(False)
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+            self._on_broken(f"the {self.name} thread failed; its traceback is in the log")
+
+    def _take_in(self) -> None:
+        """What was said since the last step."""
+        while not self._letters.empty():
+            self._letters.get()()
+
+    def _add_token(self, position: int, sequence: int) -> None:
+        """Any token, for a step whose outcome nobody asks for."""
+        token = next((token for token in (self._model.bos, self._model.eos) if token >= 0), 0)
+        self._batch.add(token, position, sequence, True)
+
+    # each kind's own --------------------------------------------------------------------------------------------
+
+    def _warm_up(self) -> None:
+        """Raises RuntimeError."""
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        """After a rest, before the first step."""
+
+    def _advance(self) -> bool:
+        """Takes in news, then runs one step. False when there is nothing left to do."""
+        raise NotImplementedError
+
+    def _drop_abandoned(self) -> None:
+        raise NotImplementedError
+
+    def _n_busy(self) -> int:
+        """Slots that are at work."""
+        raise NotImplementedError
