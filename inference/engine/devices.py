@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from inference.core.options import LoadOptions
+from inference.core.site import seen_alone
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import LIBRARY, Layout
 
@@ -25,6 +26,8 @@ _CPU, _GPU, _INTEGRATED_GPU = 0, 1, 2
 """ggml-backend.h's enum ggml_backend_dev_type."""
 _KINDS = {_CPU: "cpu", _GPU: "gpu", _INTEGRATED_GPU: "integrated_gpu"}
 _TAKE_LAYERS = ("gpu", "integrated_gpu")
+_VISIBLE, _VIRTUAL = "CUDA_VISIBLE_DEVICES", "GGML_CUDA_DEVICES"
+"""By the second ggml makes several devices of a card: its numbers are then not CUDA's."""
 _CONNECT_SECONDS = 3.0
 _MOST_LAYERS = 512
 """LLAMA_MAX_LAYERS."""
@@ -176,6 +179,16 @@ def _without_doubles(found: Iterable[Device]) -> Iterator[Device]:
         if bus_id is None or bus_id not in seen:
             seen.add(bus_id)
             yield each
+
+
+def see_alone(wanted: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]] | None:
+    """Hides cards that come before those of core.site.Site.gpus from this process, and returns these by the names that they have
+    then. To be called before llama.cpp looks for devices: it looks once."""
+    changed = seen_alone((key for _, key in wanted or ()), os.environ.get(_VISIBLE))
+    if wanted is None or changed is None or _VIRTUAL in os.environ:
+        return wanted
+    os.environ[_VISIBLE], renamed = changed
+    return tuple((ours, renamed.get(key, key)) for ours, key in wanted)
 
 
 def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[Device, DeviceName], ...]:

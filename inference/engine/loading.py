@@ -11,7 +11,7 @@ from pathlib import Path
 from inference.core.header import BadGguf, Header, read_files
 from inference.core.options import LoadOptions
 from inference.core.site import Site
-from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of
+from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.protocol import FailureReason
@@ -48,8 +48,9 @@ def check_file(path: Path) -> Header:
 def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName, ...]]:
     """Where the weights go, and the names of the GPUs that may be used. Blocks while RPC servers answer. Raises CannotLoad."""
     try:
+        wanted = see_alone(site.gpus)
         add_rpc_servers(site.rpc_servers)
-        chosen = chosen_gpus(site.gpus)
+        chosen = chosen_gpus(wanted)
         return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
     except NoDevice as none:
         # Another machine may be back in a moment.
