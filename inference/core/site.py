@@ -19,13 +19,19 @@ def server_of(key: str) -> str | None:
     return found[1] if found else None
 
 
+def cuda_number(key: str) -> int | None:
+    """1 of `CUDA1`; None for a device of another kind."""
+    found = _CUDA.fullmatch(key)
+    return int(found[1]) if found else None
+
+
 def seen_alone(keys: Iterable[str], visible: str | None) -> tuple[str, dict[str, str]] | None:
     """What CUDA_VISIBLE_DEVICES must be for a process that uses the cards among `keys` and none before them, and by which names
     llama.cpp then knows those cards. `visible`: what it is. None: it is well as it is.
 
     CUDA gives each thread the first card until that asks for another one, and with it a context there.
     """
-    numbers = sorted(int(found[1]) for key in keys if (found := _CUDA.fullmatch(key)))
+    numbers = sorted(number for key in keys if (number := cuda_number(key)) is not None)
     if numbers == list(range(len(numbers))):
         return None
     cards = visible.split(",") if visible else [str(number) for number in range(numbers[-1] + 1)]

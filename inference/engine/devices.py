@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from inference.core.options import LoadOptions
-from inference.core.site import seen_alone
+from inference.core.site import cuda_number, seen_alone
+from inference.engine import cuda_driver
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import LIBRARY, Layout
 
@@ -95,11 +96,11 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """What its driver tells of a device. CUDA makes a context for the question, which takes some hundred MB of the card for as long
-    as the process lives: whoever serves asks about no card that it does not use."""
+    """What its driver tells of a device."""
 
     memory_bytes: int | None
     free_bytes: int | None
+    """None also of CUDA's cards."""
     bus_id: str | None
     """Of a PCI device: `0000:01:00.0`."""
 
@@ -146,6 +147,12 @@ def _device(handle: int) -> Device:
 
 
 def properties(device: Device) -> Properties:
+    """May block, and may take a part of the device for as long as the process lives: whoever serves asks about no device that it
+    does not use. ggml would have CUDA make a context for the answer, so CUDA's driver is asked instead where it can be."""
+    number = cuda_number(device.key) if _VIRTUAL not in os.environ else None
+    told = None if number is None else cuda_driver.card(number)
+    if told is not None:
+        return Properties(told.memory_bytes, None, told.bus_id)
     props = _Properties()
     _dev_props(device.handle, ctypes.byref(props))
     return Properties(
