@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from inference.core.options import LoadOptions
 
 _REMOTE = re.compile(r"RPC\d+\[(.+)\]")
+_CUDA = re.compile(r"CUDA(\d+)")
 
 
 def server_of(key: str) -> str | None:
     """`host:port` of the RPC server behind llama.cpp's name for a device; None for one in this machine."""
     found = _REMOTE.fullmatch(key)
     return found[1] if found else None
+
+
+def cuda_number(key: str) -> int | None:
+    """1 of `CUDA1`; None for a device of another kind."""
+    found = _CUDA.fullmatch(key)
+    return int(found[1]) if found else None
+
+
+def seen_alone(keys: Iterable[str], visible: str | None) -> tuple[str, dict[str, str]] | None:
+    """What CUDA_VISIBLE_DEVICES must be for a process that uses the cards among `keys` and none before them, and by which names
+    llama.cpp then knows those cards. `visible`: what it is. None: it is well as it is.
+
+    CUDA gives each thread the first card until that asks for another one, and with it a context there.
+    """
+    numbers = sorted(number for key in keys if (number := cuda_number(key)) is not None)
+    if numbers == list(range(len(numbers))):
+        return None
+    cards = visible.split(",") if visible else [str(number) for number in range(numbers[-1] + 1)]
+    if numbers[-1] >= len(cards):
+        return None
+    renamed = {f"CUDA{number}": f"CUDA{place}" for place, number in enumerate(numbers)}
+    return ",".join(cards[number] for number in numbers), renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +58,18 @@ class Site:
         return tuple(device for device, key in self.gpus or () if server_of(key) is not None)
 
     def needed(self, options: LoadOptions) -> tuple[Site, LoadOptions]:
-        """Without the RPC servers that get no layer, and `options` for what is left: a server may be busy with another worker,
-        and whoever as much as asks it then waits until that one ends."""
+        """Without the GPUs that get no layer, and `options` for what is left.
+
+        A server may be busy with another worker, and whoever as much as asks it then waits until that one ends; a card gives a
+        process that as much as touches it a context, which takes hundreds of MB of it.
+        """
         if self.gpus is None:
             return self, options
         split = options.tensor_split
         kept = [
             number
-            for number, (_, key) in enumerate(self.gpus)
-            if server_of(key) is None
-            or (options.n_gpu_layers != 0 and (split is None or any(split[number : number + 1])))
+            for number in range(len(self.gpus))
+            if options.n_gpu_layers != 0 and (split is None or any(split[number : number + 1]))
         ]
         gpus = tuple(self.gpus[number] for number in kept)
         servers = {server_of(key) for _, key in gpus}

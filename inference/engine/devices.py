@@ -18,12 +18,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from inference.core.options import LoadOptions
+from inference.core.site import cuda_number, seen_alone
+from inference.engine import cuda_driver
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import LIBRARY, Layout
 
 _CPU, _GPU, _INTEGRATED_GPU = 0, 1, 2
 """ggml-backend.h's enum ggml_backend_dev_type."""
 _KINDS = {_CPU: "cpu", _GPU: "gpu", _INTEGRATED_GPU: "integrated_gpu"}
+_TAKE_LAYERS = ("gpu", "integrated_gpu")
+_VISIBLE, _VIRTUAL = "CUDA_VISIBLE_DEVICES", "GGML_CUDA_DEVICES"
+"""By the second ggml makes several devices of a card: its numbers are then not CUDA's."""
 _CONNECT_SECONDS = 3.0
 _MOST_LAYERS = 512
 """LLAMA_MAX_LAYERS."""
@@ -57,6 +62,8 @@ _text, _handle, _size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
 _dev_count = _function("ggml_backend_dev_count", _size)
 _dev_get = _function("ggml_backend_dev_get", _handle, _size)
 _dev_type = _function("ggml_backend_dev_type", ctypes.c_int, _handle)
+_dev_name = _function("ggml_backend_dev_name", _text, _handle)
+_dev_description = _function("ggml_backend_dev_description", _text, _handle)
 _dev_props = _function("ggml_backend_dev_get_props", None, _handle, ctypes.POINTER(_Properties))
 _dev_reg = _function("ggml_backend_dev_backend_reg", _handle, _handle)
 _dev_buffers = _function("ggml_backend_dev_buffer_type", _handle, _handle)
@@ -70,6 +77,8 @@ _register = _function("ggml_backend_register", None, _handle)
 
 @dataclass(frozen=True, slots=True)
 class Device:
+    """What can be told of a device without asking its driver."""
+
     handle: int
     kind: str
     """`cpu`, `gpu`, `integrated_gpu` or `other`."""
@@ -77,9 +86,21 @@ class Device:
     """llama.cpp's name of its buffers, the same in every process that adds the same servers: `CUDA0`, `RPC0[host:port]`."""
     name: str
     """For a person."""
+    registry: str
+    """The backend that offers it: `CUDA`, `Vulkan`, `RPC…`."""
+
+    @property
+    def is_remote(self) -> bool:
+        return self.registry.startswith("RPC")
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What its driver tells of a device."""
+
     memory_bytes: int | None
     free_bytes: int | None
-    is_remote: bool
+    """None also of CUDA's cards."""
     bus_id: str | None
     """Of a PCI device: `0000:01:00.0`."""
 
@@ -114,17 +135,29 @@ def devices() -> tuple[Device, ...]:
 
 
 def _device(handle: int) -> Device:
-    props = _Properties()
-    _dev_props(handle, ctypes.byref(props))
     buffers = _dev_buffers(handle)
+    name = _dev_name(handle)
     return Device(
         handle=handle,
         kind=_KINDS.get(_dev_type(handle), "other"),
-        key=_decoded(_buffers_name(buffers) if buffers else props.name),
-        name=_decoded(props.description) or _decoded(props.name),
+        key=_decoded(_buffers_name(buffers) if buffers else name),
+        name=_decoded(_dev_description(handle)) or _decoded(name),
+        registry=_decoded(_reg_name(_dev_reg(handle))),
+    )
+
+
+def properties(device: Device) -> Properties:
+    """May block, and may take a part of the device for as long as the process lives: whoever serves asks about no device that it
+    does not use. ggml would have CUDA make a context for the answer, so CUDA's driver is asked instead where it can be."""
+    number = cuda_number(device.key) if _VIRTUAL not in os.environ else None
+    told = None if number is None else cuda_driver.card(number)
+    if told is not None:
+        return Properties(told.memory_bytes, None, told.bus_id)
+    props = _Properties()
+    _dev_props(device.handle, ctypes.byref(props))
+    return Properties(
         memory_bytes=props.memory_total or None,
         free_bytes=props.memory_free if props.memory_total else None,
-        is_remote=_reg_name(_dev_reg(handle)).startswith(b"RPC"),
         bus_id=_decoded(props.device_id) or None,
     )
 
@@ -142,19 +175,36 @@ def gpus(found: Sequence[Device] | None = None) -> tuple[Device, ...]:
 
 
 def _without_doubles(found: Iterable[Device]) -> Iterator[Device]:
-    """One card may be offered by two backends."""
+    """One card may be offered by two backends, but by none twice."""
+    found = tuple(found)
+    if len({each.registry for each in found}) < 2:
+        yield from found
+        return
     seen = set()
     for each in found:
-        if each.bus_id is None or each.bus_id not in seen:
-            seen.add(each.bus_id)
+        bus_id = properties(each).bus_id
+        if bus_id is None or bus_id not in seen:
+            seen.add(bus_id)
             yield each
+
+
+def see_alone(wanted: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]] | None:
+    """Hides cards that come before those of core.site.Site.gpus from this process, and returns these by the names that they have
+    then. To be called before llama.cpp looks for devices: it looks once."""
+    changed = seen_alone((key for _, key in wanted or ()), os.environ.get(_VISIBLE))
+    if wanted is None or changed is None or _VIRTUAL in os.environ:
+        return wanted
+    os.environ[_VISIBLE], renamed = changed
+    return tuple((ours, renamed.get(key, key)) for ours, key in wanted)
 
 
 def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[Device, DeviceName], ...]:
     """The GPUs of core.site.Site.gpus, or all there are. Raises NoDevice."""
-    present = gpus()
     if wanted is None:
+        present = gpus()
         wanted = [(f"gpu{number}", each.key) for number, each in enumerate(present)]
+    else:
+        present = tuple(each for each in devices() if each.kind in _TAKE_LAYERS)
     by_key = {each.key: each for each in present}
     gone = [key for _, key in wanted if key not in by_key]
     if gone:
@@ -204,8 +254,11 @@ def main() -> None:
     try:
         request = json.loads(sys.stdin.buffer.readline())
         add_rpc_servers(request["rpc_servers"])
-        fields = [asdict(each) for each in gpus()]
-        reply: dict[str, Any] = {"devices": [{k: v for k, v in each.items() if k != "handle"} for each in fields]}
+        listed = [
+            {"key": each.key, "name": each.name, "is_remote": each.is_remote, **asdict(properties(each))}
+            for each in gpus()
+        ]
+        reply: dict[str, Any] = {"devices": listed}
     except NoDevice as none:
         reply = {"detail": str(none)}
     answer.write(json.dumps(reply) + "\n")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from inference.core.header import BadGguf, Header, read_files
 from inference.core.options import LoadOptions
 from inference.core.site import Site
-from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of
+from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.protocol import FailureReason
@@ -19,9 +19,11 @@ from inference.engine.protocol import FailureReason
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate|unable to allocate|out of memory|cudaMalloc failed|alloc.* failed", re.I
 )
+_REFUSED_BUFFER = re.compile(r"failed to allocate (\S+) buffer of size (\d+)")
 _UNSUPPORTED = re.compile(
     r"unknown model architecture|unknown pre-tokenizer|unsupported|not supported|unknown type", re.I
 )
+_MIB = 1 << 20
 
 
 class CannotLoad(Exception):
@@ -48,8 +50,9 @@ def check_file(path: Path) -> Header:
 def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName, ...]]:
     """Where the weights go, and the names of the GPUs that may be used. Blocks while RPC servers answer. Raises CannotLoad."""
     try:
+        wanted = see_alone(site.gpus)
         add_rpc_servers(site.rpc_servers)
-        chosen = chosen_gpus(site.gpus)
+        chosen = chosen_gpus(wanted)
         return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
     except NoDevice as none:
         # Another machine may be back in a moment.
@@ -66,8 +69,8 @@ def load(
 ) -> tuple[Model, Context, tuple[DeviceName, ...]]:
     """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. `on_node`: of llama.Context.
     Raises CannotLoad."""
+    layout, gpus = prepare(options, site)
     try:
-        layout, gpus = prepare(options, site)
         model = Model.load(path, log, layout=layout, on_progress=on_progress)
         if not model.has_vocabulary:
             raise CannotLoad("unsupported", f"{path.name} carries no vocabulary, so there is no text to give it")
@@ -78,14 +81,26 @@ def load(
             raise CannotLoad("unsupported", f"{path.name} is an embedding model: it generates no text")
         return model, context, gpus
     except LoadFailed as failed:
-        lines = "\n".join(failed.lines)
-        told = failed.lines[-1] if failed.lines else "llama.cpp gave no reason"
-        told = next((line for line in failed.lines if _OUT_OF_MEMORY.search(line) or _UNSUPPORTED.search(line)), told)
-        if _OUT_OF_MEMORY.search(lines):
-            raise CannotLoad("out_of_memory", f"there is not enough memory for {path.name}: {told}") from None
-        if _UNSUPPORTED.search(lines):
-            raise CannotLoad("unsupported", f"this llama.cpp cannot run {path.name}: {told}") from None
-        raise CannotLoad("bad_file", f"llama.cpp refused {path.name}: {told}") from None
+        raise refusal(path.name, failed.lines, gpus) from None
+
+
+def refusal(name: str, lines: Sequence[str], gpus: Sequence[DeviceName]) -> CannotLoad:
+    """Why llama.cpp gave no model or no context of the file `name`: `lines` are its last errors, `gpus` those that it was to use."""
+    told = lines[-1] if lines else "llama.cpp gave no reason"
+    told = next((line for line in lines if _OUT_OF_MEMORY.search(line) or _UNSUPPORTED.search(line)), told)
+    refused = next(filter(None, map(_REFUSED_BUFFER.search, lines)), None)
+    if refused is not None:
+        device = next((gpu.name for gpu in gpus if refused[1].startswith(gpu.buffers)), "This machine")
+        detail = (
+            f"{device} had no room for {int(refused[2]) / _MIB:,.0f} MiB that {name} needs. "
+            "Another program may have taken it while the model was loading."
+        )
+        return CannotLoad("out_of_memory", detail)
+    if any(map(_OUT_OF_MEMORY.search, lines)):
+        return CannotLoad("out_of_memory", f"There is not enough memory for {name}: {told}")
+    if any(map(_UNSUPPORTED.search, lines)):
+        return CannotLoad("unsupported", f"this llama.cpp cannot run {name}: {told}")
+    return CannotLoad("bad_file", f"llama.cpp refused {name}: {told}")
 
 
 def physical_cores() -> int:

@@ -90,7 +90,7 @@ class Ready(TypedDict):
     kv_bytes: int
     compute_bytes: int
     devices: list[DeviceReport]
-    """`ram` first, then every GPU that may be used, whether it holds anything or not."""
+    """`ram` first, then every GPU of the launch line, whether it holds anything or not."""
     load_seconds: float
 
 

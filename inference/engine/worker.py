@@ -127,8 +127,6 @@ class Pulse:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too; the host decides
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # A crash must be seen at once; llama.cpp would first start a debugger to print a backtrace.
-    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     reports = Reports()
     renderer = Renderer()
     try:

@@ -11,6 +11,8 @@ from inference.core.residency import Failure
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|bad_alloc|failed to allocate|unable to allocate|cannot allocate memory|MemoryError", re.IGNORECASE
 )
+_BUILD_FOLDER = re.compile(r"/\S*?/(?=ggml/|src/)")
+"""Where llama.cpp was compiled: its messages begin with the whole path of the source."""
 
 
 def oom_kills() -> int | None:
@@ -43,13 +45,16 @@ def failure_of(returncode: int, tail: list[str], oom_killed: bool) -> Failure:
     """
     # Its own log lines are JSON; what llama.cpp or Python says last is not.
     last = next((line.strip() for line in reversed(tail) if line.strip() and not line.startswith('{"time"')), "")
-    said = f" Its last line: {last[:300]}" if last else ""
+    said = f" Its last line: {_BUILD_FOLDER.sub('', last)[:300]}" if last else ""
     if returncode == -signal.SIGKILL:
         if oom_killed:
             return Failure("out_of_memory", "The system ran out of memory and ended the worker.")
         return Failure("killed", "The worker was killed from outside (signal 9).")
-    if any(_OUT_OF_MEMORY.search(line) for line in tail[-20:]):
-        return Failure("out_of_memory", f"The worker could not get the memory it needed.{said}")
+    lacking = next((line.strip() for line in tail[-20:] if _OUT_OF_MEMORY.search(line)), None)
+    if lacking is not None:
+        # What follows that line is where in llama.cpp it happened.
+        detail = f"The worker could not get the memory it needed. It said: {_BUILD_FOLDER.sub('', lacking)[:300]}"
+        return Failure("out_of_memory", detail)
     if returncode < 0:
         try:
             name = signal.Signals(-returncode).name

@@ -21,6 +21,8 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         # CUDA would count its cards by speed; NVML, and so the hardware profile, counts them by their place on the bus.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        # A crash must be seen at once; llama.cpp would first start a debugger to print a backtrace.
+        "GGML_NO_BACKTRACE": "1",
         # Weights, KV cache and vocabulary in pages of 2 MiB, and the last from one heap that grows in large steps: decoding alone
         # is 7 % faster, a vocabulary is read in three quarters of the time. Where glibc or the kernel knows no such pages, nothing changes.
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.top_pad=33554432",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.core import events
-from inference.core.ledger import BytesByDevice
+from inference.core.ledger import RAM, BytesByDevice
 from inference.core.liveness import Limits
 from inference.core.residency import Failure
 from inference.core.site import Site
@@ -56,6 +56,8 @@ class Workers(Mapping[int, Worker]):
         self._workers: dict[int, Worker] = {}
         self._measured: dict[int, BytesByDevice] = {}
         """By launch: what the driver last told."""
+        self._recorded: dict[int, BytesByDevice] = {}
+        """By launch: what was recorded of that."""
 
     def __getitem__(self, launch: int) -> Worker:
         return self._workers[launch]
@@ -118,15 +120,23 @@ class Workers(Mapping[int, Worker]):
             measured = with_processes(bytes_by_device(ready), told)
             if not self._is_news(worker.launch, measured):
                 continue
-            is_first = worker.launch not in self._measured
             self._measured[worker.launch] = measured
             self._apply(events.WorkerMeasured(_now(), worker.facts.variant_id, worker.launch, measured))
-            if is_first:
+            if self._is_record(worker.launch, measured):
+                self._recorded[worker.launch] = measured
                 self._record(measured_load(worker.facts, ready, measured))
 
     def _is_news(self, launch: int, measured: BytesByDevice) -> bool:
         known = self._measured.get(launch, {})
         return any(abs(n - known.get(device, 0)) > NOISE_BYTES for device, n in measured.items())
+
+    def _is_record(self, launch: int, measured: BytesByDevice) -> bool:
+        """The first figures, and later ones of a card that has come to hold more. What a process comes to hold in RAM is the
+        conversations that it keeps."""
+        known = self._recorded.get(launch)
+        return known is None or any(
+            n > known.get(device, 0) + NOISE_BYTES for device, n in measured.items() if device != RAM
+        )
 
     async def _live(self, worker: Worker) -> None:
         try:
@@ -168,6 +178,7 @@ class Workers(Mapping[int, Worker]):
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]
         self._measured.pop(worker.launch, None)
+        self._recorded.pop(worker.launch, None)
         self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
         if not self._workers:  # nor has its place been taken by another
             self._in_background(self._spare.dismiss())

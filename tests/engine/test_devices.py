@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from inference.core.options import LoadOptions
+from inference.engine.children import list_gpus
 from inference.engine.devices import shares
+from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, Estimate, compute_bytes, estimate, split_work
+from tests.engine.rpc_listener import GET_DEVICE_MEMORY, listening
 from tests.engine.worker_process import Message, WorkerProcess
 from tests.gguf_builder import SHAPES, TINY, Shape, build
 from tests.models_app.conftest import rpc_device, two_rpc_devices
@@ -115,6 +119,34 @@ def test_the_launch_line_names_and_orders_the_gpus(tmp_path: Path, two_rpc_devic
         ram, gpu = worker.report("ready")["devices"]
     assert (gpu["device"], gpu["name"]) == ("gpu3", second)
     assert gpu["weights_bytes"] > ram["weights_bytes"] > 0
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("n_gpu_layers", "asked"), [(0, (False, False)), (5, (False, True))])
+def test_no_driver_is_asked_about_a_gpu_that_gets_no_layers(
+    n_gpu_layers: int, asked: tuple[bool, bool], tmp_path: Path, two_rpc_devices: tuple[str, str]
+) -> None:
+    """A CUDA context stays in the process that asked, and takes hundreds of MB of that card."""
+    path = build(tmp_path / "tiny.gguf", SHAPES["tiny-gqa"], body="random")
+    with listening(two_rpc_devices[0]) as first, listening(two_rpc_devices[1]) as second:
+        servers = [first.endpoint, second.endpoint]
+        gpus = {"gpu0": f"RPC0[{first.endpoint}]", "gpu1": f"RPC0[{second.endpoint}]"}
+        options: dict[str, Any] = {**OPTIONS, "n_gpu_layers": n_gpu_layers, "tensor_split": [0, 4]}
+        with WorkerProcess(path, tmp_path, rpc_servers=servers, gpus=gpus, **options) as worker:
+            worker.report("ready")
+        assert all(each.commands for each in (first, second))
+        assert tuple(GET_DEVICE_MEMORY in each.commands for each in (first, second)) == asked
+
+
+@pytest.mark.live
+async def test_a_list_of_the_gpus_tells_their_memory(rpc_device: str) -> None:
+    with listening(rpc_device) as server:
+        (gpu,) = await list_gpus([server.endpoint], worker_environment(os.environ))
+        assert GET_DEVICE_MEMORY in server.commands
+    assert gpu.is_remote
+    assert gpu.key == f"RPC0[{server.endpoint}]"
+    assert gpu.memory_bytes is not None
+    assert 0 < (gpu.free_bytes or 0) <= gpu.memory_bytes
 
 
 @pytest.mark.live

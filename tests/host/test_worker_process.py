@@ -30,6 +30,7 @@ def test_a_worker_gets_libraries_and_devices_but_no_secrets() -> None:
     }
     assert set(worker_environment(environment)) == {
         "CUDA_DEVICE_ORDER",
+        "GGML_NO_BACKTRACE",
         "GLIBC_TUNABLES",
         "PATH",
         "LANG",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,35 @@ def test_where_the_driver_hides_processes_the_workers_own_word_counts() -> None:
     for process_bytes in (None, {}):
         reading = Reading(RamReading(), {"gpu0": gpu(9 * GB, process_bytes)})
         assert foreign_bytes("gpu0", GPU_POOL, reading, [on_gpu()]) == 3 * GB
+
+
+def on_its_way(state: str) -> Any:
+    """Of 6 GB that are reserved for it, nobody tells how much it holds."""
+    return on_gpu(8, state=state, devices=None)
+
+
+@pytest.mark.parametrize("state", ["loading", "unloading"])
+@pytest.mark.parametrize(
+    ("used", "before", "foreign"),
+    [
+        (5 * GB, 5 * GB, 5 * GB),  # it holds nothing yet
+        (11 * GB, 5 * GB, 5 * GB),  # it holds all of it
+        (12 * GB, 5 * GB, 6 * GB),  # it cannot hold more: others do
+        (4 * GB, 5 * GB, 4 * GB),  # others have given some back
+        (4 * GB, None, 0),
+    ],
+)
+def test_what_a_worker_may_or_may_not_hold_changes_nothing_about_others(
+    state: str, used: int, before: int | None, foreign: int
+) -> None:
+    for process_bytes in (None, {99: GB}):
+        reading = Reading(RamReading(), {"gpu0": gpu(used, process_bytes)})
+        assert foreign_bytes("gpu0", GPU_POOL, reading, [on_its_way(state)], before) == foreign
+
+
+def test_a_loading_worker_of_which_the_driver_tells_is_no_riddle() -> None:
+    reading = Reading(RamReading(), {"gpu0": gpu(8 * GB, {8: GB})})
+    assert foreign_bytes("gpu0", GPU_POOL, reading, [on_its_way("loading")], 2 * GB) == 7 * GB
 
 
 def test_foreign_memory_is_never_negative_and_unknown_where_the_card_is_silent() -> None:

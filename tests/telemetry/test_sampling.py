@@ -12,8 +12,9 @@ import pytest
 from inference.core.ledger import RAM, Pool
 from inference.core.residency import LoadAlternative
 from inference.host.telemetry import sampler
-from inference.host.telemetry.sample import RamReading, Reading
+from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
+from models_app.hardware.nvidia import GpuReading
 from tests.web.fake_host import resident
 
 GB = 10**9
@@ -206,3 +207,36 @@ async def test_decisions_are_counted_by_kind_and_variant_once_each() -> None:
         ("pause", None): 1,
     }
     await frames.aclose()
+
+
+class WithACard(FakeWatched):
+    def pools(self) -> Sequence[Pool]:
+        return (Pool("gpu0", "NVIDIA GeForce RTX 3060", 12 * GB, 11 * GB),)
+
+    def bus_ids(self) -> Mapping[str, str]:
+        return {"gpu0": "0000:01:00.0"}
+
+
+class Card:
+    used_bytes = 0
+
+    def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading:
+        card = GpuReading(
+            "NVIDIA GeForce RTX 3060", bus_ids["gpu0"], 12 * GB, self.used_bytes, None, None, None, None, {}
+        )
+        return Reading(RamReading(), {"gpu0": card})
+
+    def close(self) -> None: ...
+
+
+async def test_what_a_game_holds_of_a_card_stands_while_a_model_is_loaded_beside_it() -> None:
+    host, card = WithACard(), Card()
+    heard: list[int] = []
+    telemetry = Telemetry(host, card, on_foreign=lambda foreign: heard.append(foreign["gpu0"]))
+    card.used_bytes = 5 * GB
+    for _ in range(SETTLED_SAMPLES):
+        await telemetry.sample()
+    host.residents = [resident(1, "one", state="loading", pid=77, devices=None, bytes_by_device={"gpu0": 6 * GB})]
+    for card.used_bytes in (5 * GB, 8 * GB, 11 * GB):
+        await telemetry.sample()
+    assert heard == [5 * GB]

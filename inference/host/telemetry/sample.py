@@ -62,12 +62,15 @@ def shares(resident: ResidentVariant) -> dict[str, dict[SegmentKind, int]]:
     return {device: {kind: n for kind, n in kinds.items() if n} for device, kinds in measured.items()}
 
 
-def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence[ResidentVariant]) -> int | None:
+def foreign_bytes(
+    device: str, pool: Pool, reading: Reading, residents: Sequence[ResidentVariant], before: int | None = None
+) -> int | None:
     """What programs that are not ours use of the device, this moment. None: not known.
 
     RAM: capacity - available - what our workers hold privately; mapped weights count as available and so do not enter.
-    GPU: used - ours, where ours is what the driver tells of each worker's process, else what the worker reported, else
-    (it is still loading) what is reserved for it.
+    GPU: used - ours, where ours is what the driver tells of each worker's process, else what the worker reported. Of one that is
+    still loading, or already leaving, and that the driver does not tell of, nobody knows how much it holds of what is reserved for
+    it: then it is the number nearest to `before`, what it was last known to be, that this leaves possible.
     """
     if device == RAM:
         available_bytes = reading.ram.available_bytes
@@ -77,11 +80,18 @@ def foreign_bytes(device: str, pool: Pool, reading: Reading, residents: Sequence
     gpu = reading.gpus.get(device)
     if gpu is None or gpu.used_bytes is None:
         return None
-    ours = 0
+    ours = perhaps_ours = 0
     for resident in residents:
         told = (gpu.process_bytes or {}).get(resident["pid"] or -1)
-        ours += sum(shares(resident).get(device, {}).values()) if told is None else told
-    return max(0, gpu.used_bytes - ours)
+        if told is not None:
+            ours += told
+        elif resident["state"] in ("loading", "unloading"):
+            perhaps_ours += sum(shares(resident).get(device, {}).values())
+        else:
+            ours += sum(shares(resident).get(device, {}).values())
+    most_bytes = max(0, gpu.used_bytes - ours)
+    least_bytes = max(0, most_bytes - perhaps_ours)
+    return min(most_bytes, max(least_bytes, before or 0))
 
 
 def process_bytes(device: str, reading: Reading) -> Mapping[int, int]:
@@ -107,9 +117,11 @@ def segments(pool: Pool, held: Mapping[int, Mapping[SegmentKind, int]], foreign:
     return parts + [Segment(kind=kind, variant_id=None, bytes=n) for kind, n in rest if n]
 
 
-def device_telemetry(pool: Pool, reading: Reading, residents: Sequence[ResidentVariant]) -> DeviceTelemetry:
+def device_telemetry(
+    pool: Pool, reading: Reading, residents: Sequence[ResidentVariant], foreign_before: int | None = None
+) -> DeviceTelemetry:
     held = {each["variant_id"]: kinds for each in residents if (kinds := shares(each).get(pool.device))}
-    foreign = foreign_bytes(pool.device, pool, reading, residents)
+    foreign = foreign_bytes(pool.device, pool, reading, residents, foreign_before)
     shown: DeviceTelemetry = {
         "device": pool.device,
         "name": pool.name,
@@ -215,6 +227,11 @@ class Settled:
 
     def __init__(self) -> None:
         self._last: dict[str, deque[int]] = {}
+
+    def of(self, device: str) -> int | None:
+        """None: never known."""
+        last = self._last.get(device)
+        return min(last) if last else None
 
     def settle(self, seen: Mapping[str, int | None]) -> dict[str, int]:
         """By device. A device whose foreign memory is not known at the moment keeps what it had, and is left out where nothing

@@ -140,7 +140,10 @@ class Telemetry:
     def _take(self, reading: Reading) -> None:
         # Asked again: the reading took a moment, and a worker may have become ready meanwhile.
         status = self._host.status()
-        devices = [device_telemetry(pool, reading, status["residents"]) for pool in self._host.pools()]
+        devices = [
+            device_telemetry(pool, reading, status["residents"], self._settled.of(pool.device))
+            for pool in self._host.pools()
+        ]
         self._on_processes({each["device"]: process_bytes(each["device"], reading) for each in devices})
         self._tell_foreign(devices)
         alarms = self._watch(status, devices)
