@@ -1,0 +1,143 @@
+"""Models that are loaded, swapped and killed on the cards, beside other programs: the budget holds, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from models_app.units import format_bytes
+from tests.bench.results import Target
+from tests.gpu.cards import Cards
+from tests.gpu.findings import Findings
+from tests.gpu.life import judging, on_cards, rows, what_is_missing
+from tests.gpu.loads import MIB
+from tests.gpu.neighbour import neighbour
+from tests.stack import wait_for
+
+pytestmark = [
+    pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing())),
+    pytest.mark.timeout(580),
+]
+GIB = 1 << 30
+BUDGET_BYTES = 5 * GIB
+"""Two of the variants fit, three do not."""
+N_DEEDS, N_PEOPLE, SEED = 150, 4, 20
+SPECIAL_TOKENS = range(259)
+"""Of the synthetic vocabulary: none of them may be said, so that every answer is as long as it was wanted."""
+NOISE_BYTES = 64 * MIB
+NONE = Target("at most", 0)
+
+
+@pytest.fixture(autouse=True)
+def room(cards: Cards) -> None:
+    for device, free in cards.free_bytes().items():
+        if free < BUDGET_BYTES + GIB:
+            pytest.fail(f"{cards.listed[device].name} has {format_bytes(free)} free; this takes {BUDGET_BYTES + GIB}")
+
+
+def test_the_budget_holds_while_models_are_swapped_and_killed(
+    models_folder: Path, cards: Cards, findings: Findings
+) -> None:
+    from tests.bench.host_box import running_host
+    from tests.bench.household import Household
+
+    before = cards.used_bytes()
+    budgets = dict.fromkeys(cards.listed, BUDGET_BYTES)
+    with running_host(rows(models_folder), gpu_budget=str(BUDGET_BYTES)) as box:
+        household = Household(box, dict.fromkeys(SPECIAL_TOKENS, -100.0), SEED)
+        with judging(box.process.pid, budgets) as judge:
+            asyncio.run(household.live(N_PEOPLE, N_DEEDS))
+            left = box.end()
+    outcome = household.outcome
+    print(f"\n{dict(sorted(outcome.ended.items()))}", *outcome.faults, *judge.faults[:20], sep="\n")
+    lost = sum(n for what, n in outcome.ended.items() if what.endswith((": lost", ": cut")))
+    most = max(judge.most_bytes.values())
+    findings.add(
+        f"{N_DEEDS} deeds with {BUDGET_BYTES / MIB:.0f} MiB of a card: over budget, of {judge.n_looks} looks",
+        "times",
+        judge.n_over,
+        NONE,
+    )
+    findings.add("answers lost or cut", "", lost, NONE, by="counted")
+    findings.add("most that all workers held", "MiB", most / MIB, Target("at most", BUDGET_BYTES / MIB))
+    if not judge.is_told:
+        findings.remarks.append("The driver hides processes here: what workers held is what the card's use grew by.")
+    assert any("while" in what for what in outcome.ended), "nobody was killed"
+    assert (judge.n_over, lost, left) == (0, 0, [])
+    wait_for(
+        lambda: all(used - before[device] < NOISE_BYTES for device, used in cards.used_bytes().items()),
+        "the driver to give everything back",
+    )
+
+
+def test_an_idle_model_leaves_for_another_program_and_may_come_back(models_folder: Path, cards: Cards) -> None:
+    asyncio.run(_beside_another_program(models_folder, cards))
+
+
+async def _beside_another_program(models_folder: Path, cards: Cards) -> None:
+    from tests.bench.host_box import running_host
+
+    with running_host(rows(models_folder)[:1]) as box:
+        (variant_id,) = box.variants.values()
+        client = box.client
+        await client.load(variant_id)
+        (resident,) = (await client.status())["residents"]
+        (device,) = (each for each in cards.listed if resident["bytes_by_device"].get(each))
+        capacity_bytes = cards.read()[device].total_bytes
+        assert capacity_bytes is not None
+        with neighbour(cards.listed[device].bus_id or "", capacity_bytes // 50):
+            async for status in client.watch():
+                if not status["residents"]:
+                    break
+            assert (await client.preview(variant_id))["outcome"] == "waits"
+            wanted = asyncio.ensure_future(client.load(variant_id))
+            async for status in client.watch():
+                if status["queue"]:
+                    break
+            print(f"\n{status['queue'][0]['reason']}", end=" ")
+            assert not wanted.done()
+        await asyncio.wait_for(wanted, 120)
+        (resident,) = (await client.status())["residents"]
+        assert resident["state"] == "resident"
+        async for frame in client.telemetry():
+            assert frame["type"] == "backlog"
+            kinds = [each["kind"] for each in frame["decisions"]]
+            assert kinds.index("pause") < kinds.index("evict") < kinds.index("resume")
+            break
+
+
+def test_the_ledger_counts_what_the_driver_tells(models_folder: Path, cards: Cards) -> None:
+    asyncio.run(_counted(models_folder, cards))
+
+
+async def _counted(models_folder: Path, cards: Cards) -> None:
+    from inference.core.generation import GenerationOptions
+    from tests.bench.host_box import running_host
+
+    with running_host(rows(models_folder)[2:3]) as box:
+        (variant_id,) = box.variants.values()
+        await box.client.load(variant_id)
+        async with box.client.lease(variant_id=variant_id, user="ann", request_id="long") as lease:
+            async for _ in lease.waiting():
+                pass
+            words = "down the river the boats went by and nobody said a word " * 60
+            answer = lease.generate(
+                request_id="long", owner="ann", options=GenerationOptions(temperature=0.0, max_tokens=2), prompt=words
+            )
+            async for _ in answer:
+                pass
+        (resident,) = (await box.client.status())["residents"]
+        pid = resident["pid"]
+        assert pid is not None
+        async for frame in box.client.telemetry():
+            if frame["type"] == "delta":  # a sample since the answer ended
+                break
+        (resident,) = (await box.client.status())["residents"]
+        for device, reading in cards.read().items():
+            told = (reading.process_bytes or {}).get(pid)
+            counted = on_cards([resident], device)
+            print(f"\n{device}: ledger {format_bytes(counted)}, NVML {told and format_bytes(told)}", end=" ")
+            if told is not None:
+                assert abs(counted - told) <= NOISE_BYTES // 4
