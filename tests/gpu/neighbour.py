@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PIECE_BYTES = 64 << 20
-"""Taken at a time: a whole that is as large as what is free may not be had in one piece."""
+PIECES_BYTES = (64 << 20, 2 << 20)
+"""Taken at a time, the large ones first: what is free may not be had in one piece."""
 
 
 class _Driver:
@@ -35,11 +35,12 @@ def _take(place: str, left_bytes: int) -> None:
     driver("cuDeviceGetByPCIBusId", ctypes.byref(device), place.encode())
     driver("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
     driver("cuCtxSetCurrent", context)
-    while True:
-        driver("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
-        if free.value - left_bytes < PIECE_BYTES:
-            return
-        driver("cuMemAlloc_v2", ctypes.byref(pointer), ctypes.c_size_t(PIECE_BYTES))
+    for piece_bytes in PIECES_BYTES:
+        while True:
+            driver("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+            if free.value < left_bytes + piece_bytes:
+                break
+            driver("cuMemAlloc_v2", ctypes.byref(pointer), ctypes.c_size_t(piece_bytes))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from inference.host.exits import failure_of
-from tests.engine.worker_process import PATIENCE_SECONDS, WorkerProcess
+from models_app.units import format_bytes
+from tests.engine.worker_process import PATIENCE_SECONDS, Message, WorkerProcess
 from tests.gpu.cards import Cards, devices
 from tests.gpu.loads import MIB, loaded
 from tests.gpu.neighbour import neighbour
@@ -22,32 +23,32 @@ def test_a_load_that_finds_the_card_full_says_so(
     path = written(SUBJECTS["grouped-query"], models_folder)
     options = way(path, WANTED["whole"], devices(cards)).options
     site, options = cards.site.needed(options)
-    device = next(iter(cards.listed)) if len(cards.listed) == 1 else _chosen(options.tensor_split)
+    ((device, _),) = site.gpus or ()
     before = cards.used_bytes()
     with neighbour(cards.listed[device].bus_id or "", left_bytes):
         with WorkerProcess(path, tmp_path, gpus=dict(site.gpus or ()), **options.to_json()) as worker:
-            returncode = worker.process.wait(PATIENCE_SECONDS)
-            failed = next((each for each in _reports(worker) if each["type"] == "failed"), None)
-        if failed is None:  # ggml ended the process
-            ended = failure_of(returncode, worker.log.read_text(errors="replace").splitlines(), False)
-            reason, detail = ended.reason, ended.detail
-        else:
-            reason, detail = failed["reason"], failed["detail"]
+            failed = _last_words(worker)
+            if failed is None:  # ggml ended the process
+                ended = failure_of(worker.process.wait(PATIENCE_SECONDS), _log(worker), False)
+                reason, detail = ended.reason, ended.detail
+            else:
+                assert failed["type"] == "failed", f"it loaded, with {format_bytes(left_bytes)} free"
+                reason, detail = failed["reason"], failed["detail"]
         print(f"\n{detail}", end=" ")
         assert reason == "out_of_memory"
     assert back(cards, before)
 
 
-def _chosen(split: tuple[int, ...] | None) -> str:
-    return f"gpu{next(number for number, layers in enumerate(split or (1,)) if layers)}"
-
-
-def _reports(worker: WorkerProcess) -> list[dict[str, object]]:
-    """All that came, once the worker has ended."""
-    reports = []
+def _last_words(worker: WorkerProcess) -> Message | None:
+    """None where it ended without any."""
     while (report := worker.reports.get(timeout=PATIENCE_SECONDS)) is not None:
-        reports.append(report)
-    return reports
+        if report["type"] in ("failed", "ready"):
+            break
+    return report
+
+
+def _log(worker: WorkerProcess) -> list[str]:
+    return worker.log.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def test_an_answer_for_which_the_card_has_nothing_left_ends_or_comes_whole(
@@ -62,8 +63,8 @@ def test_an_answer_for_which_the_card_has_nothing_left_ends_or_comes_whole(
             with load.worker.generate(prompt=words, max_tokens=2, temperature=0) as call:
                 replies = list(call)
             if replies and replies[-1]["type"] == "done":
-                return  # it had all it needed since its warm-up
-            returncode = load.worker.process.wait(PATIENCE_SECONDS)
-        ended = failure_of(returncode, load.worker.log.read_text(errors="replace").splitlines(), False)
+                print("\nit had taken all it needed by its warm-up", end=" ")
+                return
+            ended = failure_of(load.worker.process.wait(PATIENCE_SECONDS), _log(load.worker), False)
         print(f"\n{ended.detail}", end=" ")
         assert ended.reason == "out_of_memory"
