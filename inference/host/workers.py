@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.core import events
-from inference.core.ledger import BytesByDevice
+from inference.core.ledger import RAM, BytesByDevice
 from inference.core.liveness import Limits
 from inference.core.residency import Failure
 from inference.core.site import Site
@@ -56,6 +56,8 @@ class Workers(Mapping[int, Worker]):
         self._workers: dict[int, Worker] = {}
         self._measured: dict[int, BytesByDevice] = {}
         """By launch: what the driver last told."""
+        self._recorded: dict[int, BytesByDevice] = {}
+        """By launch: what the next load is planned with."""
 
     def __getitem__(self, launch: int) -> Worker:
         return self._workers[launch]
@@ -118,11 +120,13 @@ class Workers(Mapping[int, Worker]):
             measured = with_processes(bytes_by_device(ready), told)
             if not self._is_news(worker.launch, measured):
                 continue
-            is_first = worker.launch not in self._measured
             self._measured[worker.launch] = measured
             self._apply(events.WorkerMeasured(_now(), worker.facts.variant_id, worker.launch, measured))
-            if is_first:
-                self._record(measured_load(worker.facts, ready, measured))
+            recorded = self._recorded.get(worker.launch, {})
+            most = {**measured, **{device: n for device, n in recorded.items() if _stands(device, n, measured)}}
+            if most != recorded:
+                self._recorded[worker.launch] = most
+                self._record(measured_load(worker.facts, ready, most))
 
     def _is_news(self, launch: int, measured: BytesByDevice) -> bool:
         known = self._measured.get(launch, {})
@@ -168,9 +172,16 @@ class Workers(Mapping[int, Worker]):
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]
         self._measured.pop(worker.launch, None)
+        self._recorded.pop(worker.launch, None)
         self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
         if not self._workers:  # nor has its place been taken by another
             self._in_background(self._spare.dismiss())
+
+
+def _stands(device: str, recorded_bytes: int, measured: BytesByDevice) -> bool:
+    """Of a GPU the most counts: kernels take memory for themselves with the first long prompts, and keep it. In RAM conversations
+    come and go: what the worker held before any is what the next one will."""
+    return device == RAM or recorded_bytes >= measured.get(device, 0)
 
 
 def _now() -> float:

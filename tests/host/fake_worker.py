@@ -2,7 +2,7 @@
 
 The file is a JSON object. `load`: "" (ready at once), "segv", "refuse", "exit", "long_line", "malformed" or "stall";
 `gate`: a FIFO that holds the load at 50 % until somebody opens it for writing; `noise`: lines of garbage on standard output;
-`deaf`: never answers a ping; `pings`: a FIFO that gets a byte for each ping answered; `weights_bytes`: what it measures.
+`deaf`: never answers a ping; `pings`: a FIFO that gets a byte for each ping answered; `weights_bytes`: what it measures, `device`: where.
 A prompt says what the answer does: "hold" sends one token and then waits for the caller to leave, "segv" crashes after one
 token, "freeze" stops decoding but reports on, anything else is echoed word by word. So does a text that is to be read: "hold" stops
 after the first of two chunks.
@@ -132,7 +132,7 @@ class FakeWorker:
                 "compute_bytes": 1,
                 "devices": [
                     {
-                        "device": "ram",
+                        "device": self.script.get("device", "ram"),
                         "name": "RAM",
                         "weights_bytes": self.script.get("weights_bytes", 1),
                         "kv_bytes": 1,
