@@ -14,9 +14,7 @@ _FINDINGS = pytest.StashKey[Findings]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--store", action="store_true", help="keep the figures as tests/bench/results/gpu-CARD.json if all checks pass"
-    )
+    parser.addoption("--store", action="store_true", help="keep the figures as tests/bench/results/gpu-CARD.json")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,19 +41,14 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     findings = config.stash[_FINDINGS]
-    report = findings.report()
+    failed = [each.nodeid for kind in ("failed", "error") for each in terminalreporter.stats.get(kind, ())]
+    report = findings.report(failed)
     if report is None:
         return
     terminalreporter.write_line("\n" + report.markdown())
     for line in findings.remarks:
         terminalreporter.write_line(line)
-    if not config.getoption("--store"):
-        return
-    if exitstatus != pytest.ExitCode.OK:
-        terminalreporter.write_line("Nothing was stored: not every check passed.")
-    else:
+    if config.getoption("--store"):
         terminalreporter.write_line(f"stored in {findings.store(report)}")

@@ -29,8 +29,8 @@ class Findings:
     def add(self, name: str, unit: str, value: float, target: Target | None = None, by: str = NVML) -> None:
         self.rows.append(_row(name, unit, by, value, target))
 
-    def report(self) -> Report | None:
-        """None where nothing was measured."""
+    def report(self, failed: Sequence[str]) -> Report | None:
+        """None where nothing was measured. `failed`: names of the checks that were not passed."""
         rows = [*(_of_loads(self.loads) if self.loads else ()), *self.rows]
         if self.grown_bytes:
             rows.append(
@@ -45,6 +45,7 @@ class Findings:
             conditions={"cards": list(self.cards), "bodies": "zeros"},
             rows=rows,
             details={
+                "failed": list(failed),
                 "hidden_processes": any(not each.held.is_told for each in self.loads),
                 "loads": [_detail(each) for each in self.loads],
             },
