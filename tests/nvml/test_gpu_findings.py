@@ -44,6 +44,14 @@ def test_each_fault_is_worded() -> None:
     assert "besides its buffers" in fault(load(1000, 1000, 1000, 4000))
 
 
+def test_a_dry_run_may_count_the_copies_of_a_batch_twice_and_nothing_else() -> None:
+    def beside(exact: int) -> bool:
+        held = Held(1500 * MIB, True)
+        return bool(list(Figures("a model", "gpu1", 1000 * MIB, exact * MIB, 1000 * MIB, held, 32 * MIB).faults()))
+
+    assert [beside(exact) for exact in (1000, 1016, 1032, 1048)] == [False, True, False, True]
+
+
 def test_the_report_is_named_by_the_cards_and_tells_the_worst() -> None:
     findings = Findings(("NVIDIA H100 80GB HBM3",), [load(1010, 1000, 1000, 1500), load(990, 1000, 1000, 1600)])
     findings.grown_bytes += [3 * MIB, 112 * MIB]
