@@ -1,6 +1,6 @@
 # make serve    from a fresh clone to a printed link; later runs start at once
 # make test     sets up, checks and runs every ring of tests
-# make test-gpu checks memory against a real NVIDIA card; says so where there is none
+# make test-gpu checks memory and life on a real NVIDIA card; says so where there is none; ARGS="--store" keeps the figures
 # make test-shared checks a box on PostgreSQL and Redis; says so where they are not installed
 # make test-kills kills processes at random, 200 times over a whole box with jobs of every kind and 200 in each of two kinds; ARGS="-k box"
 # make check    the checks alone

@@ -168,17 +168,24 @@ class Planning:
         estimated = self._estimated(load)
         for device, held in load.devices.items():
             told = estimated.get(device)
+            which = {
+                "variant_id": load.variant_id,
+                "options_digest": digest(load.options),
+                "device": device,
+                "engine_version": self._engine_version,
+            }
+            fingerprint = load.fingerprint[:200]
+            before = Measurement.objects.filter(**which, fingerprint=fingerprint).values_list(
+                "overhead_bytes", flat=True
+            )
             Measurement.objects.update_or_create(
-                variant_id=load.variant_id,
-                options_digest=digest(load.options),
-                device=device,
-                engine_version=self._engine_version,
+                **which,
                 defaults={
                     "options": load.options.to_json(),
-                    "fingerprint": load.fingerprint[:200],
+                    "fingerprint": fingerprint,
                     "estimated_bytes": told,
                     "measured_bytes": _split(held),
-                    "overhead_bytes": held.overhead_bytes,
+                    "overhead_bytes": _overhead(device, before.first(), held.overhead_bytes),
                     "decode_tokens_per_second": held.decode_tokens_per_second,
                     "load_seconds": load.load_seconds,
                 },
@@ -248,6 +255,14 @@ class Planning:
 
 def _pool(device: str, owned: Device) -> Pool:
     return Pool(device, owned.name, owned.memory_bytes, owned.budget_bytes, owned.reserve_bytes)
+
+
+def _overhead(device: str, before: int | None, now: int | None) -> int | None:
+    """What a load is expected to take beyond its buffers, once it has run a while: of a GPU the most that it ever took, as a worker
+    that has just begun holds less than it will."""
+    if now is None or before is None:
+        return before if now is None else now
+    return now if device == RAM else max(before, now)
 
 
 def _split(held: Measured | DeviceBytes) -> dict[str, int]:

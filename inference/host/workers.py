@@ -57,7 +57,7 @@ class Workers(Mapping[int, Worker]):
         self._measured: dict[int, BytesByDevice] = {}
         """By launch: what the driver last told."""
         self._recorded: dict[int, BytesByDevice] = {}
-        """By launch: what was recorded of that."""
+        """By launch: what the next load is planned with."""
 
     def __getitem__(self, launch: int) -> Worker:
         return self._workers[launch]
@@ -122,21 +122,15 @@ class Workers(Mapping[int, Worker]):
                 continue
             self._measured[worker.launch] = measured
             self._apply(events.WorkerMeasured(_now(), worker.facts.variant_id, worker.launch, measured))
-            if self._is_record(worker.launch, measured):
-                self._recorded[worker.launch] = measured
-                self._record(measured_load(worker.facts, ready, measured))
+            recorded = self._recorded.get(worker.launch, {})
+            most = {**measured, **{device: n for device, n in recorded.items() if _stands(device, n, measured)}}
+            if most != recorded:
+                self._recorded[worker.launch] = most
+                self._record(measured_load(worker.facts, ready, most))
 
     def _is_news(self, launch: int, measured: BytesByDevice) -> bool:
         known = self._measured.get(launch, {})
         return any(abs(n - known.get(device, 0)) > NOISE_BYTES for device, n in measured.items())
-
-    def _is_record(self, launch: int, measured: BytesByDevice) -> bool:
-        """The first figures, and later ones of a card that has come to hold more. What a process comes to hold in RAM is the
-        conversations that it keeps."""
-        known = self._recorded.get(launch)
-        return known is None or any(
-            n > known.get(device, 0) + NOISE_BYTES for device, n in measured.items() if device != RAM
-        )
 
     async def _live(self, worker: Worker) -> None:
         try:
@@ -182,6 +176,12 @@ class Workers(Mapping[int, Worker]):
         self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
         if not self._workers:  # nor has its place been taken by another
             self._in_background(self._spare.dismiss())
+
+
+def _stands(device: str, recorded_bytes: int, measured: BytesByDevice) -> bool:
+    """Of a GPU the most counts: kernels take memory for themselves with the first long prompts, and keep it. In RAM conversations
+    come and go: what the worker held before any is what the next one will."""
+    return device == RAM or recorded_bytes >= measured.get(device, 0)
 
 
 def _now() -> float:

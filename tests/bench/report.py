@@ -93,9 +93,10 @@ def write(report: Report, directory: Path = RESULTS_DIR) -> Path:
 
 
 def read_all(directory: Path = RESULTS_DIR) -> list[Report]:
-    """Every stored report, in the README's order; those never measured are left out."""
-    paths = [directory / f"{name}.json" for name in ORDER]
-    return [report_from_json(json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.is_file()]
+    """Every stored report, in the README's order, and last those of cards; those never measured are left out."""
+    paths = [path for name in ORDER if (path := directory / f"{name}.json").is_file()]
+    cards = sorted(directory.glob("gpu-*.json"))  # tests/gpu, one of each card
+    return [report_from_json(json.loads(path.read_text(encoding="utf-8"))) for path in (*paths, *cards)]
 
 
 def readme(reports: Sequence[Report]) -> str:

@@ -35,6 +35,16 @@ def test_reports_come_back_in_the_readmes_order_and_missing_ones_are_left_out(tm
     assert [each.benchmark for each in read_all(tmp_path)] == ["throughput", "idle"]
 
 
+def test_each_card_has_a_report_of_its_own_behind_the_others(tmp_path: Path) -> None:
+    for name in ("gpu-nvidia-h200", "memory", "gpu-nvidia-geforce-rtx-3060"):
+        write(report(name), tmp_path)
+    assert [each.benchmark for each in read_all(tmp_path)] == [
+        "memory",
+        "gpu-nvidia-geforce-rtx-3060",
+        "gpu-nvidia-h200",
+    ]
+
+
 def test_the_machine_is_named_once_for_reports_of_one_run() -> None:
     text = readme([report("throughput"), report("web")])
     assert text.count("Measured on A CPU, 2 cores") == 1

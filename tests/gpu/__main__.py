@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from inference.engine.children import ListedGpu, NoAnswer, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.hardware import Device
 from models_app.hardware.nvidia import nvidia_gpus
+
+HERE = Path(__file__).parent
 
 
 def why_not(cards: Sequence[Device], listed: Sequence[ListedGpu]) -> str | None:
@@ -33,7 +36,10 @@ def main() -> int:
     if reason is not None:
         print(f"tests/gpu did not run: {reason}.".replace("..", "."))
         return 0
-    return int(pytest.main(["tests/gpu", "-s", *sys.argv[1:]]))
+    # Of the plugins that happen to be installed none may have a say.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    own = ["-c", str(HERE / "pytest.ini"), "--confcutdir", str(HERE), "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    return int(pytest.main([*own, "-s", "-v", *sys.argv[1:], str(HERE)]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 The file is a JSON object. `load`: "" (ready at once), "segv", "refuse", "exit", "long_line", "malformed" or "stall";
 `gate`: a FIFO that holds the load at 50 % until somebody opens it for writing; `noise`: lines of garbage on standard output;
-`deaf`: never answers a ping; `pings`: a FIFO that gets a byte for each ping answered; `weights_bytes`: what it measures;
-`gpu_weights_bytes`: what it measures on a card.
+`deaf`: never answers a ping; `pings`: a FIFO that gets a byte for each ping answered; `weights_bytes`: what it measures, `device`: where.
 A prompt says what the answer does: "hold" sends one token and then waits for the caller to leave, "segv" crashes after one
 token, "freeze" stops decoding but reports on, anything else is echoed word by word. So does a text that is to be read: "hold" stops
 after the first of two chunks.
@@ -133,15 +132,13 @@ class FakeWorker:
                 "compute_bytes": 1,
                 "devices": [
                     {
-                        "device": device,
-                        "name": device.upper(),
-                        "weights_bytes": self.script[weights],
+                        "device": self.script.get("device", "ram"),
+                        "name": "RAM",
+                        "weights_bytes": self.script.get("weights_bytes", 1),
                         "kv_bytes": 1,
                         "compute_bytes": 1,
                         "overhead_bytes": 0,
                     }
-                    for device, weights in (("ram", "weights_bytes"), ("gpu0", "gpu_weights_bytes"))
-                    if weights in self.script
                 ],
                 "load_seconds": 0.01,
             }

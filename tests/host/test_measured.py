@@ -31,22 +31,21 @@ async def test_the_drivers_figure_for_a_process_replaces_its_buffers(box: Box) -
     assert [load.devices[RAM].overhead_bytes for load in box.inventory.loads] == [None, 64 * MIB - 100]
 
 
-async def test_what_a_worker_comes_to_hold_of_a_card_while_it_answers_is_kept_for_the_next_plan(box: Box) -> None:
-    """CUDA's pools and libraries take their memory with the first long prompt."""
-    card = Pool("gpu0", "NVIDIA GeForce RTX 3060", 12288 * MIB, 11673 * MIB)
-    box.host.set_pools([Pool(RAM, "RAM", 4096 * MIB, 2048 * MIB), card])
-    variant_id = box.add("small", size_bytes=100, gpu_weights_bytes=1000 * MIB - 2)
+async def test_what_a_worker_grows_to_on_a_card_is_kept_for_the_next_load(box: Box) -> None:
+    """Kernels take memory for themselves with the first long prompts, seconds after the first sample."""
+    box.host.set_pools([Pool(RAM, "RAM", 4096 * MIB, 2048 * MIB), Pool("gpu0", "card", 4096 * MIB, 2048 * MIB)])
+    variant_id = box.add("small", size_bytes=100, device="gpu0")
     await box.client.load(variant_id)
     resident = await box.resident(variant_id)
     assert resident is not None
-    for held_mib in (1500, 1510, 1540, 1550, 1400, 1545, 1700):
-        box.host.note_processes({RAM: {}, "gpu0": {resident["pid"] or 0: held_mib * MIB}})
-
-    def overheads() -> list[int | None]:
-        return [load.devices["gpu0"].overhead_bytes for load in box.inventory.loads]
-
-    await box.until(lambda _: overheads()[-1] == 700 * MIB)
-    assert overheads() == [None, 500 * MIB, 540 * MIB, 700 * MIB]
+    for n_bytes in (500 * MIB, 612 * MIB, 550 * MIB):
+        box.host.note_processes({"gpu0": {resident["pid"] or 0: n_bytes}})
+    now = await box.resident(variant_id)
+    assert now is not None
+    assert now["bytes_by_device"]["gpu0"] == 550 * MIB
+    await box.until(lambda _: len(box.inventory.loads) == 3)
+    overheads = [load.devices["gpu0"].overhead_bytes for load in box.inventory.loads]
+    assert overheads == [None, 500 * MIB - 100, 612 * MIB - 100]
 
 
 async def test_an_edited_budget_is_read_again_and_foreign_memory_stays(box: Box) -> None:

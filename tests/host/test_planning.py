@@ -113,6 +113,23 @@ async def test_what_a_load_took_is_what_the_next_one_is_planned_with(variant: Va
     assert await Measurement.objects.acount() == 2
 
 
+async def test_a_worker_that_has_just_begun_makes_no_plan_smaller(variant: Variant) -> None:
+    """It holds less of a card than it will after its first long prompt, and at its very first nothing is told of it."""
+    box = inventory(("gpu0", "CUDA0"))
+    facts = await box.facts(variant.pk)
+    options = facts.alternatives[0].options
+
+    async def planned_after(overhead_bytes: int | None) -> dict[str, int]:
+        held = {each: Measured(1, 2, 3, overhead_bytes=overhead_bytes) for each in (RAM, "gpu0")}
+        await box.record(LoadMeasured(variant.pk, options, facts.fingerprint, held, 1.5))
+        return dict((await box.facts(variant.pk)).alternatives[0].bytes_by_device)
+
+    assert await planned_after(500) == {RAM: 506, "gpu0": 506}
+    assert await planned_after(700) == {RAM: 706, "gpu0": 706}
+    assert await planned_after(None) == {RAM: 706, "gpu0": 706}
+    assert await planned_after(500) == {RAM: 506, "gpu0": 706}, "what was said comes and goes in RAM"
+
+
 async def test_a_repeated_plan_is_remembered(variant: Variant) -> None:
     planning = Planning(Site((), (("gpu0", "CUDA0"),)))
 
