@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 from inference.core.ledger import RAM
 from inference.core.options import LoadOptions
-from inference.core.placement import Alternative, DeviceBytes, Shortfall, Wishes, place, worth
+from inference.core.placement import Alternative, DeviceBytes, Placement, Shortfall, Wishes, place, worth
 from inference.core.residency import LoadAlternative
 from inference.core.told import Told
 from models_app.hardware import Budget, Profile
@@ -78,14 +78,19 @@ def ladder(told: Told, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes,
     `gpu_ids` names `profile.gpus`; `base` tells what placement does not decide. Raises CannotTell.
     """
     rungs: list[list[Way]] = []
-    shortfall: Shortfall | None = None
-    for scale in SCALES if profile.gpus else (1.0,):
-        if not scale and not (wishes.may_leave_gpu and wishes.n_gpu_layers in (None, 0)):
-            continue
-        scaled = _scaled(profile, scale)
-        placement = place(told.header, scaled, wishes, told)
+
+    def climb(part: Profile) -> Placement:
+        placement = place(told.header, part, wishes, told)
+        rungs.append([_way(each, part, gpu_ids, wishes, base) for each in placement.alternatives])
+        return placement
+
+    scales = [each for each in SCALES if each or (wishes.may_leave_gpu and wishes.n_gpu_layers in (None, 0))]
+    whole, *lesser = [_scaled(profile, each) for each in scales] if profile.gpus else [profile]
+    best = climb(whole)
+    shortfall = best.shortfall
+    for part in (*lesser, *_gpus_alone(profile, best)):
+        placement = climb(part)
         shortfall = shortfall or placement.shortfall
-        rungs.append([_way(each, scaled, gpu_ids, wishes, base) for each in placement.alternatives])
     found = _merged(rungs)
     return found if found or shortfall is None else (_too_large(shortfall, profile, gpu_ids, wishes, base),)
 
@@ -159,6 +164,21 @@ def _scaled(profile: Profile, scale: float) -> Profile:
         profile,
         gpus=tuple(replace(gpu, budget=Budget(n_bytes=int(gpu.budget_bytes * scale))) for gpu in profile.gpus),
     )
+
+
+def _gpus_alone(profile: Profile, placement: Placement) -> list[Profile]:
+    """With each GPU alone that the best way leaves empty: those that it takes may be occupied while this one is not."""
+    if not placement.alternatives or not placement.alternatives[0].n_gpu_layers:
+        return []
+    nothing = Budget(n_bytes=0)
+    return [
+        replace(
+            profile,
+            gpus=tuple(gpu if n == number else replace(gpu, budget=nothing) for n, gpu in enumerate(profile.gpus)),
+        )
+        for number, held in enumerate(placement.alternatives[0].devices[1:])
+        if not held.total_bytes
+    ]
 
 
 def _way(alternative: Alternative, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions) -> Way:

@@ -69,6 +69,14 @@ def test_several_gpus_get_their_layers_by_id() -> None:
     assert {"gpu0", "gpu2"} <= set(best.devices)
 
 
+def test_a_model_that_fits_one_gpu_may_be_loaded_on_any_that_has_room_for_it() -> None:
+    profile = machine("RTX 3060", "RTX 3090", "RTX 3060")
+    ways = ladder(Told(header("llama-8b")), profile, ("gpu0", "gpu1", "gpu2"), WISHES, BASE)
+    whole = [way.options.tensor_split for way in ways if way.options.n_gpu_layers == 33 and way.options.type_k == "f16"]
+    assert whole[0] == (0, 32, 0), "the fastest first"
+    assert {(32, 0, 0), (0, 0, 32)} <= set(whole), "where that one is occupied"
+
+
 def test_a_speed_is_not_predicted_where_a_bandwidth_is_not_known() -> None:
     known = machine("RTX 3060")
     unknown = replace(known, gpus=(replace(known.gpus[0], bandwidth_bytes_per_second=None),))
