@@ -32,8 +32,8 @@ _REPEATS = 3
 """Of equal layers in a row, as many say all: each writes where the one before the last did."""
 _SCATTERED_SLACK = 1.25
 """Where experts stay on the host, work goes to and fro in every layer; llama.cpp's buffers were up to 24 % larger."""
-_WINDOWED_SLACK = 1.08
-"""Where windows slide over a quantized cache in RAM, with a card that helps; llama.cpp's buffers were up to 6 % larger."""
+_MIXED_SLACK = 1.08
+"""Where a card helps with layers of several kinds; llama.cpp's buffers were up to 6 % larger."""
 _SLACK_BYTES = 1 << 20
 _SLACK = 1.01
 
@@ -61,6 +61,13 @@ class ComputeBuffers:
             return None
         if header.architecture == "mamba" and len({*work.devices} - {HOST}) > 1:
             # Part of a layer's work is done where the next one is.
+            return None
+        if (
+            work.helper is not None
+            and not work.used & work.cuda & {*work.devices}
+            and not _attends_on_cuda(header, caches)
+        ):
+            # Attention alone stays with the host.
             return None
         if cells.flash_attention and not _keeps_flash_attention(header, cells, work, caches):
             if cells.type_v != "f16":
@@ -93,8 +100,8 @@ class ComputeBuffers:
         slack = _SLACK
         if helper is None and work.experts_on_host:
             slack = _SCATTERED_SLACK
-        elif helper is not None and cells.type_k != "f16" and any(cache.window for cache in self._caches):
-            slack = _WINDOWED_SLACK
+        elif helper is not None and any(cache.window or cache.state_bytes for cache in self._caches):
+            slack = _MIXED_SLACK
         sizes = builder.build(work, helper).buffer_bytes(work.n_devices, work.n_copies)
         return [int(n_bytes * slack) for n_bytes in sizes]
 
