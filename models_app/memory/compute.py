@@ -34,7 +34,9 @@ _SCATTERED_SLACK = 1.25
 """Where experts stay on the host, work goes to and fro in every layer; llama.cpp's buffers were up to 24 % larger."""
 _MIXED_SLACK = 1.08
 """Where a card helps with layers of several kinds; llama.cpp's buffers were up to 6 % larger."""
+_SHORT_SLACK = 1.1
 _SLACK_BYTES = 1 << 20
+_HELPED_SLACK_BYTES = 4 << 20
 _SLACK = 1.01
 
 
@@ -83,7 +85,8 @@ class ComputeBuffers:
                 sizes = self._helped(cells, n_tokens, n_outputs_max, work, every_layer)
         except Unknown:
             return None
-        return tuple(n_bytes + _SLACK_BYTES if n_bytes else 0 for n_bytes in sizes)
+        slack_bytes = _SLACK_BYTES if work.helper is None else _HELPED_SLACK_BYTES
+        return tuple(n_bytes + slack_bytes if n_bytes else 0 for n_bytes in sizes)
 
     def _reserved(
         self,
@@ -114,7 +117,7 @@ class ComputeBuffers:
         if n_tokens < LEAST_HELPED_ROWS * cells.n_seq_max and any(cache.state_bytes for cache in self._caches):
             # Recurrent layers count the tokens of each sequence: part of their work is brought over, part is not.
             unhelped = self._reserved(cells, n_tokens, n_outputs_max, work, None, every_layer)
-            sizes = [int(max(pair) * _SCATTERED_SLACK) for pair in zip(sizes, unhelped, strict=True)]
+            sizes = [int(max(pair) * _SHORT_SLACK) for pair in zip(sizes, unhelped, strict=True)]
         elif n_tokens < 4 * LEAST_HELPED_ROWS:
             unhelped = self._reserved(cells, LEAST_HELPED_ROWS - 1, n_outputs_max, work, None, every_layer)
             sizes = [max(pair) for pair in zip(sizes, unhelped, strict=True)]
