@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+from tests.bench.machine import ROOT
 from tests.bench.report import Report, read_all, readme, write
 from tests.bench.results import Row, Side, Target
 
@@ -66,3 +69,9 @@ def test_a_disturbed_measurement_says_so_under_its_table() -> None:
     )
     undisturbed = replace(report("throughput"), details={"quiet": {**quiet, "samples_disturbed": 0}}).markdown()
     assert "Other programs" not in undisturbed
+
+
+def test_the_command_prints_what_is_stored_without_a_box_being_set_up() -> None:
+    told = subprocess.run([sys.executable, "-m", "tests.bench", "table"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.strip() == readme(read_all()).strip()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.live
 LINE_BYTES = 12_000
 """llama.cpp prints hundredths of a MiB, on two or three lines a device."""
 MOST_SPARE = 1.1
-CARD = Device("a card", "gpu", 8 * GIB, 300 * 10**9)
+CARD = Device("a card", "gpu", 8 * GIB, 300 * 10**9, is_remote=True)
 
 
 def best_way(path: Path, *gpus: Device, n_gpu_layers: int | None = None) -> Way:

@@ -23,7 +23,6 @@ from typing import Any
 import httpx
 import psutil
 
-from inference.jobs import imatrix
 from models_app.gguf import read_files
 from tests.gguf_builder import SHAPES, build
 from tests.hub import Cut, HubServer, ServerError, Slow, Stall, TooManyRequests, WrongBytes, running_hub
@@ -272,6 +271,9 @@ class _Killing:
 
     @property
     def _matrix(self) -> Path:
+        # Whoever only asks which benchmarks there are has no Django set up.
+        from inference.jobs import imatrix
+
         return self.auditor.models / imatrix.FOLDER / f"{SOURCE}.imatrix.gguf"
 
     def _is_over(self) -> bool:
