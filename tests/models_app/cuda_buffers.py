@@ -3,7 +3,7 @@
 python -m tests.models_app.cuda_buffers    writes the file anew, where llama.cpp can use two of NVIDIA's cards
 
 Sizes depend on the build and hardly on the card: any of compute capability 7.5 and more runs the same kinds of kernels. So machines
-without one can check what is told of them.
+without one can check what is told of them. The file's `source` says what it was made on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from inference.core.options import LoadOptions
 from inference.core.site import Site
-from inference.engine.children import dry_run
+from inference.engine.children import dry_run, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.memory import Cells, Work
 from tests.gguf_builder import LARGE, TINY, Shape, build
@@ -156,7 +156,8 @@ def _row(load: Load, number: int, mib: Sequence[float]) -> dict[str, Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hostui-cuda-") as folder:
         rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in _rows(Path(folder)))
-    source = f"llama-cpp-python {version('llama-cpp-python')}, its CUDA backend's log, for compute capability 9.0"
+    card = asyncio.run(list_gpus((), worker_environment(os.environ)))[0].name
+    source = f"llama-cpp-python {version('llama-cpp-python')}, its CUDA backend on {card}"
     PATH.write_text(f'{{"source": {json.dumps(source)}, "rows": [\n{rows}\n]}}\n')
     print(f"{PATH}: {len(rows.splitlines())} rows", file=sys.stderr)
 
