@@ -35,8 +35,10 @@ _SCATTERED_SLACK = 1.25
 _MIXED_SLACK = 1.08
 """Where a card helps with layers of several kinds; llama.cpp's buffers were up to 6 % larger."""
 _SHORT_SLACK = 1.1
+"""Where part of a recurrent layer's work is brought over and part is not."""
 _SLACK_BYTES = 1 << 20
 _HELPED_SLACK_BYTES = 4 << 20
+"""Where the many small copies fall between the large ones is not followed to the last."""
 _SLACK = 1.01
 
 

@@ -45,9 +45,9 @@ class Node:
 class Graph:
     """Nodes in the order llama.cpp expands them. `device` holds what the next operation reads, and runs it."""
 
-    def __init__(self, helper: int | None = None) -> None:
+    def __init__(self) -> None:
         self.device = HOST
-        self.helper = helper
+        self.helper: int | None = None
         """Runs what the host would: its weights and caches are copied over as they are needed. None: the host does that."""
         self._nodes: list[Node] = []
         self._inputs: list[Node] = []
