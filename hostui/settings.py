@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hostui import logs, secret_key, unfold
+from hostui import logs, secret_key
+from hostui.admin import look
 from hostui.env import BadSetting, Environment
 from hostui.own_hosts import OwnHosts
 
@@ -81,8 +82,8 @@ INSTALLED_APPS = [
     "models_app",
     "inference",
     # Its templates go before those of the admin.
-    "hostui.admin_config.UnfoldConfig",
-    "hostui.admin_config.AdminConfig",
+    "hostui.admin.config.UnfoldConfig",
+    "hostui.admin.config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -125,7 +126,7 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-UNFOLD = unfold.settings()
+UNFOLD = look.settings()
 
 # storage ------------------------------------------------------------------------------------------------------
 

@@ -15,4 +15,4 @@ class UnfoldConfig(AppConfig):
 class AdminConfig(SimpleAdminConfig):
     """Its own autodiscovery is left to urls.py, so that host and jobs don't load the admin's pages."""
 
-    default_site = "hostui.admin_site.BoxAdminSite"
+    default_site = "hostui.admin.site.BoxAdminSite"
