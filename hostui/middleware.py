@@ -13,7 +13,7 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from hostui import logs
+from hostui.box import logs
 
 logger = logging.getLogger("hostui.access")
 

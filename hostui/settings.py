@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hostui import logs, secret_key
 from hostui.admin import look
-from hostui.env import BadSetting, Environment
+from hostui.box import logs, secret_key
+from hostui.box.env import BadSetting, Environment
 from hostui.own_hosts import OwnHosts
 
 env = Environment()
@@ -245,8 +245,8 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "hostui.logs.JsonFormatter", "process": PROCESS},
-        "line": {"()": "hostui.logs.LineFormatter", "process": PROCESS},
+        "json": {"()": "hostui.box.logs.JsonFormatter", "process": PROCESS},
+        "line": {"()": "hostui.box.logs.LineFormatter", "process": PROCESS},
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from hostui import lifeline, locks
+from hostui.box import lifeline, locks
 from hostui.listen import LISTENING, CannotListen, listen
 
 PREDECESSOR_SECONDS = 15.0
