@@ -13,7 +13,7 @@ from typing import Any
 from hostui.admin import look
 from hostui.box import logs, secret_key
 from hostui.box.env import BadSetting, Environment
-from hostui.own_hosts import OwnHosts
+from hostui.http.own_hosts import OwnHosts
 
 env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -99,8 +99,8 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
 MIDDLEWARE = [
-    "hostui.middleware.request_id",
-    "hostui.middleware.security_headers",
+    "hostui.http.middleware.request_id",
+    "hostui.http.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -163,7 +163,7 @@ REDIS_URL = env.optional("HOSTUI_REDIS_URL")
 CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
-    CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.shared_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
+    CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.http.channel_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
     # Whoever asks it can do without: better soon no answer than a late one.
     CACHES["shared"] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -252,7 +252,7 @@ LOGGING: dict[str, Any] = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
     },
     "root": {"handlers": ["console"], "level": env.text("HOSTUI_LOG_LEVEL", "INFO").upper()},
-    # One line per request is written by hostui.middleware; of Django's own, only tracebacks add to it.
+    # One line per request is written by hostui.http.middleware; of Django's own, only tracebacks add to it.
     "filters": {"with_traceback": {"()": lambda: logs.with_traceback}},
     "loggers": {
         "django.request": {"filters": ["with_traceback"]},

@@ -4,7 +4,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from hostui.health import healthz
+from hostui.http.health import healthz
 
 admin.autodiscover()
 

@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
-from hostui.addresses import base_urls
+from hostui.http.addresses import base_urls
 from models_app.changes import THE_BOX, outlive
 
 

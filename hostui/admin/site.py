@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
-from hostui.middleware import content_security_policy
+from hostui.http.middleware import content_security_policy
 
 POLICY = content_security_policy(**{"script-src": "'self' 'unsafe-eval'", "style-src": "'self' 'unsafe-inline'"})
 """Alpine, which unfold is made with, compiles the expressions that stand in its attributes, and unfold writes its colours into the

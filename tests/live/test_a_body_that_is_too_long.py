@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hostui.bodies import LONGEST_BODY_BYTES
+from hostui.http.bodies import LONGEST_BODY_BYTES
 from tests.stack import Stack
 
 pytestmark = pytest.mark.live

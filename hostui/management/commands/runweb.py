@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from hostui.box import lifeline, locks
-from hostui.listen import LISTENING, CannotListen, listen
+from hostui.http.listen import LISTENING, CannotListen, listen
 
 PREDECESSOR_SECONDS = 15.0
 SHUTDOWN_SECONDS = 5.0
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         from twisted.internet import defer, reactor
 
         from hostui.asgi import application
-        from hostui.bodies import bound
+        from hostui.http.bodies import bound
         from inference import turns
         from inference.chat_protocol import LONGEST_FRAME_BYTES
 

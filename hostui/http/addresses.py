@@ -6,7 +6,7 @@ import socket
 
 from django.conf import settings
 
-from hostui.own_hosts import lan_addresses
+from hostui.http.own_hosts import lan_addresses
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
