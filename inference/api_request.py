@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.chat_input import unstorable
-from inference.core.generation import BadParameter, GenerationOptions
+from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.engine.protocol import ChatMessage
 
 _SAMPLING = frozenset(

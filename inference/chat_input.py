@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from inference.chat_protocol import LONGEST_FRAME_BYTES, LONGEST_NONCE, LONGEST_TITLE
-from inference.core.generation import BadParameter, GenerationOptions
+from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 
 LARGEST_ID = 2**63 - 1
 

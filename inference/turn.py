@@ -11,7 +11,7 @@ from uuid import UUID
 
 from inference.branch import chat_messages, completion_prompt
 from inference.chat_protocol import MessageView, Patch, WaitView
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.discretion import NOTHING_KEPT, Discretion
 from inference.engine.protocol import Done, Prefill, Token
 from inference.feed import HostFeed

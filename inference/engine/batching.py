@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
-from inference.core import sequence
-from inference.core.grammar import GrammarTooComplex
-from inference.core.threads import ThreadCount
+from inference.core.decoding import slots
+from inference.core.decoding.grammar import GrammarTooComplex
+from inference.core.decoding.threads import ThreadCount
 from inference.engine.context_thread import ContextThread
 from inference.engine.generation import Generation
 from inference.engine.llama import Chain, Context, Model
@@ -106,10 +106,10 @@ class Batcher(ContextThread[Generation]):
         while self._waiting:
             generation = self._waiting[0]
             seats = [
-                sequence.Seat(slot.index, slot.owner, slot.tokens, slot.generation is not None, slot.last_used)
+                slots.Seat(slot.index, slot.owner, slot.tokens, slot.generation is not None, slot.last_used)
                 for slot in self._slots
             ]
-            seating = sequence.choose_seat(
+            seating = slots.choose_seat(
                 seats, generation.owner, generation.prompt, can_copy=not self._model.keeps_state
             )
             if seating is None:
@@ -128,14 +128,14 @@ class Batcher(ContextThread[Generation]):
             slot.next_token = None
             generation.seat(n_cached)
 
-    def _reuse(self, slot: Slot, seating: sequence.Seating) -> int:
+    def _reuse(self, slot: Slot, seating: slots.Seating) -> int:
         """Brings the slot's cache to the common prefix and returns how many tokens that is really."""
         source = self._slots[seating.source]
         n_keep = seating.n_keep
         cuts = n_keep < len(source.tokens)
         if n_keep and cuts:
             oldest = self._context.oldest_position(source.index)
-            if not sequence.can_rewind(n_keep, oldest, self._model.n_swa):
+            if not slots.can_rewind(n_keep, oldest, self._model.n_swa):
                 n_keep = 0
         if seating.copies:
             if n_keep:
@@ -203,7 +203,7 @@ class Batcher(ContextThread[Generation]):
         n_before, self._n_switches = self._n_switches, _involuntary_switches()
         if code == 0:
             n_prompt = sum(portion.count for portion in portions if portion.count > 1)
-            if n_prompt >= sequence.SMALLEST_CHUNK:
+            if n_prompt >= slots.SMALLEST_CHUNK:
                 self._seconds_per_prompt_token = (ended - began) / n_prompt
             elif n_prompt == 0:
                 self._threads.note(self._batch.size, ended - began, self._n_switches - n_before, ended)

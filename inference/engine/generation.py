@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from inference.core.generation import GenerationOptions
-from inference.core.text import Reasoning, Span, StopStrings, Utf8Decoder
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.decoding.text import Reasoning, Span, StopStrings, Utf8Decoder
 from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, Refused, Timings, Token
 from inference.engine.sampling import Sampler
 

@@ -137,7 +137,7 @@ class Generate(TypedDict):
     prompt: NotRequired[str]
     """Raw text, for completion mode and /v1/completions."""
     options: dict[str, Any]
-    """inference.core.generation.GenerationOptions.to_json()"""
+    """inference.core.decoding.generation_options.GenerationOptions.to_json()"""
 
 
 class Tokenize(TypedDict):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeGuard
 
-from inference.core.gbnf import BadGrammar, parse
-from inference.core.generation import BadParameter, GenerationOptions
-from inference.core.grammar import Follower, GrammarTooComplex, Vocabulary
-from inference.core.text import MARKERS, Reasoning, open_tag
+from inference.core.decoding.gbnf import BadGrammar, parse
+from inference.core.decoding.generation_options import BadParameter, GenerationOptions
+from inference.core.decoding.grammar import Follower, GrammarTooComplex, Vocabulary
+from inference.core.decoding.text import MARKERS, Reasoning, open_tag
 from inference.engine.generation import Generation, Outlet, Pieces
 from inference.engine.llama import Model
 from inference.engine.protocol import RefusalCode

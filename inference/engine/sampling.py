@@ -6,8 +6,8 @@ import secrets
 from array import array
 from collections.abc import Sequence
 
-from inference.core.generation import GenerationOptions
-from inference.core.grammar import Follower
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.decoding.grammar import Follower
 from inference.engine.llama import Candidates, Chain, Context, Model, likeliest
 
 _MOST_TRIED = 1024

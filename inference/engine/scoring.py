@@ -12,7 +12,7 @@ import time
 from array import array
 from collections.abc import Iterator
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.generation import Generation, Outlet, Pieces
 from inference.engine.protocol import Scored
 

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from inference.core import sequence
+from inference.core.decoding import slots as sequence
 from inference.engine.generation import Generation
 from inference.engine.llama import Batch
 from inference.engine.scoring import Scoring

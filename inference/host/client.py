@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.purposes import Purpose
 from inference.engine import protocol
 from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.options import LoadOptions
 from inference.engine import protocol
 from inference.host.process import PROJECT_ROOT

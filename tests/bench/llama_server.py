@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.options import LoadOptions
 
 START_SECONDS = 120.0

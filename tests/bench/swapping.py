@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.options import LoadOptions
 from inference.host.client import HostClient
 from models_app.gguf import read_files

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.sequence import (
+from inference.core.decoding.slots import (
     LONE_STEP_SECONDS,
     SHARED_STEP_SECONDS,
     SMALLEST_CHUNK,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.batching import Batcher
 from inference.engine.generation import Generation, Pieces
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.host.client import HostClient
 from models_app.units import format_bytes
 from tests.bench.results import Target

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.ledger import RAM, Pool
 from inference.core.options import LoadOptions
 from inference.core.purposes import variant_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 
-from inference.core.gbnf import Automaton, Characters, TokenTest
+from inference.core.decoding.gbnf import Automaton, Characters, TokenTest
 
 MOST_WORK_PER_STEP = 500_000
 """Elementary moves for one sampled token, trial tokens included: roughly a quarter of a second."""
