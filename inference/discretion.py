@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from inference.core.purposes import variant_of
+from inference.core.loads.purposes import variant_of
 from inference.host.messages import HostStatus, Mention, ResidentVariant
 from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, LogLine, QueueEntry, VariantTelemetry
 

@@ -129,7 +129,7 @@ class Variant(models.Model):
         blank=True, help_text=_("Why the files cannot be loaded as they are; empty if they can.")
     )
 
-    # The owner's wishes: inference.core.options.LoadOptions, spelled as llama.cpp does.
+    # The owner's wishes: inference.core.loads.options.LoadOptions, spelled as llama.cpp does.
     n_ctx_seq = models.PositiveIntegerField(
         default=4096,
         validators=[MinValueValidator(64), MaxValueValidator(4_194_304)],
@@ -198,7 +198,7 @@ class Variant(models.Model):
             raise ValidationError({"least_n_ctx_seq": _("More than the preferred context.")})
 
     def load_options(self) -> dict[str, Any]:
-        """What is wished for first, as a mapping for inference.core.options.LoadOptions.from_json."""
+        """What is wished for first, as a mapping for inference.core.loads.options.LoadOptions.from_json."""
         return {"n_ctx_seq": self.n_ctx_seq, "n_seq_max": self.n_seq_max, "n_gpu_layers": self.n_gpu_layers}
 
 

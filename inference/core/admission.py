@@ -9,7 +9,8 @@ from inference.core import budget
 from inference.core.choice import Choice, choose
 from inference.core.events import ForEviction, Reason
 from inference.core.ledger import Ledger, Shortage
-from inference.core.residency import Departure, LoadAlternative, Residency
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import Departure, Residency
 from inference.core.room import Room
 from inference.core.turns import Request, Turns
 

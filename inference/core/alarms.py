@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inference.core.ledger import RAM
-from inference.core.residency import LoadAlternative
+from inference.core.loads.devices import RAM
+from inference.core.loads.ways import LoadAlternative
 
 FULL_SHARE = 0.97
 BUSY_PERCENT = 80.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from inference.core.ledger import BytesByDevice
+from inference.core.loads.devices import BytesByDevice
 
 _MOST_SEARCHED = 10
 """Among so many candidates the cheapest set is searched for; among more, one that costs at most twice as much is built."""

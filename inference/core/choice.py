@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inference.core.budget import Plan
-from inference.core.residency import LoadAlternative
+from inference.core.loads.ways import LoadAlternative
 from inference.core.room import Room
 
 LESSER_SHARE = 0.8

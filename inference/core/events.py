@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inference.core.ledger import BytesByDevice, Pool
-from inference.core.residency import Failure, LoadAlternative, VariantFacts
+from inference.core.ledger import Pool
+from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import Failure, VariantFacts
 from inference.core.turns import LeaseKind
 
 # events -------------------------------------------------------------------------------------------------------

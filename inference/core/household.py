@@ -19,7 +19,8 @@ from inference.core.events import (
     WorkerMeasured,
     WorkerReady,
 )
-from inference.core.ledger import BytesByDevice, Ledger, Pool
+from inference.core.ledger import Ledger, Pool
+from inference.core.loads.devices import BytesByDevice
 from inference.core.outbox import Outbox
 from inference.core.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
 

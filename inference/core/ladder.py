@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
 from inference.core.placement import Alternative, DeviceBytes, Placement, Shortfall, Wishes, place, worth
-from inference.core.residency import LoadAlternative
 from inference.core.told import Told
 from models_app.hardware import Budget, Profile
 

@@ -6,26 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-RAM = "ram"
-"""The host's memory among devices; the GPUs are `gpu0`, `gpu1`, … in the order of the hardware profile."""
+from inference.core.loads.devices import BytesByDevice, is_memory
 
 FOREIGN_NOISE_SHARE = 1 / 256
 """Of a device's capacity. What other programs use jitters by some MB from sample to sample (file cache, a compositor's
 buffers): foreign memory must overdraw a device by more than this before anybody leaves for it, and once somebody has left,
 the overdraft must be gone wholly. 48 MiB of a 12 GiB card, 256 MiB of 64 GiB of RAM; the owner's reserve covers it."""
-
-BytesByDevice = Mapping[str, int]
-"""By `Pool.device`."""
-
-
-def clients_of(device: str) -> str:
-    """The pool beside the memory of a device on another machine: its server answers only so many workers at once. What it holds
-    is counted like bytes, one for each worker."""
-    return f"{device}/clients"
-
-
-def is_memory(device: str) -> bool:
-    return not device.endswith("/clients")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.core.budget import DoesNotFit, Resident, Residents, plan
-from inference.core.ledger import BytesByDevice, Pool
+from inference.core.ledger import Pool
+from inference.core.loads.devices import BytesByDevice
 
 
 @dataclass(frozen=True, slots=True)

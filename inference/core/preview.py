@@ -10,8 +10,10 @@ from inference.core.admission import admit
 from inference.core.budget import DoesNotFit
 from inference.core.choice import Why
 from inference.core.events import ForEviction, Reason
-from inference.core.ledger import BytesByDevice, Ledger
-from inference.core.residency import LoadAlternative, Residency, VariantFacts
+from inference.core.ledger import Ledger
+from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import Residency, VariantFacts
 from inference.core.turns import Request, Turns
 
 Outcome = Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from inference.core.header import Header
 from inference.core.importance import sums_bytes
 from inference.core.ladder import Way
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.purposes import resident_id
 from inference.core.placement import Wishes
-from inference.core.purposes import resident_id
 from inference.core.residency import VariantFacts
 
 CHUNK_TOKENS = 512

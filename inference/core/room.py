@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.core import budget
-from inference.core.ledger import BytesByDevice, Ledger, Pool, Shortage
-from inference.core.residency import REVOCABLE, LoadAlternative, Residency
+from inference.core.ledger import Ledger, Pool, Shortage
+from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import REVOCABLE, Residency
 
 _INTERRUPTION_SECONDS = 1e6
 """On top of a busy resident's cost: no number of lingering ones outweighs a running answer."""

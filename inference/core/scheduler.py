@@ -45,7 +45,8 @@ from inference.core.events import (
 )
 from inference.core.household import Household
 from inference.core.leases import Leases
-from inference.core.ledger import Ledger, Pool, Shortage, is_memory
+from inference.core.ledger import Ledger, Pool, Shortage
+from inference.core.loads.devices import is_memory
 from inference.core.outbox import Outbox
 from inference.core.preview import Preview, preview
 from inference.core.queue import Queue

@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from inference.core.options import LoadOptions
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
+from inference.core.loads.options import LoadOptions
 
 DRY_RUN_ARGV = (sys.executable, "-m", "inference.engine.dry_run")
 DEVICES_ARGV = (sys.executable, "-m", "inference.engine.devices")

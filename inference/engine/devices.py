@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from inference.core.options import LoadOptions
-from inference.core.site import cuda_number, seen_alone
+from inference.core.loads.engine_devices import cuda_number, seen_alone
+from inference.core.loads.options import LoadOptions
 from inference.engine import cuda_driver
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import LIBRARY, Layout

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.core.header import Header
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from inference.core.quantizing import BadRecipe, Recipe
 from inference.engine import llama
 from inference.engine.imatrix import BadImatrix, read_importance

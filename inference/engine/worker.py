@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from inference.core.header import Header
 from inference.core.importance import sums_bytes
-from inference.core.options import LoadOptions
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
+from inference.core.loads.options import LoadOptions
 from inference.engine import protocol
 from inference.engine.batching import Batcher
 from inference.engine.llama import Context, Log, Model

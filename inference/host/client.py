@@ -11,7 +11,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.core.purposes import Purpose
+from inference.core.loads.purposes import Purpose
 from inference.engine import protocol
 from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token
 from inference.host.messages import (

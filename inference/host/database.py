@@ -13,8 +13,8 @@ from django.db import connections
 from django.utils import timezone
 
 from inference.core.ledger import Pool
-from inference.core.options import LoadOptions
-from inference.core.purposes import variant_of
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.purposes import variant_of
 from inference.core.reading import facts_to_read
 from inference.core.residency import VariantFacts
 from inference.host.dry_runs import DryRuns

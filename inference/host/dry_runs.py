@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from inference.core.options import LoadOptions
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
+from inference.core.loads.options import LoadOptions
 from inference.engine.children import DryRunFailed, dry_run
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.ledger import BytesByDevice
+from inference.core.loads.devices import BytesByDevice
 from inference.engine.protocol import Ready
 
 

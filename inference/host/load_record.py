@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from inference.core.ladder import Measured
-from inference.core.ledger import BytesByDevice
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.options import LoadOptions
 from inference.core.residency import VariantFacts
 from inference.engine.protocol import DeviceReport, Ready
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from inference.core.purposes import Purpose
+from inference.core.loads.purposes import Purpose
 from inference.engine.protocol import DeviceReport, FailureReason
 
 LeaseKind = Literal["interactive", "batch"]

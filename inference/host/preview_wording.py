@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inference.core.events import ForEviction, Reason
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from inference.core.preview import Leaver, Preview
 from inference.host.messages import LeavingVariant, LoadPreview
 from inference.host.wording import (

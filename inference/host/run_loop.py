@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from inference.core import events
-from inference.core.ledger import Pool, is_memory
+from inference.core.ledger import Pool
 from inference.core.liveness import Limits
-from inference.core.purposes import variant_of
-from inference.core.residency import LoadAlternative, VariantFacts
+from inference.core.loads.devices import is_memory
+from inference.core.loads.engine_devices import Site
+from inference.core.loads.purposes import variant_of
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import VariantFacts
 from inference.core.scheduler import Scheduler
-from inference.core.site import Site
 from inference.core.turns import LeaseKind
 from inference.host.callers import Callers
 from inference.host.connection import Connection

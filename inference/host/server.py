@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from inference.core.purposes import is_variant, resident_id
+from inference.core.loads.purposes import is_variant, resident_id
 from inference.engine import protocol
 from inference.host import messages, wording
 from inference.host.connection import Connection

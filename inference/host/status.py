@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from inference.core.ledger import is_memory
+from inference.core.loads.devices import is_memory
 from inference.core.residency import Residency
 from inference.core.scheduler import Scheduler
 from inference.host import wording

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
 from inference.engine.children import ListedGpu, NoAnswer, list_gpus
 from models_app.hardware.engine_gpus import EngineGpu, this_machine_with
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from inference.core.events import ForLoading, InQueue, Reason, Refuse, Wait
-from inference.core.ledger import RAM, BytesByDevice, is_memory
+from inference.core.loads.devices import RAM, BytesByDevice, is_memory
 from inference.host.messages import HostRefused, RefusalReason
 
 Name = Callable[[int], str]

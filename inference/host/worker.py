@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from inference.core.liveness import Limits, Liveness
+from inference.core.loads.engine_devices import Site
 from inference.core.residency import Failure, VariantFacts
-from inference.core.site import Site
 from inference.engine import protocol
 from inference.host.exits import failure_of, oom_kills
 from inference.host.pipes import LONGEST_REPORT_BYTES

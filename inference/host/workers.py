@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.core import events
-from inference.core.ledger import RAM, BytesByDevice
 from inference.core.liveness import Limits
+from inference.core.loads.devices import RAM, BytesByDevice
+from inference.core.loads.engine_devices import Site
 from inference.core.residency import Failure
-from inference.core.site import Site
 from inference.engine.protocol import Ready, WorkerReport
 from inference.host.held import bytes_by_device, with_processes
 from inference.host.load_record import LoadMeasured, measured_load

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from inference.engine import protocol
 from inference.host.process import PROJECT_ROOT
 from inference.host.worker import WORKER_ARGV

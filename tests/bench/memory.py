@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from inference.core.ladder import ladder
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from inference.core.placement import Wishes, place
 from inference.core.placement_wording import cautions
 from inference.core.told import Told

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from inference.core.options import LoadOptions
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
+from inference.core.loads.options import LoadOptions
 from inference.engine.children import dry_run, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files

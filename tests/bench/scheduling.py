@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from inference.core import events
-from inference.core.ledger import RAM, Pool
-from inference.core.options import LoadOptions
-from inference.core.residency import LoadAlternative, VariantFacts
+from inference.core.ledger import Pool
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import VariantFacts
 from inference.core.scheduler import Scheduler
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report

@@ -12,7 +12,8 @@ from typing import Any
 
 from inference.core import events
 from inference.core.ledger import Pool
-from inference.core.residency import LoadAlternative, VariantFacts
+from inference.core.loads.ways import LoadAlternative
+from inference.core.residency import VariantFacts
 from inference.core.turns import LeaseKind
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 

@@ -17,9 +17,9 @@ from inference.core.alarms import (
     Remedy,
     Running,
 )
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.core.residency import LoadAlternative
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
 
 GB = 10**9
 CARD = DeviceLoad("gpu0", 4 * GB, 3 * GB, utilisation_percent=60, bandwidth_percent=60)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.core.ladder import MOST_WAYS, Known, Measured, corrected, digest, ladder, unknown_way
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
 from inference.core.placement import Wishes
 from inference.core.told import Told
 from models_app.gguf import Header

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from inference.core.ladder import digest
-from inference.core.options import BadOptions, LoadOptions
-from inference.core.purposes import PURPOSES, is_variant, resident_id, variant_of
+from inference.core.loads.options import BadOptions, LoadOptions
+from inference.core.loads.purposes import PURPOSES, is_variant, resident_id, variant_of
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
 from inference.core.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.core.events import ForEviction, ForLoading
-from inference.core.ledger import RAM
+from inference.core.loads.devices import RAM
 from tests.core.scheduler_world import World, variant
 
 

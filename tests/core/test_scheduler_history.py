@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from inference.core import events
-from inference.core.ledger import RAM
+from inference.core.loads.devices import RAM
 from tests.core.scheduler_world import World, variant
 
 VARIANTS = st.integers(1, 5)

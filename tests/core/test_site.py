@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.options import LoadOptions
-from inference.core.site import Site, seen_alone
+from inference.core.loads.engine_devices import Site, seen_alone
+from inference.core.loads.options import LoadOptions
 
 SITE = Site(("a:1", "b:2"), (("gpu0", "CUDA0"), ("gpu1", "RPC0[a:1]"), ("gpu2", "RPC0[b:2]")))
 

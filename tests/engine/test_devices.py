@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from inference.engine.children import list_gpus
 from inference.engine.devices import shares
 from inference.host.worker_environment import worker_environment

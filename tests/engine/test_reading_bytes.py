@@ -8,8 +8,8 @@ import pytest
 
 from inference.core.importance import sums_bytes
 from inference.core.ladder import Way, ladder
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
 from inference.core.placement import Wishes
 from inference.core.reading import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
 from inference.core.told import Told

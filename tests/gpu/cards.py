@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
 from inference.engine.children import ListedGpu, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.hardware import Device

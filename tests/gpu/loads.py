@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.core.ladder import Way
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
 from inference.engine.children import dry_run
 from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files

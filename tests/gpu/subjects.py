@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inference.core.ladder import Way, ladder
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
 from inference.core.placement import Wishes
 from inference.core.told import Told
 from models_app.gguf import read_files

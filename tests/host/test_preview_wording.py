@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
 from inference.core.preview import Leaver, Preview
-from inference.core.residency import LoadAlternative
 from inference.host.preview_wording import load_preview
 
 GIB = 1 << 30

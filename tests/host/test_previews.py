@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.ledger import RAM, Pool
-from inference.core.residency import LoadAlternative
+from inference.core.ledger import Pool
+from inference.core.loads.devices import RAM
+from inference.core.loads.ways import LoadAlternative
 from inference.host.client import HostRefusal
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
 

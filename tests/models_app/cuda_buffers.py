@@ -19,8 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inference.core.options import LoadOptions
-from inference.core.site import Site
+from inference.core.loads.engine_devices import Site
+from inference.core.loads.options import LoadOptions
 from inference.engine.children import dry_run, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.memory import Cells, Work

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.urls import reverse
 
-from inference.core.purposes import PURPOSES, Purpose, resident_id
+from inference.core.loads.purposes import PURPOSES, Purpose, resident_id
 from inference.models import Conversation
 from models_app import deletion
 from models_app.inventory import add_model, scan_models

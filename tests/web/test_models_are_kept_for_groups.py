@@ -13,7 +13,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
-from inference.core.purposes import resident_id
+from inference.core.loads.purposes import resident_id
 from inference.discretion import without_names
 from inference.discretion_store import discretions
 from inference.host_feed import host_watch

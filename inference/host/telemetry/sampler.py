@@ -13,7 +13,7 @@ from typing import Protocol
 from inference.core.alarms import Alarms, DeviceLoad, Running
 from inference.core.history import History
 from inference.core.ledger import Pool
-from inference.core.residency import LoadAlternative
+from inference.core.loads.ways import LoadAlternative
 from inference.host.messages import Decision, HostStatus
 from inference.host.telemetry import alarm_wording
 from inference.host.telemetry.sample import (

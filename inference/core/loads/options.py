@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from inference.core.purposes import PURPOSES, Purpose
+from inference.core.loads.purposes import PURPOSES, Purpose
 
 KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """KV cache types that llama.cpp accepts for `type_k` and `type_v`."""

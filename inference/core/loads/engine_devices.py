@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 
 _REMOTE = re.compile(r"RPC\d+\[(.+)\]")
 _CUDA = re.compile(r"CUDA(\d+)")
