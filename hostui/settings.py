@@ -48,7 +48,7 @@ KEEP_ALIVE_SECONDS = env.seconds("HOSTUI_KEEP_ALIVE_SECONDS", 900)
 MAX_WAIT_SECONDS = env.seconds("HOSTUI_MAX_WAIT_SECONDS", 30)
 LOAD_TIMEOUT_SECONDS = env.seconds("HOSTUI_LOAD_TIMEOUT_SECONDS", 600)
 STEP_TIMEOUT_SECONDS = env.seconds("HOSTUI_STEP_TIMEOUT_SECONDS", 600)
-"""A worker that needs longer for one decode step hangs and is ended. See inference.core.liveness."""
+"""A worker that needs longer for one decode step hangs and is ended. See inference.core.monitoring.liveness."""
 RPC_CLIENTS = env.integer("HOSTUI_RPC_CLIENTS", 1, 1, 64)
 """Workers that an RPC server answers at once. llama.cpp's own lets a second one wait until the first has ended."""
 RPC_SERVERS = env.words("HOSTUI_RPC_SERVERS")

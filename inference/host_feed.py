@@ -15,7 +15,7 @@ from typing import Any, cast
 from django.conf import settings
 
 from inference import discretion_store
-from inference.core.history import History
+from inference.core.monitoring.history import History
 from inference.database_thread import StorageFailed
 from inference.discretion import Discretion, told_to
 from inference.engine.protocol import BadMessage

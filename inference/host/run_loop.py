@@ -12,11 +12,11 @@ from typing import Any
 
 from inference.core import events
 from inference.core.ledger import Pool
-from inference.core.liveness import Limits
 from inference.core.loads.devices import is_memory
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.purposes import variant_of
 from inference.core.loads.ways import LoadAlternative
+from inference.core.monitoring.liveness import Limits
 from inference.core.residency import VariantFacts
 from inference.core.scheduler import Scheduler
 from inference.core.turns import LeaseKind

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from inference.core.liveness import Limits, Liveness
 from inference.core.loads.engine_devices import Site
+from inference.core.monitoring.liveness import Limits, Liveness
 from inference.core.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.exits import failure_of, oom_kills

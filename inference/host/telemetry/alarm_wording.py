@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.alarms import Alarm
+from inference.core.monitoring.alarms import Alarm
 from inference.host.wording import size
 
 

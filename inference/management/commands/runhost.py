@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from inference.core.liveness import Limits
+from inference.core.monitoring.liveness import Limits
 from inference.host.database import DjangoInventory
 from inference.host.dry_runs import DryRuns
 from inference.host.inventory import InventoryUnavailable
