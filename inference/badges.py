@@ -12,8 +12,8 @@ from functools import partial
 
 from django.conf import settings
 
-from inference.core.placement import CannotTell, Wishes, place
 from inference.core.placement_wording import unknown_reason
+from inference.core.planning.placement import CannotTell, Wishes, place
 from inference.plan_badge import Badge, badge_of, unknown_badge
 from inference.recent import Recent
 from inference.what_if import CannotBePlanned, told_of

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.views.decorators.http import require_safe
 
 from inference import remote_models, remote_room
-from inference.core.recommend import recommend
+from inference.core.planning.recommend import recommend
 from inference.discretion_store import status_for
 from inference.host.messages import HostStatus
 from inference.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.core.placement import Alternative, Placement
 from inference.core.placement_wording import reason_of
+from inference.core.planning.placement import Alternative, Placement
 from inference.plan_presentation import rate
 from models_app.units import format_bytes
 

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from inference.asking import status_now
-from inference.core.quantizing import TENSOR_CHOICES, Recipe
+from inference.core.planning.recipe import TENSOR_CHOICES, Recipe
 from inference.engine.quantizing import QuantizeFailed
 from inference.hub_presentation import Named, repository_named
 from inference.jobs.imatrix import FOLDER

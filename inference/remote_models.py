@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inference.core.told import Told
+from inference.core.planning.header_estimates import Told
 from inference.recent import Recent
 from models_app.facts import check_loadable
 from models_app.hub.names import RemoteVariant

@@ -9,11 +9,11 @@ from typing import TypedDict
 from inference.core.budget import Resident
 from inference.core.ledger import Pool
 from inference.core.newcomer import Leaving, leaving
-from inference.core.placement import Alternative, CannotTell, Wishes, place
 from inference.core.placement_wording import cautions, reason_of, unknown_reason
-from inference.core.recommend import Candidate, Fit, Recommendation
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.placement import Alternative, CannotTell, Wishes, place
+from inference.core.planning.recommend import Candidate, Fit, Recommendation
 from inference.core.residency import LOAD_BYTES_PER_SECOND
-from inference.core.told import Told
 from inference.host.messages import HostStatus, ResidentVariant
 from inference.plan_presentation import rate, way_view
 from inference.what_if import Changes

@@ -17,10 +17,10 @@ from django.conf import settings
 
 from inference import badges
 from inference.asking import status_now
-from inference.core.fit import Candidate, beside, by_size, largest_that_fits
-from inference.core.placement import CannotTell, Wishes, place
 from inference.core.placement_wording import unknown_reason
-from inference.core.quantizing import (
+from inference.core.planning.largest_fitting import Candidate, beside, by_size, largest_that_fits
+from inference.core.planning.placement import CannotTell, Wishes, place
+from inference.core.planning.recipe import (
     PLAIN_TYPES,
     TARGETS,
     BadRecipe,

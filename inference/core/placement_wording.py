@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inference.core.placement import Alternative, CannotTell, DeviceBytes, Placement, Shortfall, Wishes
-from inference.core.roofline import ASSUMED_BANDWIDTH
-from inference.core.smaller import SmallerQuantization, smaller_quantization
+from inference.core.planning.placement import Alternative, CannotTell, DeviceBytes, Placement, Shortfall, Wishes
+from inference.core.planning.roofline import ASSUMED_BANDWIDTH
+from inference.core.planning.smaller_quantization import SmallerQuantization, smaller_quantization
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
 from models_app.units import format_bytes, format_rate

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inference.core.header import Header
-from inference.core.importance import sums_bytes
-from inference.core.ladder import Way
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import resident_id
-from inference.core.placement import Wishes
+from inference.core.planning.header import Header
+from inference.core.planning.imatrix_memory import sums_bytes
+from inference.core.planning.load_ways import Way
+from inference.core.planning.placement import Wishes
 from inference.core.residency import VariantFacts
 
 CHUNK_TOKENS = 512

@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inference.core.importance import sums_bytes
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
+from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine.children import LONGEST_LINE, DryRun, DryRunFailed
 from inference.engine.llama import Context, LoadFailed, Log, Model
 from inference.engine.loading import CannotLoad, check_file, prepare

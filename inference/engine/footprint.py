@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from inference.core.header import Header
 from inference.core.loads.devices import RAM
+from inference.core.planning.header import Header
 from inference.engine.protocol import DeviceReport
 
 _BUFFER_LINE = re.compile(r": +(\S+) .*?(model|KV|RS|state|compute|output) buffer size = +([0-9.]+) MiB")

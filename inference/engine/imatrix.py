@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.core.header import BadGguf, Header, read_files
+from inference.core.planning.header import BadGguf, Header, read_files
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from inference.core.header import BadGguf, Header, read_files
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
+from inference.core.planning.header import BadGguf, Header, read_files
 from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.footprint import DeviceName
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inference.core.header import Header
 from inference.core.loads.options import LoadOptions
-from inference.core.quantizing import BadRecipe, Recipe
+from inference.core.planning.header import Header
+from inference.core.planning.recipe import BadRecipe, Recipe
 from inference.engine import llama
 from inference.engine.imatrix import BadImatrix, read_importance
 from inference.engine.llama import Batch, Context, Layout, LoadFailed, Log, Model, QuantizeParams

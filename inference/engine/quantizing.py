@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inference.core.quantizing import Outcome, Recipe
+from inference.core.planning.recipe import Outcome, Recipe
 
 QUANTIZE_ARGV = (sys.executable, "-m", "inference.engine.quantize")
 LONGEST_LINE = 16 << 20

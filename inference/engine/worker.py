@@ -17,10 +17,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from inference.core.header import Header
-from inference.core.importance import sums_bytes
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
+from inference.core.planning.header import Header
+from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine import protocol
 from inference.engine.batching import Batcher
 from inference.engine.llama import Context, Log, Model

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from inference.core.ladder import Measured
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.options import LoadOptions
+from inference.core.planning.load_ways import Measured
 from inference.core.residency import VariantFacts
 from inference.engine.protocol import DeviceReport, Ready
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from models_app.quantization import named_in
 
 

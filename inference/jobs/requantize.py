@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.core.quantizing import Outcome, requantized
+from inference.core.planning.recipe import Outcome, requantized
 from inference.engine import quantizing
 from inference.engine.quantizing import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.engine.quantizing import check, quantize
 from tests.bench import llama_build, machine
 from tests.bench.quiet import Quiet

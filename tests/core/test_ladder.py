@@ -8,11 +8,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.core.ladder import MOST_WAYS, Known, Measured, corrected, digest, ladder, unknown_way
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.placement import Wishes
-from inference.core.told import Told
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.load_ways import MOST_WAYS, Known, Measured, corrected, digest, ladder, unknown_way
+from inference.core.planning.placement import Wishes
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB, PROCESS_BYTES

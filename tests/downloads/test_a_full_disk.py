@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.jobs.orders import Order
 from models_app import jobs
 from models_app.downloads.download import FULL_DISK_SECONDS

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.engine.imatrix import read_importance
 from inference.engine.quantizing import check, quantize
 from models_app.gguf import read_files

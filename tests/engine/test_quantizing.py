@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.quantizing import TARGETS, Recipe, requantized
+from inference.core.planning.recipe import TARGETS, Recipe, requantized
 from inference.engine.quantizing import (
     AtTensor,
     Begun,
@@ -240,7 +240,7 @@ def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> 
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from inference.core.quantizing import Recipe\n"
+        "from inference.core.planning.recipe import Recipe\n"
         "from inference.engine.quantizing import Child\n"
         "request = {'type': 'quantize', 'source': sys.argv[1], 'target': '/dev/null/never', 'imatrix': None,\n"
         "           'n_threads': 1, 'recipe': Recipe('Q8_0').to_json()}\n"

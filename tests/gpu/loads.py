@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.core.ladder import Way
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
+from inference.core.planning.load_ways import Way
 from inference.engine.children import dry_run
 from inference.host.worker_environment import worker_environment
 from models_app.gguf import Header, read_files

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from asgiref.sync import sync_to_async
 
-from inference.core.ladder import Measured, digest
 from inference.core.loads.devices import RAM
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.purposes import resident_id
+from inference.core.planning.load_ways import Measured, digest
 from inference.host.database import DjangoInventory
 from inference.host.dry_runs import DryRuns
 from inference.host.load_record import LoadMeasured

@@ -43,7 +43,7 @@ def main() -> None:
     from django.db import connections
 
     import inference.jobs.requantize
-    from inference.core.quantizing import Recipe
+    from inference.core.planning.recipe import Recipe
     from inference.jobs.orders import Order
     from models_app import jobs
     from models_app.inventory import add_model

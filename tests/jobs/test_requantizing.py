@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.engine import quantizing
 from inference.jobs import register_kinds
 from inference.jobs import requantize as requantize_job

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.engine import quantizing
 from models_app.downloads.spec import file_names
 from tests.gguf_builder import SHAPES, build

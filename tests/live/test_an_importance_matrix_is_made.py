@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.host.client import HostClient
 from inference.host.messages import HostStatus
 from inference.jobs.orders import Order

@@ -13,8 +13,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.core.placement_wording import cautions, reason_of, unknown_reason
+from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.host.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.messages import LoadPreview
 from inference.plan_presentation import plan_as_json

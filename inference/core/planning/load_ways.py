@@ -15,8 +15,8 @@ from itertools import zip_longest
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.ways import LoadAlternative
-from inference.core.placement import Alternative, DeviceBytes, Placement, Shortfall, Wishes, place, worth
-from inference.core.told import Told
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.placement import Alternative, DeviceBytes, Placement, Shortfall, Wishes, place, worth
 from models_app.hardware import Budget, Profile
 
 MIB = 1 << 20

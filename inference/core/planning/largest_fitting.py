@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from inference.core.placement import CannotTell, Placement, Wishes, place
+from inference.core.planning.placement import CannotTell, Placement, Wishes, place
 from models_app.gguf import Header
 from models_app.hardware import Budget, Profile
 from models_app.hardware.pools import named_devices

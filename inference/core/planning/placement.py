@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from inference.core.roofline import Share, Speed, predict
-from inference.core.told import Told
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.roofline import Share, Speed, predict
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
 from models_app.memory import Cells, Estimate, Work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.header import Header
+from inference.core.planning.header import Header
 
 _COPIES = 3
 """Of the sums: the ones that grow, the file that is made of them, and its pieces."""
