@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from inference.core.budget import Resident
-from inference.core.ledger import Pool
-from inference.core.newcomer import Leaving, leaving
 from inference.core.placement_wording import cautions, reason_of, unknown_reason
 from inference.core.planning.header_estimates import Told
 from inference.core.planning.placement import Alternative, CannotTell, Wishes, place
 from inference.core.planning.recommend import Candidate, Fit, Recommendation
-from inference.core.residency import LOAD_BYTES_PER_SECOND
+from inference.core.scheduling.eviction import Resident
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import LOAD_BYTES_PER_SECOND
+from inference.core.scheduling.would_evict import Leaving, leaving
 from inference.host.messages import HostStatus, ResidentVariant
 from inference.plan_presentation import rate, way_view
 from inference.what_if import Changes

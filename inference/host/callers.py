@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 
-from inference.core import events
+from inference.core.scheduling import events
 from inference.host import wording
 from inference.host.connection import Connection
 from inference.host.messages import LeaseReady

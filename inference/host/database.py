@@ -12,11 +12,11 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
 
-from inference.core.ledger import Pool
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
 from inference.core.reading import facts_to_read
-from inference.core.residency import VariantFacts
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
 from inference.host.dry_runs import DryRuns
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.load_record import LoadMeasured

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inference.core.events import Decided, Refuse
+from inference.core.scheduling.events import Decided, Refuse
 from inference.host.wording import (
     DeviceName,
     Name,

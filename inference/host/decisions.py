@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 
-from inference.core.events import Decided
+from inference.core.scheduling.events import Decided
 from inference.host.decision_wording import decision
 from inference.host.messages import Decision, Mention
 from inference.host.wording import DeviceName, Name

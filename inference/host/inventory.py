@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from inference.core.ledger import Pool
 from inference.core.loads.options import BadOptions
-from inference.core.residency import VariantFacts
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
 from inference.host.load_record import LoadMeasured
 
 

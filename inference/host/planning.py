@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from inference.core.ledger import Pool
 from inference.core.loads.devices import RAM, clients_of
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
@@ -22,6 +21,7 @@ from inference.core.planning.header_estimates import Told
 from inference.core.planning.load_ways import Known, Measured, Way, corrected, digest, ladder, unknown_way
 from inference.core.planning.placement import CannotTell, DeviceBytes, Wishes
 from inference.core.reading import options_to_read, way_to_read, wishes_to_read
+from inference.core.scheduling.ledger import Pool
 from inference.engine.children import FileIdentity, cache_key, engine_version
 from inference.host.load_record import LoadMeasured
 from inference.wishes import wishes_of

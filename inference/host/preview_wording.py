@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inference.core.events import ForEviction, Reason
 from inference.core.loads.options import LoadOptions
-from inference.core.preview import Leaver, Preview
+from inference.core.scheduling.events import ForEviction, Reason
+from inference.core.scheduling.preview import Leaver, Preview
 from inference.host.messages import LeavingVariant, LoadPreview
 from inference.host.wording import (
     DeviceName,

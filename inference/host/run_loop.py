@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.core import events
-from inference.core.ledger import Pool
 from inference.core.loads.devices import is_memory
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.purposes import variant_of
 from inference.core.loads.ways import LoadAlternative
 from inference.core.monitoring.liveness import Limits
-from inference.core.residency import VariantFacts
-from inference.core.scheduler import Scheduler
-from inference.core.turns import LeaseKind
+from inference.core.scheduling import events
+from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.scheduler import Scheduler
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog

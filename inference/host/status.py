@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 
 from inference.core.loads.devices import is_memory
-from inference.core.residency import Residency
-from inference.core.scheduler import Scheduler
+from inference.core.scheduling.residency import Residency
+from inference.core.scheduling.scheduler import Scheduler
 from inference.host import wording
 from inference.host.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
 from inference.host.worker import Worker, process_bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inference.core.events import ForLoading, InQueue, Reason, Refuse, Wait
 from inference.core.loads.devices import RAM, BytesByDevice, is_memory
+from inference.core.scheduling.events import ForLoading, InQueue, Reason, Refuse, Wait
 from inference.host.messages import HostRefused, RefusalReason
 
 Name = Callable[[int], str]

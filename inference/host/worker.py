@@ -13,7 +13,7 @@ from typing import cast
 
 from inference.core.loads.engine_devices import Site
 from inference.core.monitoring.liveness import Limits, Liveness
-from inference.core.residency import Failure, VariantFacts
+from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.exits import failure_of, oom_kills
 from inference.host.pipes import LONGEST_REPORT_BYTES

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from inference.core import events
 from inference.core.loads.devices import RAM, BytesByDevice
 from inference.core.loads.engine_devices import Site
 from inference.core.monitoring.liveness import Limits
-from inference.core.residency import Failure
+from inference.core.scheduling import events
+from inference.core.scheduling.residency import Failure
 from inference.engine.protocol import Ready, WorkerReport
 from inference.host.held import bytes_by_device, with_processes
 from inference.host.load_record import LoadMeasured, measured_load

@@ -131,7 +131,7 @@ class _Measured:
 
     @property
     def bound_seconds(self) -> float:
-        """For the one of the two who waits; inference.core.scheduler."""
+        """For the one of the two who waits; inference.core.scheduling.scheduler."""
         return MAX_WAIT_SECONDS + max(each.swap_seconds for each in self.rounds)
 
     @property

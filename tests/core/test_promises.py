@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.core import events
-from inference.core.residency import REVOCABLE
+from inference.core.scheduling import events
+from inference.core.scheduling.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
 
 STORIES = st.binary(min_size=SETUP_BYTES + 40, max_size=SETUP_BYTES + 120)

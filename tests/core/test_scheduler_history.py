@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inference.core import events
 from inference.core.loads.devices import RAM
+from inference.core.scheduling import events
 from tests.core.scheduler_world import World, variant
 
 VARIANTS = st.integers(1, 5)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.core.ledger import Pool
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
 from inference.core.reading import facts_to_read
-from inference.core.residency import VariantFacts
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
 from inference.host.client import HostClient, Lease
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.load_record import LoadMeasured

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.ledger import Pool
 from inference.core.loads.devices import RAM
 from inference.core.loads.purposes import resident_id
+from inference.core.scheduling.ledger import Pool
 from inference.engine import protocol
 from inference.host.client import HostRefusal, Lease, WorkerLost
 from inference.host.messages import HostStatus

@@ -8,7 +8,7 @@ import pytest
 
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.ways import LoadAlternative
-from inference.core.preview import Leaver, Preview
+from inference.core.scheduling.preview import Leaver, Preview
 from inference.host.preview_wording import load_preview
 
 GIB = 1 << 30

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.ledger import Pool
 from inference.core.loads.devices import RAM
 from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling.ledger import Pool
 from inference.host.client import HostRefusal
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.events import ForEviction, ForLoading, InQueue, Reason, Refuse
+from inference.core.scheduling.events import ForEviction, ForLoading, InQueue, Reason, Refuse
 from inference.host import wording
 
 NAMES = {1: "one", 2: "two", 3: "three"}

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inference.core.ledger import Pool
 from inference.core.loads.devices import RAM
+from inference.core.scheduling.ledger import Pool
 from inference.host.messages import Decision, HostStatus, ResidentVariant
 from inference.host.telemetry_messages import (
     DeviceTelemetry,

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
-from inference.core.ledger import Pool
 from inference.core.loads.ways import LoadAlternative
 from inference.core.monitoring.alarms import Alarms, DeviceLoad, Running
 from inference.core.monitoring.history import History
+from inference.core.scheduling.ledger import Pool
 from inference.host.messages import Decision, HostStatus
 from inference.host.telemetry import alarm_wording
 from inference.host.telemetry.sample import (

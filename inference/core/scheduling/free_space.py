@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from inference.core import budget
-from inference.core.ledger import Ledger, Pool, Shortage
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.ways import LoadAlternative
-from inference.core.residency import REVOCABLE, Residency
+from inference.core.scheduling import eviction
+from inference.core.scheduling.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.residency import REVOCABLE, Residency
 
 _INTERRUPTION_SECONDS = 1e6
 """On top of a busy resident's cost: no number of lingering ones outweighs a running answer."""
@@ -29,7 +29,7 @@ class Room:
         self._staying: dict[int, Residency] = {}
         self._pinned_bytes: dict[str, int] = {}
         self._unclaimed = dict(self._limit)
-        self._known: dict[bool, budget.Residents] = {}
+        self._known: dict[bool, eviction.Residents] = {}
         """By `lingers`, until somebody is taken out."""
         for each in residencies.values():
             if each.state in ("loading", "resident") or (each.state == "draining" and each.departure in REVOCABLE):
@@ -47,24 +47,24 @@ class Room:
             if n_bytes
         )
 
-    def plan(self, wanted: BytesByDevice, lingers: bool) -> budget.Plan | None:
+    def plan(self, wanted: BytesByDevice, lingers: bool) -> eviction.Plan | None:
         """Who must leave for `wanted`, beside what others have claimed; None: nobody's leaving would do.
 
         `lingers`: residents whose people are expected back within moments count as busy."""
         try:
-            return budget.plan(wanted, self._residents(lingers), self._unclaimed)
-        except budget.DoesNotFit:
+            return eviction.plan(wanted, self._residents(lingers), self._unclaimed)
+        except eviction.DoesNotFit:
             return None
 
     def must_drain(self, wanted: BytesByDevice, lingers: bool) -> bool:
         """Whether all idle residents together would not be enough for `wanted`. Cheap, where `plan` is not."""
-        return budget.must_drain(wanted, self._residents(lingers), self._unclaimed)
+        return eviction.must_drain(wanted, self._residents(lingers), self._unclaimed)
 
-    def unfit(self, ways: Iterable[LoadAlternative], foreign: bool) -> budget.DoesNotFit | None:
+    def unfit(self, ways: Iterable[LoadAlternative], foreign: bool) -> eviction.DoesNotFit | None:
         """Where the way that lacks least would lack most, if none fits even with everybody gone who isn't pinned.
 
         `foreign`: judged by what other programs leave us now, not by what we might have."""
-        nearest: tuple[int, budget.DoesNotFit] | None = None
+        nearest: tuple[int, eviction.DoesNotFit] | None = None
         for way in ways:
             short = self._short(way, foreign)
             if short is None:
@@ -73,7 +73,7 @@ class Room:
                 nearest = short
         return nearest[1] if nearest else None
 
-    def _short(self, way: LoadAlternative, foreign: bool) -> tuple[int, budget.DoesNotFit] | None:
+    def _short(self, way: LoadAlternative, foreign: bool) -> tuple[int, eviction.DoesNotFit] | None:
         """By how many bytes `way` can't fit, and where worst."""
         short_bytes = 0
         worst: tuple[int, str, int] | None = None
@@ -91,7 +91,7 @@ class Room:
         pinned = tuple(
             each.variant_id for each in self._staying.values() if each.facts.pinned and each.bytes_by_device.get(device)
         )
-        return short_bytes, budget.DoesNotFit(
+        return short_bytes, eviction.DoesNotFit(
             device,
             n_bytes,
             pool.own_bytes if pool else 0,
@@ -100,14 +100,14 @@ class Room:
             pool.foreign_bytes if pool else 0,
         )
 
-    def relief(self, shortages: Mapping[str, Shortage]) -> budget.Plan:
+    def relief(self, shortages: Mapping[str, Shortage]) -> eviction.Plan:
         """Who leaves so that overdrawn devices hold no more than they should; as far as the pinned ones allow."""
         residents = self._residents(lingers=False)
         lacking = {}
         for device in shortages:
             excess = residents.bytes_on(device) - self._limit.get(device, 0)
             lacking[device] = min(excess, residents.idle.bytes_on(device) + residents.busy.bytes_on(device))
-        return budget.relieve({device: short for device, short in lacking.items() if short > 0}, residents)
+        return eviction.relieve({device: short for device, short in lacking.items() if short > 0}, residents)
 
     def spared(self, leaving: Collection[int]) -> tuple[tuple[int, float], ...]:
         """The next three that might have gone instead of `leaving`, and what each would have cost."""
@@ -134,18 +134,18 @@ class Room:
 
     # residents ----------------------------------------------------------------------------------------------------
 
-    def _residents(self, lingers: bool) -> budget.Residents:
+    def _residents(self, lingers: bool) -> eviction.Residents:
         if lingers not in self._known:
-            self._known[lingers] = budget.Residents(self._resident(each, lingers) for each in self._staying.values())
+            self._known[lingers] = eviction.Residents(self._resident(each, lingers) for each in self._staying.values())
         return self._known[lingers]
 
-    def _resident(self, residency: Residency, lingers: bool) -> budget.Resident:
+    def _resident(self, residency: Residency, lingers: bool) -> eviction.Resident:
         cost_seconds = residency.eviction_cost_seconds(self._now)
         is_awaited = residency.state in ("loading", "resident") and residency.variant_id in self._wanted
         if residency.leases or is_awaited:
             cost_seconds += _INTERRUPTION_SECONDS
         is_lingering = lingers and residency.use.lingers_until > self._now
-        return budget.Resident(
+        return eviction.Resident(
             residency.variant_id,
             residency.bytes_by_device,
             cost_seconds,

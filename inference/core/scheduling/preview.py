@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inference.core.admission import admit
-from inference.core.budget import DoesNotFit
-from inference.core.choice import Why
-from inference.core.events import ForEviction, Reason
-from inference.core.ledger import Ledger
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.ways import LoadAlternative
-from inference.core.residency import Residency, VariantFacts
-from inference.core.turns import Request, Turns
+from inference.core.scheduling.admission import admit
+from inference.core.scheduling.events import ForEviction, Reason
+from inference.core.scheduling.eviction import DoesNotFit
+from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.ledger import Ledger
+from inference.core.scheduling.residency import Residency, VariantFacts
+from inference.core.scheduling.way_choice import Why
 
 Outcome = Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from inference.core import grounds
-from inference.core.admission import Leave
-from inference.core.budget import Plan
-from inference.core.choice import Choice
-from inference.core.displaced import Displaced
-from inference.core.events import (
+from inference.core.loads.devices import BytesByDevice
+from inference.core.scheduling import decision_facts
+from inference.core.scheduling.admission import Leave
+from inference.core.scheduling.displaced import Displaced
+from inference.core.scheduling.events import (
     Complete,
     DecisionKind,
     StartWorker,
@@ -19,10 +18,11 @@ from inference.core.events import (
     WorkerMeasured,
     WorkerReady,
 )
-from inference.core.ledger import Ledger, Pool
-from inference.core.loads.devices import BytesByDevice
-from inference.core.outbox import Outbox
-from inference.core.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
+from inference.core.scheduling.eviction import Plan
+from inference.core.scheduling.ledger import Ledger, Pool
+from inference.core.scheduling.outbox import Outbox
+from inference.core.scheduling.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
+from inference.core.scheduling.way_choice import Choice
 
 
 class Household:
@@ -56,7 +56,7 @@ class Household:
     def start(self, residency: Residency, choice: Choice, n_waiting: int, now: float) -> None:
         """Loads it as chosen. Raises Overdrawn where that does not fit."""
         variant_id = residency.variant_id
-        facts = grounds.of_load(residency, choice, n_waiting)
+        facts = decision_facts.of_load(residency, choice, n_waiting)
         displaced_for = self.displaced.forget(variant_id)
         if displaced_for is not None:
             facts["departure"] = displaced_for
@@ -92,7 +92,7 @@ class Household:
             kind = "idle"
         elif departure in REVOCABLE:
             kind = "drain" if residency.leases else "evict"
-        leaving = grounds.of_leaving(residency, departure, leave, now)
+        leaving = decision_facts.of_leaving(residency, departure, leave, now)
         self._outbox.decide(now, kind, residency.variant_id, **leaving)
         if residency.state == "loading":
             self.stop(residency, departure)
@@ -154,7 +154,7 @@ class Household:
             residency.failure = event.failure
             residency.failures_in_a_row += 1
             self.displaced.forget(residency.variant_id)
-            self._outbox.decide(event.now, "failure", residency.variant_id, **grounds.of_failure(residency))
+            self._outbox.decide(event.now, "failure", residency.variant_id, **decision_facts.of_failure(residency))
 
     def complete_unloads(self, residency: Residency) -> None:
         for ticket in sorted(residency.unload_tickets):

@@ -8,7 +8,7 @@ from typing import Literal
 from inference.core.loads.devices import RAM, BytesByDevice, is_memory
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.ways import LoadAlternative
-from inference.core.use import Use
+from inference.core.scheduling.demand import Use
 
 State = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
 FailureReason = Literal[

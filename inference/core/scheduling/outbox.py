@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inference.core.events import Decided, DecisionKind, Effect
+from inference.core.scheduling.events import Decided, DecisionKind, Effect
 
 
 class Outbox:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from inference.core.admission import by_variant
-from inference.core.events import ForEviction, ForLoading, InQueue, Reason, Wait
-from inference.core.residency import Residency
-from inference.core.turns import Request, Turns
+from inference.core.scheduling.admission import by_variant
+from inference.core.scheduling.events import ForEviction, ForLoading, InQueue, Reason, Wait
+from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.residency import Residency
 
 
 def waits(

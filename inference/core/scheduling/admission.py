@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inference.core import budget
-from inference.core.choice import Choice, choose
-from inference.core.events import ForEviction, Reason
-from inference.core.ledger import Ledger, Shortage
 from inference.core.loads.ways import LoadAlternative
-from inference.core.residency import Departure, Residency
-from inference.core.room import Room
-from inference.core.turns import Request, Turns
+from inference.core.scheduling import eviction
+from inference.core.scheduling.events import ForEviction, Reason
+from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.free_space import Room
+from inference.core.scheduling.ledger import Ledger, Shortage
+from inference.core.scheduling.residency import Departure, Residency
+from inference.core.scheduling.way_choice import Choice, choose
 
 SHORT_STEP_BYTES = 1 << 28
 """Somebody who waits for other programs is told anew when what is short changes by as much."""
@@ -39,7 +39,7 @@ class Admission:
     """How each of the others would be loaded, as far as that can be told now."""
     leave: Mapping[int, Leave] = field(default_factory=dict)
     """Residents that must go; a busy one drains first, and no other drains for room."""
-    hopeless: Mapping[int, budget.DoesNotFit] = field(default_factory=dict)
+    hopeless: Mapping[int, eviction.DoesNotFit] = field(default_factory=dict)
     blocked: Mapping[int, Reason | ForEviction] = field(default_factory=dict)
     """Why each of the others waits, in the order in which they will load."""
     due_at: tuple[float, ...] = ()
@@ -103,7 +103,7 @@ class _Look:
         self.start: list[int] = []
         self.choices: dict[int, Choice] = {}
         self.leave: dict[int, Leave] = {}
-        self.hopeless: dict[int, budget.DoesNotFit] = {}
+        self.hopeless: dict[int, eviction.DoesNotFit] = {}
         self.blocked: dict[int, Reason | ForEviction] = {}
         self.due_at: list[float] = []
         self._waiting = waiting

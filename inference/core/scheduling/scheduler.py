@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inference.core import grounds
-from inference.core.admission import Admission, admit, relieve
-from inference.core.budget import DoesNotFit
-from inference.core.events import (
+from inference.core.loads.devices import is_memory
+from inference.core.scheduling import decision_facts
+from inference.core.scheduling.admission import Admission, admit, relieve
+from inference.core.scheduling.events import (
     Complete,
     Effect,
     Event,
@@ -43,16 +43,16 @@ from inference.core.events import (
     WorkerMeasured,
     WorkerReady,
 )
-from inference.core.household import Household
-from inference.core.leases import Leases
-from inference.core.ledger import Ledger, Pool, Shortage
-from inference.core.loads.devices import is_memory
-from inference.core.outbox import Outbox
-from inference.core.preview import Preview, preview
-from inference.core.queue import Queue
-from inference.core.residency import REVOCABLE, Residency, VariantFacts
-from inference.core.turns import Request, Turns
-from inference.core.waits import waits
+from inference.core.scheduling.eviction import DoesNotFit
+from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.leases import Leases
+from inference.core.scheduling.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.outbox import Outbox
+from inference.core.scheduling.preview import Preview, preview
+from inference.core.scheduling.queue import Queue
+from inference.core.scheduling.residencies import Household
+from inference.core.scheduling.residency import REVOCABLE, Residency, VariantFacts
+from inference.core.scheduling.waits import waits
 
 MOST_FAILURES_IN_A_ROW = 3
 
@@ -304,7 +304,7 @@ class Scheduler:
 
     def _refuse_failed(self, residency: Residency, requests: Iterable[Request], now: float) -> None:
         final = residency.failures_in_a_row >= MOST_FAILURES_IN_A_ROW
-        self._queue.refuse(requests, now, "failed", **grounds.of_failure(residency), final=final)
+        self._queue.refuse(requests, now, "failed", **decision_facts.of_failure(residency), final=final)
 
     def _refuse_unfit(self, variant_id: int, unfit: DoesNotFit, now: float) -> None:
         pool = self.ledger.pools.get(unfit.device)

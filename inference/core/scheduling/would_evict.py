@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.core.budget import DoesNotFit, Resident, Residents, plan
-from inference.core.ledger import Pool
 from inference.core.loads.devices import BytesByDevice
+from inference.core.scheduling.eviction import DoesNotFit, Resident, Residents, plan
+from inference.core.scheduling.ledger import Pool
 
 
 @dataclass(frozen=True, slots=True)

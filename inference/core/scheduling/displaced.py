@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inference.core.ledger import Ledger
 from inference.core.loads.ways import LoadAlternative
-from inference.core.residency import Departure, Residency
+from inference.core.scheduling.ledger import Ledger
+from inference.core.scheduling.residency import Departure, Residency
 
 RESTORE_AFTER_SECONDS = 5.0
 """There must have been room for so long: a game that loads a level takes and gives memory within seconds."""

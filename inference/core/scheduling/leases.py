@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference.core.admission import by_variant
-from inference.core.events import Complete, Grant
-from inference.core.outbox import Outbox
-from inference.core.queue import Queue
-from inference.core.residency import Residency
-from inference.core.turns import Request, Turns
+from inference.core.scheduling.admission import by_variant
+from inference.core.scheduling.events import Complete, Grant
+from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.outbox import Outbox
+from inference.core.scheduling.queue import Queue
+from inference.core.scheduling.residency import Residency
 
 
 class Leases:

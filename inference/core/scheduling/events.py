@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inference.core.ledger import Pool
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.ways import LoadAlternative
-from inference.core.residency import Failure, VariantFacts
-from inference.core.turns import LeaseKind
+from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import Failure, VariantFacts
 
 # events -------------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.core.budget import Plan
 from inference.core.loads.ways import LoadAlternative
-from inference.core.room import Room
+from inference.core.scheduling.eviction import Plan
+from inference.core.scheduling.free_space import Room
 
 LESSER_SHARE = 0.8
 """A way worth so much of the best one is loaded beside the others, where the best one would send somebody away."""

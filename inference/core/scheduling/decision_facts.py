@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from inference.core.admission import Leave
-from inference.core.choice import Choice
-from inference.core.residency import Departure, Residency
+from inference.core.scheduling.admission import Leave
+from inference.core.scheduling.residency import Departure, Residency
+from inference.core.scheduling.way_choice import Choice
 
 
 def of_load(residency: Residency, choice: Choice, waiting: int) -> dict[str, Any]:

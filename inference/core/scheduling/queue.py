@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inference.core.events import Notify, RefusalCode, Refuse, Wait
-from inference.core.outbox import Outbox
-from inference.core.turns import Request
+from inference.core.scheduling.events import Notify, RefusalCode, Refuse, Wait
+from inference.core.scheduling.fair_turns import Request
+from inference.core.scheduling.outbox import Outbox
 
 
 class Queue:
