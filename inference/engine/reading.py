@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from inference.engine.chat.generation import Outlet
 from inference.engine.context_thread import ContextThread
-from inference.engine.generation import Outlet
 from inference.engine.imatrix import BadImatrix
 from inference.engine.imatrix_making import Collector, encoded
 from inference.engine.llama import Context, Model

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inference.engine import protocol
-from inference.engine.batching import Batcher
+from inference.engine.chat.requests import RequestRefused
 from inference.engine.connection import Connection
-from inference.engine.protocol import Pong, Refused, Tokens
-from inference.engine.requests import Intake, RequestRefused
+from inference.engine.protocol import Pong, Refused
 
 _LEAVE_SECONDS = 30.0
 """How long the last messages wait for a caller that has stopped reading."""
@@ -71,52 +70,6 @@ class Server:
         connection.send(
             Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
         )
-
-
-class Chats:
-    """What an ordinary worker answers: texts, their tokens and their scores."""
-
-    def __init__(self, intake: Intake, batcher: Batcher) -> None:
-        self._intake = intake
-        self._batcher = batcher
-
-    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
-        if message["type"] == "generate":
-            await self._generate(message, reader, connection)
-        elif message["type"] == "tokenize":
-            connection.send(Tokens(type="tokens", tokens=await self._intake.tokens(message)), last=True)
-        elif message["type"] == "score":
-            await self._score(message, reader, connection)
-        elif message["type"] == "ping":
-            self._batcher.ping(lambda ms: pong(connection, ms))
-            await until_over(reader, connection)
-        else:
-            raise RequestRefused(
-                "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize, score or ping"
-            )
-
-    async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
-        try:
-            generation = await self._intake.generation(message, connection)
-        except RequestRefused as refused:
-            log(message, "refused", code=refused.code)
-            raise
-        self._batcher.submit(generation)
-        await until_over(reader, connection)
-        log(
-            message,
-            "caller left" if connection.broken else "answered",
-            prompt_n=len(generation.prompt),
-            cache_n=generation.n_cached,
-            predicted_n=generation.n_generated,
-        )
-        self._batcher.cancel(generation)
-
-    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
-        with self._intake.scoring(message, connection) as scoring:
-            self._batcher.submit(scoring)
-            await until_over(reader, connection)
-            await asyncio.wrap_future(self._batcher.withdraw(scoring))
 
 
 async def until_over(reader: asyncio.StreamReader, connection: Connection) -> None:

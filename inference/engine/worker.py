@@ -22,13 +22,14 @@ from inference.core.loads.options import LoadOptions
 from inference.core.planning.header import Header
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine import protocol
-from inference.engine.batching import Batcher
+from inference.engine.chat.batching import Batcher
+from inference.engine.chat.handler import Chats
+from inference.engine.chat.requests import Intake, Mode
+from inference.engine.chat.template_client import Renderer, RenderFailed
 from inference.engine.llama import Context, Log, Model
 from inference.engine.loading import CannotLoad, check_file, load
 from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
-from inference.engine.rendering import Renderer, RenderFailed
-from inference.engine.requests import Intake, Mode
-from inference.engine.server import Answers, Chats, Server
+from inference.engine.server import Answers, Server
 
 if TYPE_CHECKING:
     from inference.engine.reading import Ear, Reader

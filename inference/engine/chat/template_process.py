@@ -1,4 +1,4 @@
-"""`python -m inference.engine.renderer`: the process in which strangers' templates and schemas run.
+"""`python -m inference.engine.chat.template_process`: the process in which strangers' templates and schemas run.
 
 Jinja's sandbox stops no endless loop and no `"x" * 10**10`, and neither can be interrupted from inside Python. So they run
 here, with little memory and little time to lose; the worker ends this process when it takes too long and starts another.
@@ -15,8 +15,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from inference.engine.chat.template import ChatTemplate, TemplateFailed
 from inference.engine.llama_package import json_schema_to_gbnf
-from inference.engine.template import ChatTemplate, TemplateFailed
 
 MEMORY_BYTES = 1 << 30
 """Address space of the process. A 16 MB request needs about a tenth."""

@@ -16,12 +16,12 @@ from typing import NoReturn
 from inference.core.decoding import slots
 from inference.core.decoding.grammar import GrammarTooComplex
 from inference.core.decoding.threads import ThreadCount
+from inference.engine.chat.generation import Generation
+from inference.engine.chat.sampling import NothingAllowed
+from inference.engine.chat.scoring import Scoring
+from inference.engine.chat.steps import Plan, Portion, Slot, fill, halve, plan_step
 from inference.engine.context_thread import ContextThread
-from inference.engine.generation import Generation
 from inference.engine.llama import Chain, Context, Model
-from inference.engine.sampling import NothingAllowed
-from inference.engine.scoring import Scoring
-from inference.engine.steps import Plan, Portion, Slot, fill, halve, plan_step
 
 HANDOVER_SECONDS = 2.0
 """How long a request waits for a slot that its previous user is just leaving."""

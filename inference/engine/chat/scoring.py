@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.engine.generation import Generation, Outlet, Pieces
+from inference.engine.chat.generation import Generation, Outlet, Pieces
 from inference.engine.protocol import Scored
 
 _numbers = itertools.count()

@@ -15,12 +15,12 @@ from inference.core.decoding.gbnf import BadGrammar, parse
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.core.decoding.grammar import Follower, GrammarTooComplex, Vocabulary
 from inference.core.decoding.text import MARKERS, Reasoning, open_tag
-from inference.engine.generation import Generation, Outlet, Pieces
+from inference.engine.chat.generation import Generation, Outlet, Pieces
+from inference.engine.chat.sampling import Sampler
+from inference.engine.chat.scoring import Scoring
+from inference.engine.chat.template_client import Renderer, RenderFailed
 from inference.engine.llama import Model
 from inference.engine.protocol import RefusalCode
-from inference.engine.rendering import Renderer, RenderFailed
-from inference.engine.sampling import Sampler
-from inference.engine.scoring import Scoring
 
 _LONG_TEXT = 8_000
 """Characters from which tokenising takes longer than handing it to another thread."""

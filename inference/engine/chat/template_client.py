@@ -71,7 +71,9 @@ class Renderer:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "inference.engine.renderer"], stdin=theirs.fileno(), stdout=theirs.fileno()
+                [sys.executable, "-m", "inference.engine.chat.template_process"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
             )
 
     async def _connect(self) -> None:

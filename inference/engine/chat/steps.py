@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from inference.core.decoding import slots as sequence
-from inference.engine.generation import Generation
+from inference.engine.chat.generation import Generation
+from inference.engine.chat.scoring import Scoring
 from inference.engine.llama import Batch
-from inference.engine.scoring import Scoring
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.decoding.text import Reasoning, Span, StopStrings, Utf8Decoder
+from inference.engine.chat.sampling import Sampler
 from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, Refused, Timings, Token
-from inference.engine.sampling import Sampler
 
 
 class Outlet(Protocol):
