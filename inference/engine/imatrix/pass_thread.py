@@ -15,8 +15,8 @@ from typing import NoReturn
 
 from inference.engine.chat.generation import Outlet
 from inference.engine.context_thread import ContextThread
-from inference.engine.imatrix import BadImatrix
-from inference.engine.imatrix_making import Collector, encoded
+from inference.engine.imatrix.file.collector import Collector, encoded
+from inference.engine.imatrix.file.file import BadImatrix
 from inference.engine.llama import Context, Model
 from inference.engine.protocol import Chunk, Made, RefusalCode, Refused
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from inference.engine.chat.requests import RequestRefused, appended, name_of
 from inference.engine.connection import Connection
-from inference.engine.imatrix import BadImatrix, read_sums
-from inference.engine.imatrix_making import Collector
+from inference.engine.imatrix.file.collector import Collector
+from inference.engine.imatrix.file.file import BadImatrix, read_sums
+from inference.engine.imatrix.file.pass_thread import Reader, Reading
 from inference.engine.llama import Model
-from inference.engine.reading import Reader, Reading
 from inference.engine.server import log, pong, until_over
 
 _FIELDS = {"type", "request_id", "text", "dataset", "most_chunks", "first_chunk", "earlier", "seconds", "path"}
