@@ -11,9 +11,9 @@ from pathlib import Path
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
 from inference.core.planning.header import BadGguf, Header, read_files
-from inference.engine.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
-from inference.engine.footprint import DeviceName
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
+from inference.engine.llama.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
+from inference.engine.llama.footprint import DeviceName
 from inference.engine.protocol import FailureReason
 
 _OUT_OF_MEMORY = re.compile(

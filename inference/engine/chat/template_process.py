@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from inference.engine.chat.template import ChatTemplate, TemplateFailed
-from inference.engine.llama_package import json_schema_to_gbnf
+from inference.engine.llama.llama_package import json_schema_to_gbnf
 
 MEMORY_BYTES = 1 << 30
 """Address space of the process. A 16 MB request needs about a tenth."""

@@ -1,6 +1,6 @@
 """The devices that llama.cpp can use here, those of other machines included. Speaks to ggml's registry.
 
-python -m inference.engine.devices          one JSON line in (`{"rpc_servers": [...]}`), one out (`{"devices": [...]}`)
+python -m inference.engine.llama.devices          one JSON line in (`{"rpc_servers": [...]}`), one out (`{"devices": [...]}`)
 
 A driver crashes when it pleases, and ggml ends the process where an RPC server does not speak its language: whoever only
 wants to know asks a process of its own (inference.engine.children).
@@ -19,9 +19,8 @@ from typing import Any, ClassVar
 
 from inference.core.loads.engine_devices import cuda_number, seen_alone
 from inference.core.loads.options import LoadOptions
-from inference.engine import cuda_driver
-from inference.engine.footprint import DeviceName
-from inference.engine.llama import LIBRARY, Layout
+from inference.engine.llama import LIBRARY, Layout, cuda_driver
+from inference.engine.llama.footprint import DeviceName
 
 _CPU, _GPU, _INTEGRATED_GPU = 0, 1, 2
 """ggml-backend.h's enum ggml_backend_dev_type."""
