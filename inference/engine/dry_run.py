@@ -19,7 +19,7 @@ from inference.core.loads.options import LoadOptions
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine.children import LONGEST_LINE, DryRun, DryRunFailed
 from inference.engine.llama import Context, LoadFailed, Log, Model
-from inference.engine.loading import CannotLoad, check_file, prepare
+from inference.engine.serving.loading import CannotLoad, check_file, prepare
 
 
 def _attempt(request: Mapping[str, Any]) -> DryRun:

@@ -25,8 +25,8 @@ from inference.core.planning.recipe import BadRecipe, Recipe
 from inference.engine import llama
 from inference.engine.imatrix.file.file import BadImatrix, read_importance
 from inference.engine.llama import Batch, Context, Layout, LoadFailed, Log, Model, QuantizeParams
-from inference.engine.loading import CannotLoad, check_file, physical_cores
 from inference.engine.quantizing import LONGEST_LINE, QuantizeFailed
+from inference.engine.serving.loading import CannotLoad, check_file, physical_cores
 from models_app.quantization import TENSOR_TYPES_BY_NAME
 
 BUFFER_BYTES = 256 << 20

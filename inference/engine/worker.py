@@ -27,9 +27,9 @@ from inference.engine.chat.handler import Chats
 from inference.engine.chat.requests import Intake, Mode
 from inference.engine.chat.template_client import Renderer, RenderFailed
 from inference.engine.llama import Context, Log, Model
-from inference.engine.loading import CannotLoad, check_file, load
 from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
-from inference.engine.server import Answers, Server
+from inference.engine.serving.loading import CannotLoad, check_file, load
+from inference.engine.serving.server import Answers, Server
 
 if TYPE_CHECKING:
     from inference.engine.imatrix.file.pass_thread import Ear, Reader

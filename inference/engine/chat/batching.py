@@ -20,8 +20,8 @@ from inference.engine.chat.generation import Generation
 from inference.engine.chat.sampling import NothingAllowed
 from inference.engine.chat.scoring import Scoring
 from inference.engine.chat.steps import Plan, Portion, Slot, fill, halve, plan_step
-from inference.engine.context_thread import ContextThread
 from inference.engine.llama import Chain, Context, Model
+from inference.engine.serving.context_thread import ContextThread
 
 HANDOVER_SECONDS = 2.0
 """How long a request waits for a slot that its previous user is just leaving."""

@@ -6,21 +6,13 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.decoding.text import Reasoning, Span, StopStrings, Utf8Decoder
 from inference.engine.chat.sampling import Sampler
 from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, Refused, Timings, Token
-
-
-class Outlet(Protocol):
-    """Where a generation's messages go (`connection.Connection`)."""
-
-    @property
-    def broken(self) -> bool: ...
-
-    def send(self, *messages: Any, last: bool = False) -> None: ...
+from inference.engine.serving.outlet import Outlet
 
 
 @dataclass(frozen=True, slots=True)

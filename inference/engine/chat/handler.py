@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 from inference.engine.chat.batching import Batcher
-from inference.engine.chat.requests import Intake, RequestRefused
-from inference.engine.connection import Connection
+from inference.engine.chat.requests import Intake
 from inference.engine.protocol import Tokens
-from inference.engine.server import log, pong, until_over
+from inference.engine.serving.connection import Connection
+from inference.engine.serving.fields import RequestRefused
+from inference.engine.serving.server import log, pong, until_over
 
 
 class Chats:

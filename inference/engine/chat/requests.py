@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,27 +14,18 @@ from inference.core.decoding.gbnf import BadGrammar, parse
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.core.decoding.grammar import Follower, GrammarTooComplex, Vocabulary
 from inference.core.decoding.text import MARKERS, Reasoning, open_tag
-from inference.engine.chat.generation import Generation, Outlet, Pieces
+from inference.engine.chat.generation import Generation, Pieces
 from inference.engine.chat.sampling import Sampler
 from inference.engine.chat.scoring import Scoring
 from inference.engine.chat.template_client import Renderer, RenderFailed
 from inference.engine.llama import Model
 from inference.engine.protocol import RefusalCode
+from inference.engine.serving.fields import RequestRefused, appended, name_of
+from inference.engine.serving.outlet import Outlet
 
 _LONG_TEXT = 8_000
 """Characters from which tokenising takes longer than handing it to another thread."""
-_LONGEST_NAME = 256
 _REQUEST_FIELDS = {"type", "request_id", "owner", "messages", "prompt", "options"}
-
-
-class RequestRefused(Exception):
-    """The request ends here; the worker goes on."""
-
-    def __init__(self, code: RefusalCode, detail: str, **facts: Any) -> None:
-        super().__init__(detail)
-        self.code: RefusalCode = code
-        self.detail = detail
-        self.facts = facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,21 +214,6 @@ class Intake:
         return self._model.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
 
-@contextmanager
-def appended(path: object) -> Iterator[int]:
-    """A descriptor of the file that a caller has made for what it asks. Raises RequestRefused."""
-    if not isinstance(path, str):
-        raise RequestRefused("bad_request", "path: expected a text")
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise RequestRefused("bad_request", f"path: the file cannot be opened: {error}") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _pieces(model: Model) -> Pieces:
     marked = {}
     for marker in MARKERS:
@@ -258,14 +233,6 @@ def _pieces(model: Model) -> Pieces:
 
 def _is_whole(value: object, below: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
-
-
-def name_of(message: Mapping[str, Any], field: str) -> str:
-    """Raises RequestRefused."""
-    value = message.get(field)
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
-        raise RequestRefused("bad_request", f"{field}: expected a text of 1 to {_LONGEST_NAME} characters")
-    return value
 
 
 def _messages(values: object) -> list[dict[str, str]]:

@@ -13,8 +13,9 @@ from array import array
 from collections.abc import Iterator
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.engine.chat.generation import Generation, Outlet, Pieces
+from inference.engine.chat.generation import Generation, Pieces
 from inference.engine.protocol import Scored
+from inference.engine.serving.outlet import Outlet
 
 _numbers = itertools.count()
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.engine.chat.requests import RequestRefused, appended, name_of
-from inference.engine.connection import Connection
 from inference.engine.imatrix.file.collector import Collector
 from inference.engine.imatrix.file.file import BadImatrix, read_sums
 from inference.engine.imatrix.file.pass_thread import Reader, Reading
 from inference.engine.llama import Model
-from inference.engine.server import log, pong, until_over
+from inference.engine.serving.connection import Connection
+from inference.engine.serving.fields import RequestRefused, appended, name_of
+from inference.engine.serving.server import log, pong, until_over
 
 _FIELDS = {"type", "request_id", "text", "dataset", "most_chunks", "first_chunk", "earlier", "seconds", "path"}
 _MOST_CHUNKS = 100_000

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inference.engine import protocol
-from inference.engine.chat.requests import RequestRefused
-from inference.engine.connection import Connection
 from inference.engine.protocol import Pong, Refused
+from inference.engine.serving.connection import Connection
+from inference.engine.serving.fields import RequestRefused
 
 _LEAVE_SECONDS = 30.0
 """How long the last messages wait for a caller that has stopped reading."""
