@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from inference.asking import status_now
 from inference.core.planning.recipe import TENSOR_CHOICES, Recipe
-from inference.engine.quantizing import QuantizeFailed
+from inference.engine.tools.quantize import QuantizeFailed
 from inference.hub_presentation import Named, repository_named
 from inference.jobs.imatrix import FOLDER
 from inference.jobs.orders import Order, base_name, proposed_name

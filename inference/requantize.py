@@ -31,7 +31,7 @@ from inference.core.planning.recipe import (
     requantized,
     source_caution,
 )
-from inference.engine.quantizing import dry_run
+from inference.engine.tools.quantize import dry_run
 from inference.hardware_presentation import pinned_bytes_by_device
 from inference.host.messages import HostStatus
 from inference.jobs.orders import base_name

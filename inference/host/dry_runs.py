@@ -9,7 +9,7 @@ from pathlib import Path
 
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
-from inference.engine.children import DryRunFailed, dry_run
+from inference.engine.tools.children import DryRunFailed, dry_run
 
 logger = logging.getLogger(__name__)
 _MOST_AT_ONCE = 1

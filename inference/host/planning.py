@@ -22,7 +22,7 @@ from inference.core.planning.load_ways import Known, Measured, Way, corrected, d
 from inference.core.planning.placement import CannotTell, DeviceBytes, Wishes
 from inference.core.reading import options_to_read, way_to_read, wishes_to_read
 from inference.core.scheduling.ledger import Pool
-from inference.engine.children import FileIdentity, cache_key, engine_version
+from inference.engine.tools.children import FileIdentity, cache_key, engine_version
 from inference.host.load_record import LoadMeasured
 from inference.wishes import wishes_of
 from models_app.facts import NotAModel, read_variant

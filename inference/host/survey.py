@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from inference.core.loads.engine_devices import Site
-from inference.engine.children import ListedGpu, NoAnswer, list_gpus
+from inference.engine.tools.children import ListedGpu, NoAnswer, list_gpus
 from models_app.hardware.engine_gpus import EngineGpu, this_machine_with
 
 logger = logging.getLogger(__name__)

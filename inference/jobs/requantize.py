@@ -17,8 +17,8 @@ from typing import Any
 from django.conf import settings
 
 from inference.core.planning.recipe import Outcome, requantized
-from inference.engine import quantizing
-from inference.engine.quantizing import AtTensor, QuantizeFailed
+from inference.engine.tools import quantize
+from inference.engine.tools.quantize import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
 from models_app import inventory
 from models_app.downloads.part import sync_folder
@@ -125,7 +125,7 @@ def _expected(running: Running, order: Order, path: Path) -> Header:
     """The header of the file that is to come out."""
     running.progress(0, stage="Looking at what it takes")
     try:
-        told = quantizing.dry_run(path, [order.recipe], os.environ, has_imatrix=order.imatrix is not None)
+        told = quantize.dry_run(path, [order.recipe], os.environ, has_imatrix=order.imatrix is not None)
         outcome: Outcome = told[order.recipe]
         header = requantized(read_files(path), outcome)
     except (QuantizeFailed, BadGguf) as error:
@@ -157,17 +157,17 @@ class _Room:
 def _quantize(running: Running, order: Order, source: Path, target: Path, room: _Room) -> None:
     imatrix = None if order.imatrix is None else Path(order.imatrix)
     done = total = 0
-    events = quantizing.quantize(source, target, order.recipe, os.environ, imatrix=imatrix, n_threads=order.n_threads)
+    events = quantize.quantize(source, target, order.recipe, os.environ, imatrix=imatrix, n_threads=order.n_threads)
     try:
         for event in events:
             match event:
-                case quantizing.Begun(n_bytes=n_bytes):
+                case quantize.Begun(n_bytes=n_bytes):
                     total = n_bytes
                     running.progress(0, total, stage="Quantizing")
                 case AtTensor(done_bytes=done_bytes):
                     done = done_bytes
                     running.progress(done)
-                case quantizing.Finished(seconds=seconds):
+                case quantize.Finished(seconds=seconds):
                     running.line(f"Quantized {format_bytes(total)} in {seconds:.1f} seconds.")
                 case None:
                     running.check()
@@ -185,7 +185,7 @@ def _check(running: Running, first: Path, expected: Header) -> None:
     running.progress(running.done, stage="Checking")
     try:
         found = read_files(first)
-        for tick in quantizing.check(first, os.environ):
+        for tick in quantize.check(first, os.environ):
             running.check()
             del tick
     except (BadGguf, QuantizeFailed) as error:

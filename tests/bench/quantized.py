@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from inference.core.planning.recipe import Recipe
-from inference.engine.quantizing import quantize
+from inference.engine.tools.quantize import quantize
 from tests.bench.engine_worker import starter_model
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
-from inference.engine.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
+from inference.engine.tools.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
 from models_app.gguf import read_files
 from models_app.memory import Allocation, Cells, Work, compute_bytes, estimate
 from tests.gguf_builder import SHAPES, TINY, Shape, build

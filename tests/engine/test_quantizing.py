@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inference.core.planning.recipe import TARGETS, Recipe, requantized
-from inference.engine.quantizing import (
+from inference.engine.tools.quantize import (
     AtTensor,
     Begun,
     Child,
@@ -241,7 +241,7 @@ def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> 
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from inference.core.planning.recipe import Recipe\n"
-        "from inference.engine.quantizing import Child\n"
+        "from inference.engine.tools.quantize import Child\n"
         "request = {'type': 'quantize', 'source': sys.argv[1], 'target': '/dev/null/never', 'imatrix': None,\n"
         "           'n_threads': 1, 'recipe': Recipe('Q8_0').to_json()}\n"
         "with Child(request, os.environ, argv=(sys.executable, '-c', sys.argv[2])) as child:\n"

@@ -21,7 +21,7 @@ from typing import Any
 
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
-from inference.engine.children import dry_run, list_gpus
+from inference.engine.tools.children import dry_run, list_gpus
 from inference.host.worker_environment import worker_environment
 from models_app.memory import Cells, Work
 from tests.gguf_builder import LARGE, TINY, Shape, build

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from inference.engine import quantizing
+from inference.engine.tools import quantize
 from inference.requantize import Targets, read_question, targets
 from inference.what_if import BadQuestion
 from models_app.hardware.profile import GIB
@@ -257,7 +257,7 @@ def test_a_child_that_fails_leaves_a_page_that_says_so(
     staff: Client, small: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any, **__: Any) -> Any:
-        raise quantizing.QuantizeFailed("The dry run failed.")
+        raise quantize.QuantizeFailed("The dry run failed.")
 
     monkeypatch.setattr("inference.requantize.dry_run", failing)
     page = staff.get(f"/models/{small.name}/requantize/?pure=on&output_type=q5_0")

@@ -3,7 +3,7 @@
 python -m inference.engine.llama.devices          one JSON line in (`{"rpc_servers": [...]}`), one out (`{"devices": [...]}`)
 
 A driver crashes when it pleases, and ggml ends the process where an RPC server does not speak its language: whoever only
-wants to know asks a process of its own (inference.engine.children).
+wants to know asks a process of its own (inference.engine.tools.children).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`python -m inference.engine.dry_run`: the buffers that loading a variant would take, exactly, and nothing loaded.
+"""`python -m inference.engine.tools.dry_run_process`: the buffers that loading a variant would take, exactly, and nothing loaded.
 
 llama.cpp reads the header, makes the worker's context on the real devices without allocating, and logs what it would
-reserve. A header is hostile input and drivers crash, so this runs in a process of its own: inference.engine.children asks.
+reserve. A header is hostile input and drivers crash, so this runs in a process of its own: inference.engine.tools.children asks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
 from inference.core.planning.imatrix_memory import sums_bytes
-from inference.engine.children import LONGEST_LINE, DryRun, DryRunFailed
 from inference.engine.llama import Context, LoadFailed, Log, Model
 from inference.engine.serving.loading import CannotLoad, check_file, prepare
+from inference.engine.tools.children import LONGEST_LINE, DryRun, DryRunFailed
 
 
 def _attempt(request: Mapping[str, Any]) -> DryRun:

@@ -1,6 +1,6 @@
-"""`python -m inference.engine.quantize`: llama.cpp's quantize, its dry run, or a look at what came of it.
+"""`python -m inference.engine.tools.quantize_process`: llama.cpp's quantize, its dry run, or a look at what came of it.
 
-One JSON line in, JSON lines out: `inference.engine.quantizing` asks. The file is hostile input and the work takes minutes, so
+One JSON line in, JSON lines out: `inference.engine.tools.quantize` asks. The file is hostile input and the work takes minutes, so
 this is a process that may be killed at any time; it ends itself when its standard input does.
 """
 
@@ -25,8 +25,8 @@ from inference.core.planning.recipe import BadRecipe, Recipe
 from inference.engine import llama
 from inference.engine.imatrix.file.file import BadImatrix, read_importance
 from inference.engine.llama import Batch, Context, Layout, LoadFailed, Log, Model, QuantizeParams
-from inference.engine.quantizing import LONGEST_LINE, QuantizeFailed
 from inference.engine.serving.loading import CannotLoad, check_file, physical_cores
+from inference.engine.tools.quantize import LONGEST_LINE, QuantizeFailed
 from models_app.quantization import TENSOR_TYPES_BY_NAME
 
 BUFFER_BYTES = 256 << 20

@@ -19,7 +19,7 @@ from typing import Any
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
 
-DRY_RUN_ARGV = (sys.executable, "-m", "inference.engine.dry_run")
+DRY_RUN_ARGV = (sys.executable, "-m", "inference.engine.tools.dry_run_process")
 DEVICES_ARGV = (sys.executable, "-m", "inference.engine.llama.devices")
 LONGEST_LINE = 1 << 20
 _ROOT = Path(__file__).resolve().parents[2]

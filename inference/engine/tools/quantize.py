@@ -1,4 +1,4 @@
-"""The asking side of `inference.engine.quantize`: starts the child, hears it, ends it. Loads no llama.cpp."""
+"""The asking side of `inference.engine.tools.quantize_process`: starts the child, hears it, ends it. Loads no llama.cpp."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from inference.core.planning.recipe import Outcome, Recipe
 
-QUANTIZE_ARGV = (sys.executable, "-m", "inference.engine.quantize")
+QUANTIZE_ARGV = (sys.executable, "-m", "inference.engine.tools.quantize_process")
 LONGEST_LINE = 16 << 20
 TICK_SECONDS = 0.5
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "PYTHONPATH", "LD_LIBRARY_PATH")
