@@ -22,8 +22,8 @@ from inference.api_request import Asked, BadRequest, parse
 from inference.database_thread import StorageFailed
 from inference.discretion_store import discretion_towards
 from inference.engine.protocol import Done, Prefill, Token
-from inference.host.client import HostRefusal, WorkerRefusal
-from inference.host.messages import Evicting, LeaseLoading, Queued
+from inference.host.api.client import HostRefusal, WorkerRefusal
+from inference.host.api.messages import Evicting, LeaseLoading, Queued
 from inference.presentation import OfferedVariant
 from inference.turns import turns
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.engine.protocol import Done, Timings, Token
-from inference.host.client import HostRefusal, HostUnavailable, WorkerLost, WorkerRefusal
+from inference.host.api.client import HostRefusal, HostUnavailable, WorkerLost, WorkerRefusal
 
 SOON_SECONDS = 5
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from asgiref.sync import async_to_sync
 from django.conf import settings
 
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import HostStatus
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.messages import HostStatus
 
 ANSWERS_WITHIN_SECONDS = 1.0
 

@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.conf import settings
 
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 
 logger = logging.getLogger(__name__)
 

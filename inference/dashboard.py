@@ -7,14 +7,7 @@ from datetime import datetime, timezone
 from math import floor
 from typing import TypedDict
 
-from inference.host.telemetry_messages import (
-    Backlog,
-    DeviceTelemetry,
-    LogLine,
-    QueueEntry,
-    SegmentKind,
-    VariantTelemetry,
-)
+from inference.host.api.telemetry import Backlog, DeviceTelemetry, LogLine, QueueEntry, SegmentKind, VariantTelemetry
 from models_app.units import format_bytes
 
 BAR_WIDTH = 1000

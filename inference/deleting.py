@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inference.asking import ask
 from inference.core.loads.purposes import variant_of
-from inference.host.client import HostRefusal, HostUnavailable
+from inference.host.api.client import HostRefusal, HostUnavailable
 from models_app import deletion
 from models_app.deletion import Removal
 from models_app.models import Variant

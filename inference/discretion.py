@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from inference.core.loads.purposes import variant_of
-from inference.host.messages import HostStatus, Mention, ResidentVariant
-from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, LogLine, QueueEntry, VariantTelemetry
+from inference.host.api.messages import HostStatus, Mention, ResidentVariant
+from inference.host.api.telemetry import Backlog, DecidedCount, Delta, LogLine, QueueEntry, VariantTelemetry
 
 KEPT = "a model kept for others"
 GONE = "a model that is gone"

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group
 from inference.asking import status_now
 from inference.database_thread import DatabaseThread
 from inference.discretion import NOTHING_KEPT, Discretion, status_told_to
-from inference.host.messages import HostStatus
+from inference.host.api.messages import HostStatus
 from models_app.access import kept_from
 from models_app.models import Variant
 

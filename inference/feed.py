@@ -11,8 +11,8 @@ from inference import store
 from inference.chat_protocol import Variants
 from inference.database_thread import StorageFailed
 from inference.engine.protocol import BadMessage
-from inference.host.client import HostClient, HostUnavailable
-from inference.host.messages import HostStatus
+from inference.host.api.client import HostClient, HostUnavailable
+from inference.host.api.messages import HostStatus
 from inference.presentation import OfferedVariant, variant_views
 from inference.pulse import Pulse
 from models_app.access import Access

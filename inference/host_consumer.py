@@ -1,5 +1,5 @@
 """Sockets of pages that watch; of them `/ws/host/`: what the box is doing, for everybody who is signed in. See
-inference.host.telemetry_messages for its frames.
+inference.host.api.telemetry for its frames.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from inference import remote_models, remote_room
 from inference.core.planning.recommend import recommend
 from inference.discretion_store import status_for
-from inference.host.messages import HostStatus
+from inference.host.api.messages import HostStatus
 from inference.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.what_if import BadQuestion, Changes, read_changes
 from models_app.downloads.space import Room

@@ -14,7 +14,7 @@ from inference import job_store
 from inference.database_thread import StorageFailed
 from inference.discretion import told_to
 from inference.discretion_store import discretion_for
-from inference.host.telemetry_messages import Backlog
+from inference.host.api.telemetry import Backlog
 from inference.host_feed import host_watch
 from inference.job_store import JobCount
 

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from inference import badges, models_query
 from inference.deleting import InUse, delete_variant
 from inference.discretion_store import status_for
-from inference.host.client import HostUnavailable
+from inference.host.api.client import HostUnavailable
 from inference.job_store import job_rows
 from inference.models_presentation import shelf_row, states_of
 from inference.variant_form import ChangedMeanwhile, VariantForm

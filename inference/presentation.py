@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from inference.chat_protocol import ConversationRow, ConversationView, MessageView, VariantView
-from inference.host.messages import HostStatus, Residency
+from inference.host.api.messages import HostStatus, Residency
 from inference.models import Conversation, Message
 
 

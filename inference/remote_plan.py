@@ -14,7 +14,7 @@ from inference.core.scheduling.eviction import Resident
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import LOAD_BYTES_PER_SECOND
 from inference.core.scheduling.would_evict import Leaving, leaving
-from inference.host.messages import HostStatus, ResidentVariant
+from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.plan_presentation import rate, way_view
 from inference.what_if import Changes
 from models_app.gguf import Header

@@ -33,7 +33,7 @@ from inference.core.planning.recipe import (
 )
 from inference.engine.tools.quantize import dry_run
 from inference.hardware_presentation import pinned_bytes_by_device
-from inference.host.messages import HostStatus
+from inference.host.api.messages import HostStatus
 from inference.jobs.orders import base_name
 from inference.plan_badge import Badge, badge_of, unknown_badge
 from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, CannotBePlanned, told_of

@@ -17,8 +17,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from inference.begun import within_a_moment
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import LoadPreview
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.messages import LoadPreview
 from inference.turns import turns
 from models_app.changes import CHANGE, note
 from models_app.models import Variant

@@ -15,8 +15,8 @@ from inference.core.decoding.generation_options import GenerationOptions
 from inference.discretion import NOTHING_KEPT, Discretion
 from inference.engine.protocol import Done, Prefill, Token
 from inference.feed import HostFeed
-from inference.host.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
-from inference.host.messages import Evicting, LeaseLoading, Queued
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
+from inference.host.api.messages import Evicting, LeaseLoading, Queued
 from inference.models import Message
 from inference.pulse import Pulse
 from inference.store import Begun, Ending, Progress

@@ -19,7 +19,7 @@ from inference.discretion import NOTHING_KEPT
 from inference.discretion_store import discretion_towards
 from inference.feed import HostFeed
 from inference.groups import announce
-from inference.host.client import HostClient
+from inference.host.api.client import HostClient
 from inference.store import Begun
 from inference.turn import INTERRUPTED, STOPPED, Turn
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inference import badges
-from inference.host.messages import HostStatus
+from inference.host.api.messages import HostStatus
 from inference.models_presentation import ShelfRow, ago, shelf_row, states_of
 from inference.plan_presentation import rate
 from inference.variant_use import Use, use_by_variant

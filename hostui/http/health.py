@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, JsonResponse
 
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from models_app.jobs.heartbeat import jobs_beat
 
 HOST_ANSWERS_WITHIN_SECONDS = 2.0

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from inference.begun import begin_all
 from inference.deleting import InUse, delete_variant
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.variant_form import VariantForm
 from models_app import deletion
 from models_app.changes import CHANGE, note

@@ -21,7 +21,7 @@ from inference.admin.variant_actions import VariantActions
 from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
 from inference.asking import ask, status_now
 from inference.dashboard import STATE_WORDS
-from inference.host.client import HostRefusal, HostUnavailable
+from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.models_presentation import last_used, states_of
 from inference.plan_badge import Badge
 from inference.variant_form import VariantForm

@@ -7,8 +7,8 @@ import secrets
 
 from inference.core.scheduling import events
 from inference.host import wording
+from inference.host.api.messages import LeaseReady
 from inference.host.connection import Connection
-from inference.host.messages import LeaseReady
 from inference.host.worker import Worker
 
 logger = logging.getLogger(__name__)

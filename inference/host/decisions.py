@@ -7,8 +7,8 @@ import time
 from collections import deque
 
 from inference.core.scheduling.events import Decided
+from inference.host.api.messages import Decision, Mention
 from inference.host.decision_wording import decision
-from inference.host.messages import Decision, Mention
 from inference.host.wording import DeviceName, Name
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 from inference.core.loads.options import LoadOptions
 from inference.core.scheduling.events import ForEviction, Reason
 from inference.core.scheduling.preview import Leaver, Preview
-from inference.host.messages import LeavingVariant, LoadPreview
+from inference.host.api.messages import LeavingVariant, LoadPreview
 from inference.host.wording import (
     DeviceName,
     Name,

@@ -20,6 +20,7 @@ from inference.core.scheduling.fair_turns import LeaseKind
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
+from inference.host.api.messages import Decision, HostStatus, LoadPreview
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
@@ -31,7 +32,6 @@ from inference.host.inventory import (
     UnknownVariant,
 )
 from inference.host.load_record import LoadMeasured
-from inference.host.messages import Decision, HostStatus, LoadPreview
 from inference.host.preview_wording import load_preview
 from inference.host.process import Spare
 from inference.host.run_dir import RunDir

@@ -10,14 +10,15 @@ from typing import Any
 
 from inference.core.loads.purposes import is_variant, resident_id
 from inference.engine import protocol
-from inference.host import messages, wording
+from inference.host import wording
+from inference.host.api import messages
+from inference.host.api.telemetry import TelemetryQuery
 from inference.host.connection import Connection
 from inference.host.inventory import BadOptions, DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
 from inference.host.telemetry.sampler import Telemetry
 from inference.host.telemetry.serve import serve
-from inference.host.telemetry_messages import TelemetryQuery
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.core.loads.devices import RAM, BytesByDevice, is_memory
 from inference.core.scheduling.events import ForLoading, InQueue, Reason, Refuse, Wait
-from inference.host.messages import HostRefused, RefusalReason
+from inference.host.api.messages import HostRefused, RefusalReason
 
 Name = Callable[[int], str]
 """Variant id → its name."""

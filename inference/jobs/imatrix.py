@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.host.client import HostClient, Lease, WorkerRefusal
+from inference.host.api.client import HostClient, Lease, WorkerRefusal
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.ticking import ticking
 from inference.texts import TEXT

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.conf import settings
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.host.client import HostClient
+from inference.host.api.client import HostClient
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.orders import base_name
 from inference.jobs.ticking import ticking

@@ -19,10 +19,10 @@ from inference.core.loads.purposes import variant_of
 from inference.core.reading import facts_to_read
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
-from inference.host.client import HostClient, Lease
+from inference.host.api.client import HostClient, Lease
+from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.load_record import LoadMeasured
-from inference.host.messages import HostStatus, ResidentVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server

@@ -13,7 +13,7 @@ import pytest
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.monitoring.liveness import Limits
-from inference.host.client import HostRefusal, WorkerLost
+from inference.host.api.client import HostRefusal, WorkerLost
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say, start_box
 
 

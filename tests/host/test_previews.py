@@ -13,7 +13,7 @@ import pytest
 from inference.core.loads.devices import RAM
 from inference.core.loads.ways import LoadAlternative
 from inference.core.scheduling.ledger import Pool
-from inference.host.client import HostRefusal
+from inference.host.api.client import HostRefusal
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
 
 GIB = 1 << 30

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from inference.host.client import HostClient, HostRefusal
-from inference.host.messages import ResidentVariant
+from inference.host.api.client import HostClient, HostRefusal
+from inference.host.api.messages import ResidentVariant
 from tests.host.cast import DEADLINE_SECONDS
 from tests.host.installation import Installation, installed
 from tests.models_app.conftest import serving_device

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from inference.host.client import HostClient
+from inference.host.api.client import HostClient
 from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.live

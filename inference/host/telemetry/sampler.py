@@ -14,7 +14,8 @@ from inference.core.loads.ways import LoadAlternative
 from inference.core.monitoring.alarms import Alarms, DeviceLoad, Running
 from inference.core.monitoring.history import History
 from inference.core.scheduling.ledger import Pool
-from inference.host.messages import Decision, HostStatus
+from inference.host.api.messages import Decision, HostStatus
+from inference.host.api.telemetry import Backlog, DecidedCount, Delta, DeviceTelemetry
 from inference.host.telemetry import alarm_wording
 from inference.host.telemetry.sample import (
     RamReading,
@@ -28,7 +29,6 @@ from inference.host.telemetry.sample import (
     shares,
     variant_telemetry,
 )
-from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, DeviceTelemetry
 
 logger = logging.getLogger(__name__)
 

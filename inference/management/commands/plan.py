@@ -15,8 +15,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.core.placement_wording import cautions, reason_of, unknown_reason
 from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import LoadPreview
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.messages import LoadPreview
 from inference.plan_presentation import plan_as_json
 from inference.wishes import wishes_of
 from models_app.facts import NotAModel, explain, read_variant

@@ -14,7 +14,7 @@ from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.loads.purposes import Purpose
 from inference.engine import protocol
 from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token
-from inference.host.messages import (
+from inference.host.api.messages import (
     Evicting,
     HostRequest,
     HostStatus,
@@ -24,7 +24,7 @@ from inference.host.messages import (
     LoadPreview,
     Queued,
 )
-from inference.host.telemetry_messages import TelemetryFrame, TelemetryQuery
+from inference.host.api.telemetry import TelemetryFrame, TelemetryQuery
 
 
 class HostUnavailable(Exception):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from inference.core.loads.purposes import Purpose
-from inference.host.messages import LeaseKind, Mention, Residency
+from inference.host.api.messages import LeaseKind, Mention, Residency
 
 SegmentKind = Literal["weights", "kv", "compute", "overhead", "reserved", "foreign", "reserve", "free"]
 
