@@ -24,14 +24,14 @@ from inference.host.api.messages import Decision, HostStatus, LoadPreview
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
-from inference.host.inventory import (
+from inference.host.planning.ways.load_record import LoadMeasured
+from inference.host.planning.ways.variant_source import (
     BadOptions,
     DisabledVariant,
     Inventory,
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.load_record import LoadMeasured
 from inference.host.preview_wording import load_preview
 from inference.host.process import Spare
 from inference.host.run_dir import RunDir

@@ -14,7 +14,12 @@ from inference.host import wording
 from inference.host.api import messages
 from inference.host.api.telemetry import TelemetryQuery
 from inference.host.connection import Connection
-from inference.host.inventory import BadOptions, DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.planning.ways.variant_source import (
+    BadOptions,
+    DisabledVariant,
+    InventoryUnavailable,
+    UnknownVariant,
+)
 from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
 from inference.host.telemetry.sampler import Telemetry

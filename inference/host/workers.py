@@ -15,7 +15,7 @@ from inference.core.scheduling import events
 from inference.core.scheduling.residency import Failure
 from inference.engine.protocol import Ready, WorkerReport
 from inference.host.held import bytes_by_device, with_processes
-from inference.host.load_record import LoadMeasured, measured_load
+from inference.host.planning.ways.load_record import LoadMeasured, measured_load
 from inference.host.process import Spare
 from inference.host.run_dir import RunDir
 from inference.host.worker import Worker

@@ -19,8 +19,8 @@ def main() -> None:
     django.setup()
     from django.conf import settings
     from django.core.management import call_command
+    from inference.host.planning.ways.survey import survey
 
-    from inference.host.survey import survey
     from inference.host.worker_environment import worker_environment
     from models_app.hardware.inventory import this_machine
     from models_app.inventory import add_model

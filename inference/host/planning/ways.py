@@ -20,11 +20,11 @@ from inference.core.loads.ways import LoadAlternative
 from inference.core.planning.header_estimates import Told
 from inference.core.planning.load_ways import Known, Measured, Way, corrected, digest, ladder, unknown_way
 from inference.core.planning.placement import CannotTell, DeviceBytes, Wishes
-from inference.core.reading import options_to_read, way_to_read, wishes_to_read
 from inference.core.scheduling.ledger import Pool
 from inference.engine.tools.children import FileIdentity, cache_key, engine_version
-from inference.host.load_record import LoadMeasured
-from inference.wishes import wishes_of
+from inference.host.planning.ways.imatrix_load import options_to_read, way_to_read, wishes_to_read
+from inference.host.planning.ways.load_record import LoadMeasured
+from inference.host.planning.ways.wishes import wishes_of
 from models_app.facts import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Device, Profile

@@ -1,4 +1,4 @@
-"""What the host asks of the inventory. The answers come from inference.host.database, or from a test."""
+"""What the host asks of the inventory. The answers come from inference.host.planning.database, or from a test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from inference.core.loads.options import BadOptions
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
-from inference.host.load_record import LoadMeasured
+from inference.host.planning.ways.load_record import LoadMeasured
 
 
 class UnknownVariant(Exception):
