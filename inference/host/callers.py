@@ -9,7 +9,7 @@ from inference.core.scheduling import events
 from inference.host import wording
 from inference.host.api.messages import LeaseReady
 from inference.host.connection import Connection
-from inference.host.worker import Worker
+from inference.host.workers.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -33,11 +33,11 @@ from inference.host.planning.ways.variant_source import (
     UnknownVariant,
 )
 from inference.host.preview_wording import load_preview
-from inference.host.process import Spare
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
-from inference.host.worker import WORKER_ARGV
-from inference.host.workers import Workers
+from inference.host.workers.workers.spare import Spare
+from inference.host.workers.workers.worker import WORKER_ARGV
+from inference.host.workers.workers.workers import Workers
 
 logger = logging.getLogger(__name__)
 

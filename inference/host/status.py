@@ -10,7 +10,7 @@ from inference.core.scheduling.residency import Residency
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host import wording
 from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
-from inference.host.worker import Worker, process_bytes
+from inference.host.workers.workers.worker import Worker, process_bytes
 
 
 def host_status(

@@ -20,8 +20,8 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
     from inference.host.planning.ways.survey import survey
+    from inference.host.workers.workers.environment import worker_environment
 
-    from inference.host.worker_environment import worker_environment
     from models_app.hardware.inventory import this_machine
     from models_app.inventory import add_model
     from models_app.models import Variant

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-
-from inference.host.exits import failure_of, oom_kills
+from inference.host.workers.workers.exits import failure_of, oom_kills
 
 
 @pytest.mark.parametrize(

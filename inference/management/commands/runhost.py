@@ -24,7 +24,7 @@ from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
 from inference.host.telemetry.readings import Machine
 from inference.host.telemetry.sampler import Telemetry
-from inference.host.worker_environment import worker_environment
+from inference.host.workers.workers.environment import worker_environment
 
 logger = logging.getLogger("inference.host")
 

@@ -15,11 +15,11 @@ from inference.core.loads.engine_devices import Site
 from inference.core.monitoring.liveness import Limits, Liveness
 from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.engine import protocol
-from inference.host.exits import failure_of, oom_kills
-from inference.host.pipes import LONGEST_REPORT_BYTES
-from inference.host.process import Spare
 from inference.host.shape import BadShape, check
-from inference.host.worker_log import WorkerLog
+from inference.host.workers.workers.exits import failure_of, oom_kills
+from inference.host.workers.workers.log import WorkerLog
+from inference.host.workers.workers.pipes import LONGEST_REPORT_BYTES
+from inference.host.workers.workers.spare import Spare
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.host.pipes import Pipes
-from inference.host.worker_environment import worker_environment
+from inference.host.workers.workers.environment import worker_environment
+from inference.host.workers.workers.pipes import Pipes
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
