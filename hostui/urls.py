@@ -14,5 +14,5 @@ urlpatterns = [
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("img/icon.svg")))),
     path("", include("hostui.accounts.urls")),
     path("admin/", admin.site.urls),
-    path("", include("inference.urls")),
+    path("", include("inference.web.urls")),
 ]

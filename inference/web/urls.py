@@ -11,12 +11,12 @@ from inference import (
     hub_plans,
     hub_views,
     job_views,
-    metrics,
     models_views,
     quantize_views,
     residency_views,
     views,
 )
+from inference.web import metrics
 from models_app import upload_views
 
 urlpatterns = [
