@@ -16,7 +16,6 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from inference import store
 from inference.api_reply import NO_KEY, Problem, Reply, cannot_run, no_such_model, problem_of
 from inference.api_request import Asked, BadRequest, parse
 from inference.database_thread import StorageFailed
@@ -24,8 +23,9 @@ from inference.discretion_store import discretion_towards
 from inference.engine.protocol import Done, Prefill, Token
 from inference.host.api.client import HostRefusal, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
-from inference.presentation import OfferedVariant
-from inference.turns import turns
+from inference.web.chat import store
+from inference.web.chat.rows import OfferedVariant
+from inference.web.chat.turns import turns
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.chat_input import unstorable
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.engine.protocol import ChatMessage
+from inference.web.chat.frames import unstorable
 
 _SAMPLING = frozenset(
     {

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from inference.begun import within_a_moment
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
-from inference.turns import turns
+from inference.web.chat.turns import turns
 from models_app.changes import CHANGE, note
 from models_app.models import Variant
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Protocol
 
-from inference import store
+from inference.web.chat import store
 
 logger = logging.getLogger(__name__)
 

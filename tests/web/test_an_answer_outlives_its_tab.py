@@ -4,8 +4,8 @@ import asyncio
 
 from django.contrib.auth.models import User
 
-from inference import turns
 from inference.models import Message
+from inference.web.chat import turns
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from inference.chat_protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
 from inference.models import Conversation
+from inference.web.chat.protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab

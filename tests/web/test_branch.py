@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from inference.branch import Node, Spoken, Tree, chat_messages, completion_prompt, title_from
+from inference.web.chat.tree import Node, Spoken, Tree, chat_messages, completion_prompt, title_from
 
 
 def tree(**parents: str | None) -> tuple[Tree, dict[str, UUID]]:

@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from inference import store
 from inference.models import Conversation, Message
+from inference.web.chat import store
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab

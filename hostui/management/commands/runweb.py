@@ -42,8 +42,8 @@ class Command(BaseCommand):
 
         from hostui.asgi import application
         from hostui.http.bodies import bound
-        from inference import turns
-        from inference.chat_protocol import LONGEST_FRAME_BYTES
+        from inference.web.chat import turns
+        from inference.web.chat.protocol import LONGEST_FRAME_BYTES
 
         turns.interrupt_orphans()
 

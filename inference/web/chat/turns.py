@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from inference import store
-from inference.chat_input import Regenerate, Send
-from inference.chat_protocol import ConversationRow, ConversationView, MessageView, Variants
 from inference.database_thread import StorageFailed
 from inference.discretion import NOTHING_KEPT
 from inference.discretion_store import discretion_towards
-from inference.feed import HostFeed
 from inference.groups import announce
 from inference.host.api.client import HostClient
-from inference.store import Begun
-from inference.turn import INTERRUPTED, STOPPED, Turn
+from inference.web.chat import store
+from inference.web.chat.frames import Regenerate, Send
+from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, Variants
+from inference.web.chat.residency_feed import HostFeed
+from inference.web.chat.store import Begun
+from inference.web.chat.turn import INTERRUPTED, STOPPED, Turn
 
 logger = logging.getLogger(__name__)
 

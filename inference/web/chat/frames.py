@@ -1,6 +1,6 @@
 """From a text frame of the chat socket to a checked message: shapes, lengths, ids and generation options. No I/O.
 
-What a message may *do* (whose conversation it is) is for inference.store to say.
+What a message may *do* (whose conversation it is) is for inference.web.chat.store to say.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from inference.chat_protocol import LONGEST_FRAME_BYTES, LONGEST_NONCE, LONGEST_TITLE
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
+from inference.web.chat.protocol import LONGEST_FRAME_BYTES, LONGEST_NONCE, LONGEST_TITLE
 
 LARGEST_ID = 2**63 - 1
 

@@ -1,4 +1,4 @@
-"""From rows to the payloads of inference.chat_protocol. Pure; both the page's first paint and the socket use these."""
+"""From rows to the payloads of inference.web.chat.protocol. Pure; both the page's first paint and the socket use these."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from inference.chat_protocol import ConversationRow, ConversationView, MessageView, VariantView
 from inference.host.api.messages import HostStatus, Residency
 from inference.models import Conversation, Message
+from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, VariantView
 
 
 def message_view(message: Message, siblings: Sequence[UUID]) -> MessageView:
-    """`message` as it is stored; a running answer's present text is laid over it by inference.turns."""
+    """`message` as it is stored; a running answer's present text is laid over it by inference.web.chat.turns."""
     return {
         "id": str(message.pk),
         "parent": str(message.parent_id) if message.parent_id else None,

@@ -1,4 +1,4 @@
-"""The chat socket: frames in, asked of inference.turns and inference.store, frames out. See inference.chat_protocol."""
+"""The chat socket: frames in, asked of inference.web.chat.turns and inference.web.chat.store, frames out. See inference.web.chat.protocol."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from uuid import UUID
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from inference import store
-from inference.chat_input import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
-from inference.chat_protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
 from inference.database_thread import StorageFailed
 from inference.groups import announce, user_group
 from inference.pulse import Pulse
-from inference.turn import Cursor, Turn
-from inference.turns import turns
+from inference.web.chat import store
+from inference.web.chat.frames import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
+from inference.web.chat.protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
+from inference.web.chat.turn import Cursor, Turn
+from inference.web.chat.turns import turns
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             task.cancel()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels does, less a hop into another thread for each message: inference.store minds its connections."""
+        """As Channels does, less a hop into another thread for each message: inference.web.chat.store minds its connections."""
         await getattr(self, get_handler_name(message))(message)
 
     # frames in -------------------------------------------------------------------------------------------------

@@ -9,17 +9,17 @@ from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
-from inference.branch import chat_messages, completion_prompt
-from inference.chat_protocol import MessageView, Patch, WaitView
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.discretion import NOTHING_KEPT, Discretion
 from inference.engine.protocol import Done, Prefill, Token
-from inference.feed import HostFeed
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
 from inference.models import Message
 from inference.pulse import Pulse
-from inference.store import Begun, Ending, Progress
+from inference.web.chat.protocol import MessageView, Patch, WaitView
+from inference.web.chat.residency_feed import HostFeed
+from inference.web.chat.store import Begun, Ending, Progress
+from inference.web.chat.tree import chat_messages, completion_prompt
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)

@@ -7,14 +7,14 @@ import logging
 import time
 from contextlib import aclosing, suppress
 
-from inference import store
-from inference.chat_protocol import Variants
 from inference.database_thread import StorageFailed
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient, HostUnavailable
 from inference.host.api.messages import HostStatus
-from inference.presentation import OfferedVariant, variant_views
 from inference.pulse import Pulse
+from inference.web.chat import store
+from inference.web.chat.protocol import Variants
+from inference.web.chat.rows import OfferedVariant, variant_views
 from models_app.access import Access
 
 logger = logging.getLogger(__name__)
