@@ -16,7 +16,7 @@ from inference.core.placement_wording import unknown_reason
 from inference.core.planning.placement import CannotTell, Wishes, place
 from inference.host.planning.ways.wishes import wishes_of
 from inference.plan_badge import Badge, badge_of, unknown_badge
-from inference.recent import Recent
+from inference.web.crossing.recent_values import Recent
 from inference.what_if import CannotBePlanned, told_of
 from models_app.hardware import Profile
 from models_app.hardware.inventory import this_machine

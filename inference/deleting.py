@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from inference.asking import ask
 from inference.core.loads.purposes import variant_of
 from inference.host.api.client import HostRefusal, HostUnavailable
+from inference.web.crossing.ask_host import ask
 from models_app import deletion
 from models_app.deletion import Removal
 from models_app.models import Variant

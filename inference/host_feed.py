@@ -16,12 +16,12 @@ from django.conf import settings
 
 from inference import discretion_store
 from inference.core.monitoring.history import History
-from inference.database_thread import StorageFailed
 from inference.discretion import Discretion, told_to
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.telemetry import Backlog, Delta, HostAway, LogLine
 from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
+from inference.web.crossing.database_thread import StorageFailed
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from inference.database_thread import DatabaseThread
 from inference.discretion_store import discretion_for
 from inference.job_presentation import JobRow, job_row, may_act
 from inference.line_tail import LATE_SECONDS
+from inference.web.crossing.database_thread import DatabaseThread
 from models_app import jobs
 from models_app.job import Job, JobLine
 from models_app.jobs import kinds

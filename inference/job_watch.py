@@ -12,11 +12,11 @@ from typing import Protocol
 from django.utils import timezone
 
 from inference import discretion_store, job_store, watching
-from inference.database_thread import StorageFailed
 from inference.discretion import NOTHING_KEPT
 from inference.job_presentation import JobFrame, JobRow, job_row, line_row
 from inference.line_tail import LineTail
 from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
+from inference.web.crossing.database_thread import StorageFailed
 from models_app.job import Job
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
-from inference.asking import status_now
 from inference.core.planning.recipe import TENSOR_CHOICES, Recipe
 from inference.engine.tools.quantize import QuantizeFailed
 from inference.hub_presentation import Named, repository_named
@@ -32,6 +31,7 @@ from inference.requantize import (
     read_question,
     targets,
 )
+from inference.web.crossing.ask_host import status_now
 from inference.what_if import BadQuestion, CannotBePlanned
 from models_app import jobs
 from models_app.downloads.names import Names, giving_names

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inference.core.planning.header_estimates import Told
-from inference.recent import Recent
+from inference.web.crossing.recent_values import Recent
 from models_app.facts import check_loadable
 from models_app.hub.names import RemoteVariant
 from models_app.hub.reach import Reach

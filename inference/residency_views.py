@@ -16,10 +16,10 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
-from inference.begun import within_a_moment
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
 from inference.web.chat.turns import turns
+from inference.web.crossing.background_host import within_a_moment
 from models_app.changes import CHANGE, note
 from models_app.models import Variant
 

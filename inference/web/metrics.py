@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from inference import job_store
-from inference.database_thread import StorageFailed
 from inference.discretion import told_to
 from inference.discretion_store import discretion_for
 from inference.host.api.telemetry import Backlog
 from inference.host_feed import host_watch
 from inference.job_store import JobCount
+from inference.web.crossing.database_thread import StorageFailed
 
 EVICTION_KINDS = ("evict", "drain")
 """Idle ones leave at once, busy ones after their last answer."""

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group, User
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
-from inference import begun
+from inference.web.crossing import background_host
 from models_app import jobs
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
@@ -111,7 +111,7 @@ async def test_the_host_is_asked_for_each_and_what_it_refuses_is_told(
 async def test_a_load_that_takes_its_time_goes_on_behind_the_page(
     host: FakeHost, root: User, two: list[Variant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(begun, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(background_host, "ANSWER_SECONDS", 0.05)
     client = await administrator(root)
     told = text_of(await client.post(LIST, chosen("load", two), follow=True))
     assert "Loading has begun, and goes on: one, two." in told

@@ -13,14 +13,14 @@ from uuid import UUID
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from inference.database_thread import StorageFailed
-from inference.groups import announce, user_group
-from inference.pulse import Pulse
 from inference.web.chat import store
 from inference.web.chat.frames import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
 from inference.web.chat.protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
 from inference.web.chat.turn import Cursor, Turn
 from inference.web.chat.turns import turns
+from inference.web.crossing.change_counter import Pulse
+from inference.web.crossing.database_thread import StorageFailed
+from inference.web.crossing.groups import announce, user_group
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._announce(begun.conversation)
 
     async def chat_changed(self, event: dict[str, Any]) -> None:
-        """Something of this person changed, here or in another tab. See inference.groups.announce."""
+        """Something of this person changed, here or in another tab. See inference.web.crossing.groups.announce."""
         if not await self._authorised():
             return
         self._rows_changed.beat()

@@ -7,14 +7,14 @@ import logging
 import time
 from contextlib import aclosing, suppress
 
-from inference.database_thread import StorageFailed
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient, HostUnavailable
 from inference.host.api.messages import HostStatus
-from inference.pulse import Pulse
 from inference.web.chat import store
 from inference.web.chat.protocol import Variants
 from inference.web.chat.rows import OfferedVariant, variant_views
+from inference.web.crossing.change_counter import Pulse
+from inference.web.crossing.database_thread import StorageFailed
 from models_app.access import Access
 
 logger = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from django.conf import settings
 from django.contrib.auth import get_user, get_user_model
 from django.db import IntegrityError, transaction
 
-from inference.database_thread import DatabaseThread
 from inference.models import Conversation, Message
 from inference.web.chat.frames import Regenerate, Send
 from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView
 from inference.web.chat.rows import OfferedVariant, conversation_row, conversation_view, message_view
 from inference.web.chat.tree import Node, Spoken, Tree, title_from
+from inference.web.crossing.database_thread import DatabaseThread
 from models_app import access
 from models_app.access import Access, restrictions
 from models_app.models import Variant

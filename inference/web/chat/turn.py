@@ -15,11 +15,11 @@ from inference.engine.protocol import Done, Prefill, Token
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
 from inference.models import Message
-from inference.pulse import Pulse
 from inference.web.chat.protocol import MessageView, Patch, WaitView
 from inference.web.chat.residency_feed import HostFeed
 from inference.web.chat.store import Begun, Ending, Progress
 from inference.web.chat.tree import chat_messages, completion_prompt
+from inference.web.crossing.change_counter import Pulse
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)

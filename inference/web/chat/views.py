@@ -11,10 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from inference.database_thread import StorageFailed
 from inference.web.chat import store
 from inference.web.chat.protocol import Variants
 from inference.web.chat.turns import Turns, turns
+from inference.web.crossing.database_thread import StorageFailed
 
 
 @login_required
