@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inference.host_consumer import WatchConsumer
 from inference.job_watch import job_watch
+from inference.web.dashboard.consumer import WatchConsumer
 
 
 class JobConsumer(WatchConsumer):

@@ -14,9 +14,9 @@ from inference import job_store
 from inference.discretion import told_to
 from inference.discretion_store import discretion_for
 from inference.host.api.telemetry import Backlog
-from inference.host_feed import host_watch
 from inference.job_store import JobCount
 from inference.web.crossing.database_thread import StorageFailed
+from inference.web.dashboard.feed import host_watch
 
 EVICTION_KINDS = ("evict", "drain")
 """Idle ones leave at once, busy ones after their last answer."""

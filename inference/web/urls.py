@@ -13,10 +13,10 @@ from inference import (
     job_views,
     models_views,
     quantize_views,
-    residency_views,
     views,
 )
 from inference.web import metrics
+from inference.web.dashboard import residency_views
 from models_app import upload_views
 
 urlpatterns = [

@@ -1,4 +1,4 @@
-// The dashboard's words, as inference/dashboard.py writes them for the first paint.
+// The dashboard's words, as inference/web/dashboard/rows.py writes them for the first paint.
 import { binary, duration } from "./numbers.js";
 
 export const KIND_WORDS = {

@@ -8,7 +8,7 @@ export function binary(count) {
   return `${amount.toFixed(digits).replace(/\.00$/, "")} ${BINARY[unit]}`;
 }
 
-/** 5 s, 3 min, 2 h, 4 d; as inference.dashboard.duration writes it. */
+/** 5 s, 3 min, 2 h, 4 d; as inference.web.dashboard.rows.duration writes it. */
 export function duration(seconds) {
   for (const [limit, length, unit] of [[90, 1, "s"], [5400, 60, "min"], [129_600, 3600, "h"]]) {
     if (seconds < limit) return `${Math.round(seconds / length)} ${unit}`;

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from inference.host_feed import host_watch
 from inference.web.chat.protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE
+from inference.web.dashboard.feed import host_watch
 
 CLOSE_BAD_FRAME = 4400
 LONGEST_FRAME_BYTES = 1024
