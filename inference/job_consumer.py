@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.job_watch import job_watch
-from inference.web.dashboard.consumer import WatchConsumer
+from inference.web.feeds.consumer import WatchConsumer
 
 
 class JobConsumer(WatchConsumer):

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from django.utils import timezone
 
-from inference import discretion_store, job_store, watching
+from inference import discretion_store, job_store
 from inference.discretion import NOTHING_KEPT
 from inference.job_presentation import JobFrame, JobRow, job_row, line_row
 from inference.line_tail import LineTail
-from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from inference.web.crossing.database_thread import StorageFailed
+from inference.web.feeds import subscribers
+from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from models_app.job import Job
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ IDLE_LOOK_SECONDS = 3.0
 """Where nothing is under way: a page that starts something paints it itself."""
 
 
-class Watcher(watching.Watcher, Protocol):
+class Watcher(subscribers.Watcher, Protocol):
     is_staff: bool
 
 

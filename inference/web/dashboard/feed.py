@@ -20,8 +20,8 @@ from inference.discretion import Discretion, told_to
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.telemetry import Backlog, Delta, HostAway, LogLine
-from inference.watching import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
 from inference.web.crossing.database_thread import StorageFailed
+from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
 
 logger = logging.getLogger(__name__)
 
