@@ -31,12 +31,12 @@ from inference.core.planning.recipe import (
     source_caution,
 )
 from inference.engine.tools.quantize import dry_run
-from inference.hardware_presentation import pinned_bytes_by_device
 from inference.host.api.messages import HostStatus
 from inference.host.planning.ways.wishes import wishes_of
 from inference.jobs.orders import base_name
 from inference.plan_badge import Badge, badge_of, unknown_badge
 from inference.web.crossing.ask_host import status_now
+from inference.web.hardware.rows import pinned_bytes_by_device
 from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, CannotBePlanned, told_of
 from models_app.downloads.space import free_bytes
 from models_app.gguf import Header

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import (
-    adding_views,
-    api,
-    hardware_views,
-    hub_plans,
-    hub_views,
-    job_views,
-    models_views,
-    quantize_views,
-    views,
-)
+from inference import adding_views, api, hub_plans, hub_views, job_views, models_views, quantize_views, views
 from inference.web import metrics
 from inference.web.dashboard import residency_views
+from inference.web.hardware import views as hardware_views
 from models_app import upload_views
 
 urlpatterns = [

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from inference import hardware_views
+from inference.web.hardware import views
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
 from models_app.models import HardwareProfile
@@ -200,7 +200,7 @@ def test_a_budget_below_what_is_pinned_is_saved_with_a_warning(
         **resident(1, "smol", pinned=True),
         "devices": [{"device": "gpu0", "name": "RTX 3060", "weights_bytes": 5 * GIB, "kv_bytes": GIB}],
     }
-    monkeypatch.setattr(hardware_views, "status_for", lambda user: {"residents": [pinned]})
+    monkeypatch.setattr(views, "status_for", lambda user: {"residents": [pinned]})
     response = save(owner, box, budget="4GiB")
     assert gpu(box)["budget"] == "4GiB"
     assert "Pinned models hold 6 GiB on RTX 3060, more than the 4 GiB that may be spent now." in text_of(response)
