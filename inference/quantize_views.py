@@ -20,7 +20,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from inference.core.planning.recipe import TENSOR_CHOICES, Recipe
 from inference.engine.tools.quantize import QuantizeFailed
-from inference.hub_presentation import Named, repository_named
 from inference.jobs.imatrix import FOLDER
 from inference.jobs.orders import Order, base_name, proposed_name
 from inference.requantize import (
@@ -32,6 +31,7 @@ from inference.requantize import (
     targets,
 )
 from inference.web.crossing.ask_host import status_now
+from inference.web.hub.rows import Named, repository_named
 from inference.what_if import BadQuestion, CannotBePlanned
 from models_app import jobs
 from models_app.downloads.names import Names, giving_names

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import adding_views, api, hub_plans, hub_views, job_views, models_views, quantize_views, views
+from inference import adding_views, api, job_views, models_views, quantize_views, views
 from inference.web import metrics
 from inference.web.dashboard import residency_views
 from inference.web.hardware import views as hardware_views
+from inference.web.hub import plans_view
+from inference.web.hub import views as hub_views
 from models_app import upload_views
 
 urlpatterns = [
@@ -31,7 +33,7 @@ urlpatterns = [
     path("models/find/", hub_views.find, name="hub-find"),
     path("models/hub/token/", hub_views.token, name="hub-token"),
     path("models/hub/<str:owner>/<str:name>/", hub_views.repository, name="hub-repository"),
-    path("models/hub/<str:owner>/<str:name>/plans.ndjson", hub_plans.plans, name="hub-plans"),
+    path("models/hub/<str:owner>/<str:name>/plans.ndjson", plans_view.plans, name="hub-plans"),
     path("models/hub/<str:owner>/<str:name>/sources.json", hub_views.sources, name="hub-sources"),
     path("models/hub/<str:owner>/<str:name>/download/", hub_views.download, name="hub-download"),
     path("models/<str:name>/", models_views.variant, name="model"),

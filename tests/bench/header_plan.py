@@ -19,7 +19,7 @@ from pathlib import Path
 from django.conf import settings
 
 from inference.core.planning.header_estimates import Told
-from inference.remote_plan import plan_remote
+from inference.web.hub.remote_plan import plan_remote
 from inference.what_if import Changes
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _fresh(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from inference import remote_models
+    from inference.web.hub import remote_models
 
     settings.MODELS_DIR = tmp_path / "models"
     settings.HOST_SOCKET = str(tmp_path / "no-host.sock")

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from inference import hub_plans, remote_models
+from inference.web.hub import plans_view, remote_models
 from models_app.hub.access import set_token, token_for
 from models_app.models import HardwareProfile
 from tests.hub import CaptivePortal, HubServer, ServerError
@@ -65,7 +65,7 @@ async def test_without_a_token_a_gated_repository_is_asked_once(
 
     assert all("is gated" in plan["how"] for plan in by_key(lines).values())
     assert lines[-1]["key"] is None
-    assert len(repository.seen("resolve")) <= hub_plans.HEADERS_AT_ONCE + 2
+    assert len(repository.seen("resolve")) <= plans_view.HEADERS_AT_ONCE + 2
 
 
 def test_what_is_private_is_shown_to_the_owner_of_the_token_alone(

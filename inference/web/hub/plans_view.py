@@ -14,11 +14,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
-from inference import remote_models, remote_room
 from inference.core.planning.recommend import recommend
 from inference.discretion_store import status_for
 from inference.host.api.messages import HostStatus
-from inference.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
+from inference.web.hub import disk_space, remote_models
+from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.what_if import BadQuestion, Changes, read_changes
 from models_app.downloads.space import Room
 from models_app.facts import NotAModel
@@ -62,7 +62,7 @@ async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase
     except HubError as error:
         return JsonResponse({"type": "problem", "sentence": sentence(error)})
     parts = contents(found.files)
-    rooms = await sync_to_async(remote_room.rooms)(parts)
+    rooms = await sync_to_async(disk_space.rooms)(parts)
     lines = _lines(client, found, parts, profile, changes, rooms, await sync_to_async(status_for)(user))
     return StreamingHttpResponse(
         lines, content_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
