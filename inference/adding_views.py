@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from inference.job_store import job_rows
+from inference.web.jobs.queries import job_rows
 from models_app.downloads.imports import BadImport, start_import, survey
 from models_app.units import format_bytes
 

@@ -21,11 +21,11 @@ from inference import badges, models_query
 from inference.deleting import InUse, delete_variant
 from inference.discretion_store import status_for
 from inference.host.api.client import HostUnavailable
-from inference.job_store import job_rows
 from inference.models_presentation import shelf_row, states_of
 from inference.variant_form import ChangedMeanwhile, VariantForm
 from inference.variant_page import variant_context
 from inference.variant_use import Use, people_of, use_by_variant
+from inference.web.jobs.queries import job_rows
 from models_app import changes, deletion
 from models_app.access import visible_to
 from models_app.downloads.quarantine import quarantined_bytes

@@ -10,13 +10,13 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from inference import job_store
 from inference.discretion import told_to
 from inference.discretion_store import discretion_for
 from inference.host.api.telemetry import Backlog
-from inference.job_store import JobCount
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.dashboard.feed import host_watch
+from inference.web.jobs import queries
+from inference.web.jobs.queries import JobCount
 
 EVICTION_KINDS = ("evict", "drain")
 """Idle ones leave at once, busy ones after their last answer."""
@@ -41,7 +41,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
         return _sentence(503, "The model host does not answer. It is restarted by itself.", {"Retry-After": "2"})
     discretion = await sync_to_async(discretion_for)(user)
     try:
-        jobs = await job_store.counts()
+        jobs = await queries.counts()
     except StorageFailed:
         jobs = []
     body, content_type = exposition(told_to(discretion, state, numbered=True), jobs)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference.job_consumer import JobConsumer
 from inference.web.chat.consumer import ChatConsumer
 from inference.web.dashboard.consumer import HostConsumer
+from inference.web.jobs.consumer import JobConsumer
 
 websocket_urlpatterns = [
     path("ws/chat/", ChatConsumer.as_asgi()),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import adding_views, api, job_views, models_views, quantize_views, views
+from inference import adding_views, api, models_views, quantize_views, views
 from inference.web import metrics
 from inference.web.dashboard import residency_views
 from inference.web.hardware import views as hardware_views
 from inference.web.hub import plans_view
 from inference.web.hub import views as hub_views
+from inference.web.jobs import views as job_views
 from models_app import upload_views
 
 urlpatterns = [

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
-from inference.job_watch import MOST_UNSEEN, job_watch
+from inference.web.jobs.feed import MOST_UNSEEN, job_watch
 from models_app.job import Job, JobLine
 from tests.web.tab import Tab, session_cookie
 
@@ -22,7 +22,7 @@ Watch = Callable[[User], Coroutine[Any, Any, Tab]]
 async def watch(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
     """Opens pages; nobody looks at the rows but the test, by `look`."""
     for pace in ("LOOK_SECONDS", "IDLE_LOOK_SECONDS"):
-        monkeypatch.setattr(f"inference.job_watch.{pace}", 3600.0)
+        monkeypatch.setattr(f"inference.web.jobs.feed.{pace}", 3600.0)
     tabs: list[Tab] = []
 
     async def open_(user: User) -> Tab:

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from inference.job_presentation import job_row
+from inference.web.jobs.rows import job_row
 from models_app import jobs
 from models_app.job import Job, JobLine
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT

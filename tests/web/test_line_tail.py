@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.line_tail import LATE_SECONDS, LineTail
+from inference.web.jobs.line_tail import LATE_SECONDS, LineTail
 
 
 def test_a_gap_is_looked_at_until_nothing_can_come_of_it() -> None:

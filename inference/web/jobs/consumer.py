@@ -1,9 +1,9 @@
-"""`/ws/jobs/`: jobs as they get on, for everybody who is signed in. See inference.job_presentation for the frames."""
+"""`/ws/jobs/`: jobs as they get on, for everybody who is signed in. See inference.web.jobs.rows for the frames."""
 
 from __future__ import annotations
 
-from inference.job_watch import job_watch
 from inference.web.feeds.consumer import WatchConsumer
+from inference.web.jobs.feed import job_watch
 
 
 class JobConsumer(WatchConsumer):

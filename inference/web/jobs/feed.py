@@ -11,13 +11,14 @@ from typing import Protocol
 
 from django.utils import timezone
 
-from inference import discretion_store, job_store
+from inference import discretion_store
 from inference.discretion import NOTHING_KEPT
-from inference.job_presentation import JobFrame, JobRow, job_row, line_row
-from inference.line_tail import LineTail
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.feeds import subscribers
 from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
+from inference.web.jobs import queries
+from inference.web.jobs.line_tail import LineTail
+from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row
 from models_app.job import Job
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class JobWatch:
         # Whoever is told a backlog while the rows are read knows more than they say.
         told = [(watcher, seat, seat.told) for watcher, seat in self._seats.items()]
         tail = await self._lines()
-        found = await job_store.changes(self._active, self._last_job, tail.after, tail.seen)
+        found = await queries.changes(self._active, self._last_job, tail.after, tail.seen)
         self._remember(found.jobs)
         tail.tell([line.pk for line in found.lines], time.monotonic())
         for watcher, seat, before in told:
@@ -123,7 +124,7 @@ class JobWatch:
     async def _lines(self) -> LineTail:
         """From the first time on; earlier lines are the pages' own to fetch. Raises StorageFailed."""
         if self._tail is None:
-            self._tail = LineTail(*await job_store.last_lines(), time.monotonic())
+            self._tail = LineTail(*await queries.last_lines(), time.monotonic())
         return self._tail
 
     def _remember(self, found: list[Job]) -> None:
@@ -136,7 +137,7 @@ class JobWatch:
             return
         try:
             await self._lines()
-            jobs = await job_store.backlog()
+            jobs = await queries.backlog()
             await self._learn(behind)
         except StorageFailed:
             return
@@ -173,7 +174,7 @@ class JobWatch:
         """Closes the sockets of whoever is not signed in any more, and learns who has become staff or ceased to be."""
         watchers = list(self._seats)
         try:
-            staff = await job_store.staff_among({watcher.session[1] for watcher in watchers})
+            staff = await queries.staff_among({watcher.session[1] for watcher in watchers})
             for watcher in watchers:
                 watcher.is_staff = watcher.session[1] in staff
             await self._learn(watchers)

@@ -18,9 +18,9 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from inference import job_store
 from inference.discretion_store import discretion_for
-from inference.job_presentation import job_row, line_row, may_act
+from inference.web.jobs import queries
+from inference.web.jobs.rows import job_row, line_row, may_act
 from models_app import changes
 from models_app.download_limit import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.downloads.quarantine import discard, put_away
@@ -42,7 +42,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, entered: str | None = None, problem: str = "", status: int = 200) -> HttpResponse:
     """`entered`: a limit that was refused, and why."""
-    rows = job_store.job_rows(request.user, MOST_ENDED)
+    rows = queries.job_rows(request.user, MOST_ENDED)
     context: dict[str, Any] = {
         "jobs": rows,
         "is_stalled": any(row["is_active"] for row in rows) and not jobs_beat(),
@@ -132,10 +132,10 @@ def _found(pk: int) -> Job:
 
 def _acted(request: HttpRequest, pk: int) -> HttpResponse:
     try:
-        done = job_store.act(pk, request.POST.get("action", ""), request.user)
+        done = queries.act(pk, request.POST.get("action", ""), request.user)
     except Job.DoesNotExist:
         raise Http404("There is no such job.") from None
-    except job_store.NotAllowed:
+    except queries.NotAllowed:
         return _said(request, pk, "Only whoever started this job, or runs this box, may do that.", 403)
     if done is None:
         return _said(request, pk, "There is no such action.", 400)
