@@ -20,11 +20,11 @@ from inference import badges
 from inference.admin.variant_actions import VariantActions
 from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
 from inference.host.api.client import HostRefusal, HostUnavailable
-from inference.models_presentation import last_used, states_of
 from inference.plan_badge import Badge
-from inference.variant_form import VariantForm
 from inference.web.crossing.ask_host import ask, status_now
 from inference.web.dashboard.rows import STATE_WORDS
+from inference.web.models.form import VariantForm
+from inference.web.models.rows import last_used, states_of
 from models_app.admin.base import NotByHand, Sized, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import adding_views, api, models_views, quantize_views, views
+from inference import api, quantize_views, views
 from inference.web import metrics
 from inference.web.dashboard import residency_views
 from inference.web.hardware import views as hardware_views
 from inference.web.hub import plans_view
 from inference.web.hub import views as hub_views
 from inference.web.jobs import views as job_views
-from models_app import upload_views
+from inference.web.models import add_views, upload_views
+from inference.web.models import views as models_views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -27,7 +28,7 @@ urlpatterns = [
     path("hardware/machines/<int:pk>/<str:device>/", hardware_views.set_amounts, name="hardware-amounts"),
     path("models/", models_views.shelf, name="models"),
     path("models/plans.json", models_views.plans, name="models-plans"),
-    path("models/add/", adding_views.add, name="model-add"),
+    path("models/add/", add_views.add, name="model-add"),
     path("models/upload/", upload_views.begin, name="upload-begin"),
     path("models/upload/<int:pk>/", upload_views.upload, name="upload"),
     path("models/upload/<int:pk>/<int:number>/", upload_views.piece, name="upload-piece"),

@@ -13,9 +13,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from inference import models_views
 from inference.models import Conversation
-from inference.variant_page import recipe_words
+from inference.web.models import views
+from inference.web.models.variant_page import recipe_words
 from models_app import inventory
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
@@ -93,7 +93,7 @@ def test_a_row_tells_what_it_is_and_who_uses_it(visitor: Client, tiny: Variant) 
 
 def test_residency_is_as_the_host_tells(visitor: Client, tiny: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
     host = {"residents": [resident(tiny.pk, tiny.name, state="loading")]}
-    monkeypatch.setattr(models_views, "status_for", lambda user: host)
+    monkeypatch.setattr(views, "status_for", lambda user: host)
     assert 'data-state="loading">loading' in visitor.get(reverse("models")).content.decode()
     assert names(visitor.get(reverse("models"), {"state": "memory"})) == [tiny.name]
     host["residents"] = []

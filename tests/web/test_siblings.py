@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from inference.siblings import HEIGHT, WIDTH, Row, plot, siblings
 from inference.texts import TEXT_NAME
+from inference.web.models.siblings import HEIGHT, WIDTH, Row, plot, siblings
 from models_app.hardware import Budget, Device, Profile
 from models_app.job import Job
 from models_app.models import Quality, Repository, Variant

@@ -17,15 +17,16 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from inference import badges, models_query
-from inference.deleting import InUse, delete_variant
+from inference import badges
 from inference.discretion_store import status_for
 from inference.host.api.client import HostUnavailable
-from inference.models_presentation import shelf_row, states_of
-from inference.variant_form import ChangedMeanwhile, VariantForm
-from inference.variant_page import variant_context
-from inference.variant_use import Use, people_of, use_by_variant
 from inference.web.jobs.queries import job_rows
+from inference.web.models import query
+from inference.web.models.deletion import InUse, delete_variant
+from inference.web.models.form import ChangedMeanwhile, VariantForm
+from inference.web.models.rows import shelf_row, states_of
+from inference.web.models.usage import Use, people_of, use_by_variant
+from inference.web.models.variant_page import variant_context
 from models_app import changes, deletion
 from models_app.access import visible_to
 from models_app.downloads.quarantine import quarantined_bytes
@@ -51,8 +52,8 @@ def shelf(request: HttpRequest) -> HttpResponse:
     states = states_of(host["residents"]) if host else {}
     everything = _visible(request)
     choices = list(everything.values_list("architecture", "quantization", "size_bytes"))
-    asked = models_query.read(request.GET.dict())
-    variants = list(models_query.found(everything, asked, _in_memory(states))[:MOST_ROWS])
+    asked = query.read(request.GET.dict())
+    variants = list(query.found(everything, asked, _in_memory(states))[:MOST_ROWS])
     profile = badges.here()
     known = badges.remembered(badges.subjects(variants, profile)) if profile else {}
     use, now = use_by_variant(), timezone.now()
@@ -67,8 +68,8 @@ def shelf(request: HttpRequest) -> HttpResponse:
         "words": " ".join(asked.words),
         "architectures": sorted({name for name, *_ in choices if name}),
         "quantizations": sorted({name for _, name, _ in choices if name}),
-        "states": models_query.STATES.items(),
-        "orders": [(name, words) for name, (words, _) in models_query.ORDERS.items()],
+        "states": query.STATES.items(),
+        "orders": [(name, words) for name, (words, _) in query.ORDERS.items()],
         "residents": host["residents"] if host else [],
         "quarantined": _quarantined() if request.user.is_staff else "",
         "changes": changes.recent(Variant, 5) if request.user.is_staff else (),

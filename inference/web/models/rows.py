@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from inference.plan_badge import Badge
-from inference.variant_use import Use
 from inference.web.dashboard.rows import STATE_WORDS, duration
+from inference.web.models.usage import Use
 from models_app.models import Variant
 from models_app.quantization import described
 from models_app.units import format_bytes, format_params
