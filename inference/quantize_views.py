@@ -32,7 +32,7 @@ from inference.requantize import (
 )
 from inference.web.crossing.ask_host import status_now
 from inference.web.hub.rows import Named, repository_named
-from inference.what_if import BadQuestion, CannotBePlanned
+from inference.web.plans.what_if import BadQuestion, CannotBePlanned
 from models_app import jobs
 from models_app.downloads.names import Names, giving_names
 from models_app.job import Job

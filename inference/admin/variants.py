@@ -16,15 +16,15 @@ from unfold.decorators import display
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from inference import badges
 from inference.admin.variant_actions import VariantActions
 from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
 from inference.host.api.client import HostRefusal, HostUnavailable
-from inference.plan_badge import Badge
 from inference.web.crossing.ask_host import ask, status_now
 from inference.web.dashboard.rows import STATE_WORDS
 from inference.web.models.form import VariantForm
 from inference.web.models.rows import last_used, states_of
+from inference.web.plans import badges
+from inference.web.plans.badge import Badge
 from models_app.admin.base import NotByHand, Sized, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline

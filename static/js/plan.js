@@ -45,7 +45,7 @@ function drawBar(node, bar) {
   });
 }
 
-/** The answer to what-if. The server has painted the first one; later ones (inference.what_if.Answer) are drawn over it. */
+/** The answer to what-if. The server has painted the first one; later ones (inference.web.plans.what_if.Answer) are drawn over it. */
 export class Plan {
   #root = document.getElementById("plan");
   #found = document.getElementById("plan-found");

@@ -20,7 +20,7 @@ from django.conf import settings
 
 from inference.core.planning.header_estimates import Told
 from inference.web.hub.remote_plan import plan_remote
-from inference.what_if import Changes
+from inference.web.plans.what_if import Changes
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB

@@ -9,7 +9,7 @@ import pytest
 from inference.core.placement_wording import Caution
 from inference.core.planning.placement import Alternative, DeviceBytes
 from inference.core.planning.roofline import Speed
-from inference.plan_presentation import alternative_as_json, bar_view, rate, way_view
+from inference.web.plans.rows import alternative_as_json, bar_view, rate, way_view
 from models_app.hardware.pools import DevicePool
 
 MIB = 1 << 20

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from inference import what_if
+from inference.web.plans import what_if
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
 from models_app.models import HardwareProfile, Shard, Variant

@@ -11,7 +11,7 @@ from django.test import Client
 
 from inference.engine.tools import quantize
 from inference.requantize import Targets, read_question, targets
-from inference.what_if import BadQuestion
+from inference.web.plans.what_if import BadQuestion
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
 from models_app.job import Job

@@ -18,7 +18,7 @@ from inference.core.planning.placement import Alternative, CannotTell, Placement
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
 from inference.host.planning.ways.wishes import wishes_of
-from inference.plan_presentation import plan_as_json
+from inference.web.plans.rows import plan_as_json
 from models_app.facts import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile

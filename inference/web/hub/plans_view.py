@@ -19,7 +19,7 @@ from inference.discretion_store import status_for
 from inference.host.api.messages import HostStatus
 from inference.web.hub import disk_space, remote_models
 from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
-from inference.what_if import BadQuestion, Changes, read_changes
+from inference.web.plans.what_if import BadQuestion, Changes, read_changes
 from models_app.downloads.space import Room
 from models_app.facts import NotAModel
 from models_app.gguf import BadGguf

@@ -15,8 +15,8 @@ from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import LOAD_BYTES_PER_SECOND
 from inference.core.scheduling.would_evict import Leaving, leaving
 from inference.host.api.messages import HostStatus, ResidentVariant
-from inference.plan_presentation import rate, way_view
-from inference.what_if import Changes
+from inference.web.plans.rows import rate, way_view
+from inference.web.plans.what_if import Changes
 from models_app.gguf import Header
 from models_app.hardware import Profile
 from models_app.hardware.pools import profile_pools

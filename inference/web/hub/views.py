@@ -18,7 +18,7 @@ from inference.web.hub.disk_space import free_bytes_for_models, rooms
 from inference.web.hub.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
 from inference.web.hub.rows import found_view, repository_named, variant_views
 from inference.web.jobs.queries import job_rows
-from inference.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
+from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from models_app.access import usable_by
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub import hub, hub_as

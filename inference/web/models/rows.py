@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from inference.plan_badge import Badge
 from inference.web.dashboard.rows import STATE_WORDS, duration
 from inference.web.models.usage import Use
+from inference.web.plans.badge import Badge
 from models_app.models import Variant
 from models_app.quantization import described
 from models_app.units import format_bytes, format_params

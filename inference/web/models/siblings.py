@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from inference import badges
 from inference.jobs.orders import base_name
-from inference.plan_presentation import rate
 from inference.texts import TEXT_NAME
+from inference.web.plans import badges
+from inference.web.plans.rows import rate
 from models_app.hardware import Profile
 from models_app.models import Quality, Variant
 from models_app.units import format_bytes

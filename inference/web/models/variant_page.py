@@ -11,13 +11,13 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from inference import badges
 from inference.host.api.messages import HostStatus
 from inference.host.planning.ways.wishes import wishes_of
-from inference.plan_presentation import rate
 from inference.web.models.rows import ShelfRow, ago, shelf_row, states_of
 from inference.web.models.usage import Use, use_by_variant
-from inference.what_if import Answer, CannotBePlanned, Changes, answer, told_of
+from inference.web.plans import badges
+from inference.web.plans.rows import rate
+from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, told_of
 from models_app.gguf import Header
 from models_app.measurement import Measurement
 from models_app.models import Repository, Shard, Variant

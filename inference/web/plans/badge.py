@@ -7,7 +7,7 @@ from typing import Literal
 
 from inference.core.placement_wording import reason_of
 from inference.core.planning.placement import Alternative, Placement
-from inference.plan_presentation import rate
+from inference.web.plans.rows import rate
 from models_app.units import format_bytes
 
 Verdict = Literal["fits", "part", "ram", "no", "unknown"]
