@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, quantize_views, views
+from inference import api, views
 from inference.web import metrics
 from inference.web.dashboard import residency_views
 from inference.web.hardware import views as hardware_views
@@ -13,6 +13,7 @@ from inference.web.hub import views as hub_views
 from inference.web.jobs import views as job_views
 from inference.web.models import add_views, upload_views
 from inference.web.models import views as models_views
+from inference.web.requantize import views as quantize_views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),

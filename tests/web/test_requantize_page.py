@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from inference.engine.tools import quantize
-from inference.requantize import Targets, read_question, targets
 from inference.web.plans.what_if import BadQuestion
+from inference.web.requantize.targets import Targets, read_question, targets
 from models_app.hardware.profile import GIB
 from models_app.inventory import add_model
 from models_app.job import Job
@@ -57,7 +57,7 @@ def told(variant: Variant, **query: str) -> Targets:
 
 
 def plenty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.requantize.free_bytes", lambda _: 1 << 50)
+    monkeypatch.setattr("inference.web.requantize.targets.free_bytes", lambda _: 1 << 50)
 
 
 def test_to_fit_is_the_largest_type_that_runs_on_the_card_as_a_whole(
@@ -88,7 +88,7 @@ def test_what_is_pinned_is_counted_as_taken(large: Variant, monkeypatch: pytest.
         "name": "other", "pinned": True, "reserved_bytes": 2 * GIB,
         "devices": [{"device": "gpu0", "weights_bytes": 2 * GIB, "kv_bytes": 0, "compute_bytes": 0, "overhead_bytes": 0}],
     }  # fmt: skip
-    monkeypatch.setattr("inference.requantize.status_now", lambda: {"residents": [pinned]})
+    monkeypatch.setattr("inference.web.requantize.targets.status_now", lambda: {"residents": [pinned]})
     crowded = told(large, ctx="4096", slots="1")
     assert alone is not None
     assert crowded.chosen is not None
@@ -123,7 +123,7 @@ def test_by_quality_is_a_type_that_has_it(large: Variant, monkeypatch: pytest.Mo
 
 
 def test_a_full_disk_is_told_before_anything_starts(large: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.requantize.free_bytes", lambda _: 4 * GIB)
+    monkeypatch.setattr("inference.web.requantize.targets.free_bytes", lambda _: 4 * GIB)
     rows = {row.type: row.problem for row in told(large).rows}
     assert rows["Q8_0"] == "The disk has no room: 4 GiB are free."
 
@@ -259,7 +259,7 @@ def test_a_child_that_fails_leaves_a_page_that_says_so(
     def failing(*_: Any, **__: Any) -> Any:
         raise quantize.QuantizeFailed("The dry run failed.")
 
-    monkeypatch.setattr("inference.requantize.dry_run", failing)
+    monkeypatch.setattr("inference.web.requantize.targets.dry_run", failing)
     page = staff.get(f"/models/{small.name}/requantize/?pure=on&output_type=q5_0")
     assert page.status_code == 200
     assert "The dry run failed." in page.content.decode()

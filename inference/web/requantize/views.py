@@ -22,17 +22,10 @@ from inference.core.planning.recipe import TENSOR_CHOICES, Recipe
 from inference.engine.tools.quantize import QuantizeFailed
 from inference.jobs.imatrix import FOLDER
 from inference.jobs.orders import Order, base_name, proposed_name
-from inference.requantize import (
-    QUALITIES,
-    Question,
-    Targets,
-    imatrix_choices,
-    read_question,
-    targets,
-)
 from inference.web.crossing.ask_host import status_now
 from inference.web.hub.rows import Named, repository_named
 from inference.web.plans.what_if import BadQuestion, CannotBePlanned
+from inference.web.requantize.targets import QUALITIES, Question, Targets, imatrix_choices, read_question, targets
 from models_app import jobs
 from models_app.downloads.names import Names, giving_names
 from models_app.job import Job
@@ -47,7 +40,7 @@ _SHOWN_AT_THEIR_FIELD = ("size", "ctx", "slots", "imatrix", "name")
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def requantize(request: HttpRequest, name: str) -> HttpResponse:
-    """GET: the choices and what each would take, by the parameters of inference.requantize.Question. POST: starts the job."""
+    """GET: the choices and what each would take, by the parameters of inference.web.requantize.targets.Question. POST: starts the job."""
     if not request.user.is_staff:
         raise PermissionDenied
     row = Variant.objects.select_related("repository").filter(name=name).first()
