@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference import api, views
+from inference import views
 from inference.web import metrics
 from inference.web.dashboard import residency_views
 from inference.web.hardware import views as hardware_views
@@ -14,6 +14,7 @@ from inference.web.jobs import views as job_views
 from inference.web.models import add_views, upload_views
 from inference.web.models import views as models_views
 from inference.web.requantize import views as quantize_views
+from inference.web.v1 import views as api
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),

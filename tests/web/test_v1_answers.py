@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from inference import api
+from inference.web.v1 import views
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.program import Program, events
@@ -124,8 +124,8 @@ async def test_a_schema_reaches_the_worker(host: FakeHost, alice: User, variant:
 async def test_a_long_wait_starts_the_stream_and_keeps_it_alive(
     host: FakeHost, alice: User, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "HEADER_SECONDS", 0.05)
-    monkeypatch.setattr(api, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(views, "HEADER_SECONDS", 0.05)
+    monkeypatch.setattr(views, "KEEP_ALIVE_SECONDS", 0.05)
     program = await Program.of(alice)
     answer = program.ask(stream=True)
     lease = await host.take("lease")
