@@ -10,13 +10,13 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from inference.discretion import told_to
-from inference.discretion_store import discretion_for
 from inference.host.api.telemetry import Backlog
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.dashboard.feed import host_watch
 from inference.web.jobs import queries
 from inference.web.jobs.queries import JobCount
+from inference.web.visibility.redaction import told_to
+from inference.web.visibility.visibility import discretion_for
 
 EVICTION_KINDS = ("evict", "drain")
 """Idle ones leave at once, busy ones after their last answer."""

@@ -14,10 +14,10 @@ from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
 from inference.core.loads.purposes import resident_id
-from inference.discretion import without_names
-from inference.discretion_store import discretions
 from inference.web.dashboard.feed import host_watch
 from inference.web.jobs.feed import job_watch
+from inference.web.visibility.redaction import without_names
+from inference.web.visibility.visibility import discretions
 from models_app.access import Access, access_of, restrictions, usable_by
 from models_app.models import Job, Repository, Variant
 from tests.web.fake_host import FakeHost, decision, device, resident, segment, telemetry, variant_telemetry

@@ -1,5 +1,5 @@
 """What the host streams about itself: `telemetry` on its socket, and `/ws/host/` in the browser, word for word but for what is
-kept from the person who looks (inference.discretion).
+kept from the person who looks (inference.web.visibility.redaction).
 
 First one `Backlog`, then a `Delta` a second. Each carries the whole present state, which is small, and what only grows
 (samples, decisions) as far as it is new. Nothing here names a request or shows what anybody wrote.

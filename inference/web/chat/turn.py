@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.discretion import NOTHING_KEPT, Discretion
 from inference.engine.protocol import Done, Prefill, Token
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
@@ -20,6 +19,7 @@ from inference.web.chat.residency_feed import HostFeed
 from inference.web.chat.store import Begun, Ending, Progress
 from inference.web.chat.tree import chat_messages, completion_prompt
 from inference.web.crossing.change_counter import Pulse
+from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,6 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from inference.discretion import NOTHING_KEPT
-from inference.discretion_store import discretion_towards
 from inference.host.api.client import HostClient
 from inference.web.chat import store
 from inference.web.chat.frames import Regenerate, Send
@@ -22,6 +20,8 @@ from inference.web.chat.store import Begun
 from inference.web.chat.turn import INTERRUPTED, STOPPED, Turn
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.crossing.groups import announce
+from inference.web.visibility.redaction import NOTHING_KEPT
+from inference.web.visibility.visibility import discretion_towards
 
 logger = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from typing import Any, cast
 
 from django.conf import settings
 
-from inference import discretion_store
 from inference.core.monitoring.history import History
-from inference.discretion import Discretion, told_to
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.telemetry import Backlog, Delta, HostAway, LogLine
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
+from inference.web.visibility import visibility
+from inference.web.visibility.redaction import Discretion, told_to
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ class HostWatch:
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """Whoever may be told more or less than before begins anew. Raises StorageFailed."""
-        found = await discretion_store.discretions({watcher.session[1] for watcher in watchers})
+        found = await visibility.discretions({watcher.session[1] for watcher in watchers})
         for watcher in watchers:
             seat = self._seats.get(watcher)
             if seat is not None and seat.discretion != found[watcher.session[1]]:

@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from inference.discretion import told_to
-from inference.discretion_store import discretion_for
 from inference.web.chat.turns import turns
 from inference.web.dashboard.feed import host_watch
 from inference.web.dashboard.rows import model_row, page
+from inference.web.visibility.redaction import told_to
+from inference.web.visibility.visibility import discretion_for
 
 
 @login_required

@@ -15,11 +15,11 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.views.decorators.http import require_safe
 
 from inference.core.planning.recommend import recommend
-from inference.discretion_store import status_for
 from inference.host.api.messages import HostStatus
 from inference.web.hub import disk_space, remote_models
 from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.web.plans.what_if import BadQuestion, Changes, read_changes
+from inference.web.visibility.visibility import status_for
 from models_app.downloads.space import Room
 from models_app.facts import NotAModel
 from models_app.gguf import BadGguf

@@ -11,14 +11,14 @@ from typing import Protocol
 
 from django.utils import timezone
 
-from inference import discretion_store
-from inference.discretion import NOTHING_KEPT
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.feeds import subscribers
 from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from inference.web.jobs import queries
 from inference.web.jobs.line_tail import LineTail
 from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row
+from inference.web.visibility import visibility
+from inference.web.visibility.redaction import NOTHING_KEPT
 from models_app.job import Job
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class JobWatch:
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
-        found = await discretion_store.discretions({watcher.session[1] for watcher in watchers})
+        found = await visibility.discretions({watcher.session[1] for watcher in watchers})
         for watcher in watchers:
             seat, discretion = self._seats.get(watcher), found[watcher.session[1]]
             if seat is not None and seat.discretion != discretion:

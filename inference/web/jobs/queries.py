@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from inference.discretion_store import discretion_for
 from inference.web.crossing.database_thread import DatabaseThread
 from inference.web.jobs.line_tail import LATE_SECONDS
 from inference.web.jobs.rows import JobRow, job_row, may_act
+from inference.web.visibility.visibility import discretion_for
 from models_app import jobs
 from models_app.job import Job, JobLine
 from models_app.jobs import kinds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, TypedDict
 
-from inference.discretion import NOTHING_KEPT, Discretion
 from inference.web.dashboard.rows import duration
+from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
 from models_app.job import Job, JobLine
 from models_app.units import format_bytes
 

@@ -18,9 +18,9 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from inference.discretion_store import discretion_for
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act
+from inference.web.visibility.visibility import discretion_for
 from models_app import changes
 from models_app.download_limit import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.downloads.quarantine import discard, put_away

@@ -17,7 +17,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from inference.discretion_store import status_for
 from inference.host.api.client import HostUnavailable
 from inference.web.jobs.queries import job_rows
 from inference.web.models import query
@@ -27,6 +26,7 @@ from inference.web.models.rows import shelf_row, states_of
 from inference.web.models.usage import Use, people_of, use_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
+from inference.web.visibility.visibility import status_for
 from models_app import changes, deletion
 from models_app.access import visible_to
 from models_app.downloads.quarantine import quarantined_bytes

@@ -16,7 +16,6 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from inference.discretion_store import discretion_towards
 from inference.engine.protocol import Done, Prefill, Token
 from inference.host.api.client import HostRefusal, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
@@ -26,6 +25,7 @@ from inference.web.chat.turns import turns
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.v1.reply import NO_KEY, Problem, Reply, cannot_run, no_such_model, problem_of
 from inference.web.v1.request import Asked, BadRequest, parse
+from inference.web.visibility.visibility import discretion_towards
 
 logger = logging.getLogger(__name__)
 

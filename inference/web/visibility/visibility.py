@@ -8,10 +8,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
-from inference.discretion import NOTHING_KEPT, Discretion, status_told_to
 from inference.host.api.messages import HostStatus
 from inference.web.crossing.ask_host import status_now
 from inference.web.crossing.database_thread import DatabaseThread
+from inference.web.visibility.redaction import NOTHING_KEPT, Discretion, status_told_to
 from models_app.access import kept_from
 from models_app.models import Variant
 
