@@ -8,8 +8,8 @@ from collections import deque
 
 from inference.core.scheduling.events import Decided
 from inference.host.api.messages import Decision, Mention
-from inference.host.decision_wording import decision
-from inference.host.wording import DeviceName, Name
+from inference.wording.decisions import decision
+from inference.wording.waits_and_refusals import DeviceName, Name
 
 logger = logging.getLogger(__name__)
 

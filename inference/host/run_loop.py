@@ -32,12 +32,12 @@ from inference.host.planning.ways.variant_source import (
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.preview_wording import load_preview
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
 from inference.host.workers.workers.spare import Spare
 from inference.host.workers.workers.worker import WORKER_ARGV
 from inference.host.workers.workers.workers import Workers
+from inference.wording.previews import load_preview
 
 logger = logging.getLogger(__name__)
 

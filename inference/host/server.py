@@ -10,7 +10,6 @@ from typing import Any
 
 from inference.core.loads.purposes import is_variant, resident_id
 from inference.engine import protocol
-from inference.host import wording
 from inference.host.api import messages
 from inference.host.api.telemetry import TelemetryQuery
 from inference.host.connection import Connection
@@ -24,6 +23,7 @@ from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
 from inference.host.telemetry.sampler import Telemetry
 from inference.host.telemetry.serve import serve
+from inference.wording import waits_and_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,9 @@ class Server:
         try:
             request = await asyncio.wait_for(_read_request(reader), FIRST_LINE_SECONDS)
         except (BadShape, protocol.BadMessage) as error:
-            connection.send(wording.refused("bad_message", f"The host did not understand the request: {error}."))
+            connection.send(
+                waits_and_refusals.refused("bad_message", f"The host did not understand the request: {error}.")
+            )
             await _discard(reader)
             return
         except asyncio.TimeoutError:
@@ -105,16 +107,20 @@ class Server:
         try:
             await self._answer(request, reader, connection)
         except UnknownVariant:
-            connection.send(wording.refused("unknown_variant", "There is no such model. Pick another."))
+            connection.send(waits_and_refusals.refused("unknown_variant", "There is no such model. Pick another."))
         except DisabledVariant as error:
             connection.send(
-                wording.refused("disabled", f"{error.name} is switched off. The owner can enable it under Models.")
+                waits_and_refusals.refused(
+                    "disabled", f"{error.name} is switched off. The owner can enable it under Models."
+                )
             )
         except BadOptions as error:
             facts = {"reason": "bad_options", "failures_in_a_row": 0}
-            connection.send(wording.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts))
+            connection.send(
+                waits_and_refusals.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts)
+            )
         except InventoryUnavailable as error:
-            connection.send(wording.refused("storage", str(error)))
+            connection.send(waits_and_refusals.refused("storage", str(error)))
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host

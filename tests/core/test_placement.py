@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.core.placement_wording import cautions, reason_of
 from inference.core.planning.placement import CannotTell, Placement, Wishes, place
+from inference.wording.placements import cautions, reason_of
 from models_app.gguf import Header, read_files
 from models_app.hardware import Budget, Device, Profile
 from models_app.hardware.cards import card

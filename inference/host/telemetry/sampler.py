@@ -16,7 +16,6 @@ from inference.core.monitoring.history import History
 from inference.core.scheduling.ledger import Pool
 from inference.host.api.messages import Decision, HostStatus
 from inference.host.api.telemetry import Backlog, DecidedCount, Delta, DeviceTelemetry
-from inference.host.telemetry import alarm_wording
 from inference.host.telemetry.sample import (
     RamReading,
     Reading,
@@ -29,6 +28,7 @@ from inference.host.telemetry.sample import (
     shares,
     variant_telemetry,
 )
+from inference.wording import alarms as alarm_wording
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.host.planning.ways.naming import NoSuchVariant, find_variant
-from inference.host.wording import size
+from inference.wording.waits_and_refusals import size
 from models_app.changes import CHANGE, note
 
 

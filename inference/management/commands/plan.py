@@ -13,12 +13,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.core.placement_wording import cautions, reason_of, unknown_reason
 from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
 from inference.host.planning.ways.wishes import wishes_of
 from inference.web.plans.rows import plan_as_json
+from inference.wording.placements import cautions, reason_of, unknown_reason
 from models_app.facts import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile

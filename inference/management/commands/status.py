@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from inference.host.api.client import HostClient, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
-from inference.host.wording import size
+from inference.wording.waits_and_refusals import size
 
 
 class Command(BaseCommand):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from inference.core.placement_wording import cautions, reason_of, unknown_reason
 from inference.core.planning.header_estimates import Told
 from inference.core.planning.placement import Alternative, CannotTell, Wishes, place
 from inference.core.planning.recommend import Candidate, Fit, Recommendation
@@ -17,6 +16,7 @@ from inference.core.scheduling.would_evict import Leaving, leaving
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.web.plans.rows import rate, way_view
 from inference.web.plans.what_if import Changes
+from inference.wording.placements import cautions, reason_of, unknown_reason
 from models_app.gguf import Header
 from models_app.hardware import Profile
 from models_app.hardware.pools import profile_pools

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.core.placement_wording import reason_of
 from inference.core.planning.placement import Alternative, Placement
 from inference.web.plans.rows import rate
+from inference.wording.placements import reason_of
 from models_app.units import format_bytes
 
 Verdict = Literal["fits", "part", "ram", "no", "unknown"]

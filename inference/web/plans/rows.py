@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypedDict
 
-from inference.core.placement_wording import Caution
 from inference.core.planning.placement import Alternative, DeviceBytes
+from inference.wording.placements import Caution
 from models_app.hardware.pools import DevicePool
 from models_app.units import format_bytes
 

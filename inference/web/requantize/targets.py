@@ -15,7 +15,6 @@ from typing import Any, Literal, cast, get_args
 
 from django.conf import settings
 
-from inference.core.placement_wording import unknown_reason
 from inference.core.planning.largest_fitting import Candidate, beside, by_size, largest_that_fits
 from inference.core.planning.placement import CannotTell, Wishes, place
 from inference.core.planning.recipe import (
@@ -38,6 +37,7 @@ from inference.web.hardware.rows import pinned_bytes_by_device
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, CannotBePlanned, told_of
+from inference.wording.placements import unknown_reason
 from models_app.downloads.space import free_bytes
 from models_app.gguf import Header
 from models_app.hardware import Profile

@@ -9,7 +9,7 @@ from inference.core.loads.options import LoadOptions
 from inference.core.scheduling.events import ForEviction, Reason
 from inference.core.scheduling.preview import Leaver, Preview
 from inference.host.api.messages import LeavingVariant, LoadPreview
-from inference.host.wording import (
+from inference.wording.waits_and_refusals import (
     DeviceName,
     Name,
     counted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.core.monitoring.alarms import Alarm
-from inference.host.wording import size
+from inference.wording.waits_and_refusals import size
 
 
 def sentence(alarm: Alarm, device_name: str) -> str:

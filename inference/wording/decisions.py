@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inference.core.scheduling.events import Decided, Refuse
-from inference.host.wording import (
+from inference.wording.waits_and_refusals import (
     DeviceName,
     Name,
     duration,
