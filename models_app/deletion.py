@@ -18,8 +18,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from models_app.changes import DELETION, note
-from models_app.downloads.part import sync_folder
+from models_app.audit import DELETION, note
+from models_app.files import sync_folder
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 

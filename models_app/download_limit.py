@@ -10,7 +10,7 @@ from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 from models_app.hardware.profile import BadAmount, parse_bytes
 from models_app.units import format_bytes
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from models_app.changes import ADDITION, CHANGE, note
+from models_app.audit import ADDITION, CHANGE, note
 from models_app.downloads.leftovers import nobodys, remove_leftovers
 from models_app.facts import NotAModel, VariantFiles, columns, explain, is_text, read_variant, readable_name, shown
 from models_app.gguf import BadGguf, shard_paths

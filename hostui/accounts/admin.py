@@ -20,7 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
 from hostui.http.addresses import base_urls
-from models_app.changes import THE_BOX, outlive
+from models_app.audit import THE_BOX, outlive
 
 
 def _base_url(request: HttpRequest) -> str:

@@ -22,7 +22,7 @@ from inference.web.crossing.background_host import begin_all
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
 from models_app import deletion
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 

@@ -21,10 +21,10 @@ from inference.engine.tools import quantize
 from inference.engine.tools.quantize import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
 from models_app import inventory
-from models_app.downloads.part import sync_folder
 from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
 from models_app.downloads.spec import file_names
 from models_app.facts import NotAModel, explain
+from models_app.files import sync_folder
 from models_app.gguf import BadGguf, Header, read_files
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models_app.downloads.spec import part_of
+from models_app.files import sync_folder
 
 QUARANTINE = ".quarantine"
 _BLOCK_BYTES = 1 << 20
@@ -137,15 +138,6 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
         return False
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes names in it survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def digest_of(path: Path, tick: Callable[[int], None] = lambda _: None) -> str:

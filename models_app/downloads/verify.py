@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_app import jobs
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 from models_app.downloads.part import digest_of
 from models_app.job import Job
 from models_app.jobs import Failed, Running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from models_app.changes import ADDITION, CHANGE, DELETION, Change, note, recent
+from models_app.audit import ADDITION, CHANGE, DELETION, Change, note, recent
 from models_app.hardware.budgets import Amounts, StoredAmounts, change_told
 from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import named_devices

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES
 from models_app.hardware.cards import card

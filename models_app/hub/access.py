@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from models_app.changes import ADDITION, CHANGE, DELETION, note
+from models_app.audit import ADDITION, CHANGE, DELETION, note
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 _SHOWN = 4

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
-from models_app.changes import ADDITION
-from models_app.changes import note as log
+from models_app.audit import ADDITION
+from models_app.audit import note as log
 from models_app.job import Job, JobLine
 from models_app.jobs.outcomes import Cancelled, Interrupted, Lost, Paused
 from models_app.jobs.rate import Rate

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from models_app.changes import ADDITION, CHANGE
-from models_app.changes import note as log
+from models_app.audit import ADDITION, CHANGE
+from models_app.audit import note as log
 from models_app.job import Job
 from models_app.models import Variant
 

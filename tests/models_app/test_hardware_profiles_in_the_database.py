@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from models_app import changes
+from models_app import audit
 from models_app.hardware import Device, Profile, inventory
 from models_app.hardware.inventory import this_machine, this_machine_now
 from models_app.hardware.profile import GIB
@@ -64,8 +64,8 @@ def test_a_card_that_was_changed_is_noticed_without_measuring_the_ram_again(monk
     now = this_machine_now()
     assert [(gpu["name"], gpu.get("budget")) for gpu in now.gpus] == [("New", None), ("Old", "11GiB")]
     assert now.ram_bandwidth_bytes_per_second == 2000
-    (noted,) = changes.history(row)
-    assert noted.who == changes.THE_BOX
+    (noted,) = audit.history(row)
+    assert noted.who == audit.THE_BOX
     assert noted.told == "This machine is another one now: New, Old, 64.0 GiB of RAM, 4 cores."
     cards.clear()
     ram = replace(ram, memory_bytes=32 * GIB)

@@ -13,7 +13,7 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.host.planning.ways.naming import NoSuchVariant, find_variant
 from inference.wording.waits_and_refusals import size
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 
 
 class Command(BaseCommand):

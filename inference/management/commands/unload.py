@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.planning.ways.naming import NoSuchVariant, find_variant
 from inference.management.commands.load import no_such_variant
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 
 
 class Command(BaseCommand):

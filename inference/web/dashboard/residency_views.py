@@ -20,7 +20,7 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
 from inference.web.chat.turns import turns
 from inference.web.crossing.background_host import within_a_moment
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 from models_app.models import Variant
 
 STAFF_ONLY = "Only whoever runs this box may do that."

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act
 from inference.web.visibility.visibility import discretion_for
-from models_app import changes
+from models_app import audit
 from models_app.download_limit import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.downloads.quarantine import discard, put_away
 from models_app.job import Job
@@ -112,7 +112,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
         row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), discretion_for(request.user))
-        acts = changes.history(found) if may_read else ()
+        acts = audit.history(found) if may_read else ()
         context = {"job": row, "lines": lines, "may_read": may_read, "row": found, "acts": acts}
         response = render(request, "jobs/job.html", context)
     patch_vary_headers(response, ["Accept"])

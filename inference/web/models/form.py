@@ -9,7 +9,7 @@ from django import forms
 from django.db import transaction
 from django.db.models import QuerySet
 
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
 from models_app.models import Variant
 
 

@@ -27,7 +27,7 @@ from inference.web.models.usage import Use, people_of, use_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
 from inference.web.visibility.visibility import status_for
-from models_app import changes, deletion
+from models_app import audit, deletion
 from models_app.access import visible_to
 from models_app.downloads.quarantine import quarantined_bytes
 from models_app.downloads.verify import start_verify
@@ -72,7 +72,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
         "orders": [(name, words) for name, (words, _) in query.ORDERS.items()],
         "residents": host["residents"] if host else [],
         "quarantined": _quarantined() if request.user.is_staff else "",
-        "changes": changes.recent(Variant, 5) if request.user.is_staff else (),
+        "changes": audit.recent(Variant, 5) if request.user.is_staff else (),
     }
     return render(request, "models.html", context)
 
@@ -133,7 +133,7 @@ def _page(
         "form": form,
         "problem": problem,
         "people": people_of(row.pk) if request.user.is_staff else (),
-        "history": changes.history(row) if request.user.is_staff else (),
+        "history": audit.history(row) if request.user.is_staff else (),
     }
     return render(request, "model.html", context, status=status)
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app import inventory
-from models_app.changes import ADDITION, CHANGE, note
+from models_app.audit import ADDITION, CHANGE, note
 from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf
 from models_app.units import format_bytes, format_params
