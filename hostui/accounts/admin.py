@@ -128,7 +128,7 @@ def _without(rows: list[Any], start: str) -> list[Any]:
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Groups say who may use which variant; see models_app.access."""
+    """Groups say who may use which variant; see models_app.catalog.access."""
 
     list_display: ClassVar = ["name", "n_members", "for_variants"]
 

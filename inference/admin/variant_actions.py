@@ -21,8 +21,8 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.web.crossing.background_host import begin_all
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
-from models_app import deletion
 from models_app.audit import CHANGE, note
+from models_app.catalog import deletion
 from models_app.downloads.verify import start_verify
 from models_app.models import Variant
 

@@ -20,10 +20,10 @@ from inference.core.planning.recipe import Outcome, requantized
 from inference.engine.tools import quantize
 from inference.engine.tools.quantize import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
-from models_app import inventory
+from models_app.catalog import register
+from models_app.catalog.read_files import NotAModel, explain
 from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
 from models_app.downloads.spec import file_names
-from models_app.facts import NotAModel, explain
 from models_app.files import sync_folder
 from models_app.gguf import BadGguf, Header, read_files
 from models_app.job import Job
@@ -83,7 +83,7 @@ def discard(job: Job) -> None:
     if job.kept.get("digests"):
         for name in file_names(order.name, len(job.kept["digests"])):
             target = settings.MODELS_DIR / name
-            if not inventory.is_known(target):
+            if not register.is_known(target):
                 target.unlink(missing_ok=True)
 
 
@@ -230,7 +230,7 @@ def _place(running: Running, order: Order, source: Variant, folder: Path, making
             raise Failed(f"Another file lies at {folder / name} already. Move it away, then try again.")
         (making / name).rename(folder / name)
     sync_folder(folder)
-    provenance = inventory.Provenance(
+    provenance = register.Provenance(
         Variant.Origin.QUANTIZED,
         repository=source.repository,
         made_from=source,
@@ -239,13 +239,13 @@ def _place(running: Running, order: Order, source: Variant, folder: Path, making
             "imatrix": None if order.imatrix is None else Path(order.imatrix).name,
             "engine": _engine_version(),
         },
-        files=tuple(inventory.FileOrigin(digest) for digest in running.kept["digests"]),
+        files=tuple(register.FileOrigin(digest) for digest in running.kept["digests"]),
     )
     try:
-        variant = inventory.add_model(folder / names[0], name=order.name, provenance=provenance).variant
+        variant = register.add_model(folder / names[0], name=order.name, provenance=provenance).variant
     except (BadGguf, NotAModel) as error:
         raise Failed(f"What came out cannot be used: {explain(error)}.") from None
-    except inventory.NameTaken:
+    except register.NameTaken:
         raise Failed(f"Another variant is called {order.name} by now. Rename that one, then try again.") from None
     shutil.rmtree(making, ignore_errors=True)
     running.made(variant)

@@ -13,7 +13,9 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
-from models_app import download_limit, inventory
+from models_app import download_limit
+from models_app.catalog import register
+from models_app.catalog.read_files import NotAModel, explain
 from models_app.downloads import fetch
 from models_app.downloads.fetch import Fetch
 from models_app.downloads.limit import Limit
@@ -21,7 +23,6 @@ from models_app.downloads.part import QUARANTINE, Held
 from models_app.downloads.source import Open
 from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
 from models_app.downloads.spec import DownloadSpec, part_of
-from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf
 from models_app.hub.errors import Broken, HubError, Hurried, Unreachable
 from models_app.hub.wording import sentence
@@ -102,7 +103,7 @@ def discard(job: Job) -> None:
     spec = DownloadSpec.from_json(job.spec)
     for target in spec.targets(settings.MODELS_DIR):
         part_of(target).unlink(missing_ok=True)
-        if not inventory.is_known(target):
+        if not register.is_known(target):
             target.unlink(missing_ok=True)
     _forget_quarantined(spec, settings.MODELS_DIR)
 
@@ -260,15 +261,15 @@ def _ending(failed: Fetch) -> Exception:
 
 def _add(spec: DownloadSpec, folder: Path) -> Variant:
     repository = Repository.objects.get_or_create(name=spec.repository, defaults={"kind": Repository.Kind.HUB})[0]
-    origin = inventory.Provenance(
+    origin = register.Provenance(
         Variant.Origin.DOWNLOADED,
         repository=repository,
         revision=spec.revision,
-        files=tuple(inventory.FileOrigin(file.sha256 or "", file.path) for file in spec.files),
+        files=tuple(register.FileOrigin(file.sha256 or "", file.path) for file in spec.files),
     )
     targets = spec.targets(folder)
     try:
-        return inventory.add_model(targets[0], name=spec.name, provenance=origin).variant
+        return register.add_model(targets[0], name=spec.name, provenance=origin).variant
     except (BadGguf, NotAModel) as error:
         place = folder / QUARANTINE
         place.mkdir(mode=0o700, exist_ok=True)
@@ -277,5 +278,5 @@ def _add(spec: DownloadSpec, folder: Path) -> Variant:
         raise Failed(
             f"It came as the Hub has it, but it cannot be used: {explain(error)}. It lies in {QUARANTINE}/."
         ) from None
-    except inventory.NameTaken:
+    except register.NameTaken:
         raise Failed(f"Another variant is called {spec.name} by now. Rename that one, then try again.") from None

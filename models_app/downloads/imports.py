@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 
 from django.conf import settings
 
-from models_app import inventory, jobs
+from models_app import jobs
+from models_app.catalog import register
+from models_app.catalog.read_files import NotAModel, VariantFiles, explain, read_variant, readable_name, shown
 from models_app.downloads.names import Names, giving_names
 from models_app.downloads.part import Held, Part
 from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
-from models_app.facts import NotAModel, VariantFiles, explain, read_variant, readable_name, shown
 from models_app.gguf import BadGguf
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
@@ -93,7 +94,7 @@ def _firsts(path: Path) -> Iterator[Path]:
     if not is_there:
         raise BadImport(f"There is nothing at {path}, or this program may not look there.")
     if is_folder:
-        for number, first in enumerate(inventory.first_files(path)):
+        for number, first in enumerate(register.first_files(path)):
             if number == MOST_FOUND:
                 raise BadImport(f"More than {MOST_FOUND} models are below {path}. Choose a folder further down.")
             yield first
@@ -160,13 +161,13 @@ def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int)
     try:
         found = read_variant(path)
         first, digests = _place(running, found, name, how, before_bytes)
-        origin = inventory.Provenance(
-            Variant.Origin.IMPORTED, files=tuple(inventory.FileOrigin(digest) for digest in digests)
+        origin = register.Provenance(
+            Variant.Origin.IMPORTED, files=tuple(register.FileOrigin(digest) for digest in digests)
         )
-        return inventory.add_model(first, name=name, provenance=origin).variant
+        return register.add_model(first, name=name, provenance=origin).variant
     except (BadGguf, NotAModel) as error:
         raise _Unfit(explain(error)) from None
-    except inventory.NameTaken:
+    except register.NameTaken:
         raise _Unfit(f"another variant is called {name} by now") from None
     except OSError as error:
         if is_full(error):
@@ -244,7 +245,7 @@ def discard(job: Job) -> None:
     for each in job.spec["files"]:
         for target in _made_of(each["name"]):
             part_of(target).unlink(missing_ok=True)
-            if not inventory.is_known(target):
+            if not register.is_known(target):
                 target.unlink(missing_ok=True)
 
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from models_app.catalog.read_files import shown
 from models_app.downloads.names import promised
 from models_app.downloads.part import Held, Part
 from models_app.downloads.spec import PART
-from models_app.facts import shown
 from models_app.job import Job
 
 YOUNG_SECONDS = 600.0

@@ -11,12 +11,13 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from models_app import inventory, jobs
+from models_app import jobs
+from models_app.catalog import register
+from models_app.catalog.read_files import NotAModel, explain
 from models_app.downloads.names import giving_names
 from models_app.downloads.part import Held, Part
 from models_app.downloads.space import Room, free_bytes, is_full
 from models_app.downloads.spec import file_names, part_of
-from models_app.facts import NotAModel, explain
 from models_app.gguf import BadGguf, ShardName
 from models_app.hub.names import fault, local_name
 from models_app.job import Job
@@ -162,15 +163,15 @@ def run(running: Running) -> None:
         _check_abandoned(job)
         raise Wait("The browser has not sent all of it yet. To go on, choose the same file again.", LOOK_SECONDS)
     digests = [_take_in(running, target, size) for target, size in zip(targets(job), sizes, strict=True)]
-    origin = inventory.Provenance(
-        Variant.Origin.UPLOADED, files=tuple(inventory.FileOrigin(digest) for digest in digests)
+    origin = register.Provenance(
+        Variant.Origin.UPLOADED, files=tuple(register.FileOrigin(digest) for digest in digests)
     )
     try:
-        running.made(inventory.add_model(targets(job)[0], name=job.spec["name"], provenance=origin).variant)
+        running.made(register.add_model(targets(job)[0], name=job.spec["name"], provenance=origin).variant)
     except (BadGguf, NotAModel) as error:
         discard(job)
         raise Failed(f"What was sent cannot be used: {explain(error)}.") from None
-    except inventory.NameTaken:
+    except register.NameTaken:
         raise Failed(f"Another variant is called {job.spec['name']} by now. Rename that one, then try again.") from None
 
 
@@ -202,5 +203,5 @@ def discard(job: Job) -> None:
     """Removes what came."""
     for target in targets(job):
         part_of(target).unlink(missing_ok=True)
-        if not inventory.is_known(target):
+        if not register.is_known(target):
             target.unlink(missing_ok=True)

@@ -22,8 +22,8 @@ def main() -> None:
     from inference.host.planning.ways.survey import survey
     from inference.host.workers.workers.environment import worker_environment
 
+    from models_app.catalog.register import add_model
     from models_app.hardware.inventory import this_machine
-    from models_app.inventory import add_model
     from models_app.models import Variant
 
     wanted = json.loads(sys.stdin.readline())

@@ -18,7 +18,7 @@ from tests.web.fake_host import GIB, telemetry, variant_telemetry
 
 _ADD = """
 import json
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import HardwareProfile
 from pathlib import Path
 HardwareProfile.objects.get_or_create(is_this_machine=True, defaults=dict(name="this machine", ram_bytes=64 << 30, n_cores=8))

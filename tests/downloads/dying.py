@@ -100,7 +100,7 @@ def _afresh() -> None:
 def _listed_too_early() -> int:
     from django.conf import settings
 
-    from models_app.inventory import scan_models
+    from models_app.catalog.register import scan_models
     from models_app.models import Shard
 
     # Whatever lies there as a whole file may be found by a scan at any moment.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from models_app import jobs
+from models_app.catalog.register import add_model, scan_models
 from models_app.downloads.download import FULL_DISK_SECONDS, download
 from models_app.downloads.hub_source import hub_source
 from models_app.downloads.limit import Limit
@@ -19,7 +20,6 @@ from models_app.downloads.part import Part
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub.names import RemoteFile
 from models_app.hub.session import Body
-from models_app.inventory import add_model, scan_models
 from models_app.job import Job
 from models_app.jobs import Running, kinds
 from models_app.models import Repository, Variant

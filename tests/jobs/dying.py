@@ -46,7 +46,7 @@ def main() -> None:
     from inference.core.planning.recipe import Recipe
     from inference.jobs.orders import Order
     from models_app import jobs
-    from models_app.inventory import add_model
+    from models_app.catalog.register import add_model
     from models_app.job import Job
     from models_app.models import Shard, Variant
 

@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from inference.web.hardware import views
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.inventory import add_model
 from models_app.models import HardwareProfile
 from tests.gguf_builder import SHAPES, build
 from tests.web.fake_host import resident

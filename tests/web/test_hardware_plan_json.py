@@ -14,8 +14,8 @@ from django.test import Client
 from django.urls import reverse
 
 from inference.web.plans import what_if
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.inventory import add_model
 from models_app.models import HardwareProfile, Shard, Variant
 from tests.gguf_builder import SHAPES, build
 

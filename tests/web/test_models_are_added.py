@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import Job
 from tests.gguf_builder import SHAPES, build
 from tests.web.test_models_page import text_of

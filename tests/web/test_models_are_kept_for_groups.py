@@ -18,7 +18,7 @@ from inference.web.dashboard.feed import host_watch
 from inference.web.jobs.feed import job_watch
 from inference.web.visibility.redaction import without_names
 from inference.web.visibility.visibility import discretions
-from models_app.access import Access, access_of, restrictions, usable_by
+from models_app.catalog.access import Access, access_of, restrictions, usable_by
 from models_app.models import Job, Repository, Variant
 from tests.web.fake_host import FakeHost, decision, device, resident, segment, telemetry, variant_telemetry
 from tests.web.tab import OpenTab, Tab, session_cookie

@@ -16,9 +16,9 @@ from django.utils import timezone
 from inference.models import Conversation
 from inference.web.models import views
 from inference.web.models.variant_page import recipe_words
-from models_app import inventory
+from models_app.catalog import register
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.inventory import add_model
 from models_app.models import HardwareProfile, Job, Repository, Shard, Variant
 from tests.gguf_builder import CHAT_TEMPLATE, SHAPES, build
 from tests.web.fake_host import resident
@@ -345,7 +345,7 @@ def test_a_name_that_is_another_pages_address_is_refused(owner: Client, tiny: Va
 
 
 def test_a_file_of_such_a_name_becomes_another(box: HardwareProfile, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(inventory, "readable_name", lambda found: "find")
+    monkeypatch.setattr(register, "readable_name", lambda found: "find")
     assert add_model(build(tmp_path / "find.gguf", SHAPES["tiny-gqa"])).variant.name == "find-2"
 
 

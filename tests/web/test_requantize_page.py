@@ -12,8 +12,8 @@ from django.test import Client
 from inference.engine.tools import quantize
 from inference.web.plans.what_if import BadQuestion
 from inference.web.requantize.targets import Targets, read_question, targets
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.inventory import add_model
 from models_app.job import Job
 from models_app.models import HardwareProfile, Repository, Variant
 from tests.gguf_builder import SHAPES, TINY, build

@@ -16,8 +16,8 @@ from django.urls import reverse
 
 from inference.web.crossing import background_host
 from models_app import jobs
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.inventory import add_model
 from models_app.models import HardwareProfile, Job, JobLine, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.web.fake_host import FakeHost, resident

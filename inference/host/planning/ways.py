@@ -25,7 +25,7 @@ from inference.engine.tools.children import FileIdentity, cache_key, engine_vers
 from inference.host.planning.ways.imatrix_load import options_to_read, way_to_read, wishes_to_read
 from inference.host.planning.ways.load_record import LoadMeasured
 from inference.host.planning.ways.wishes import wishes_of
-from models_app.facts import NotAModel, read_variant
+from models_app.catalog.read_files import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Device, Profile
 from models_app.hardware.inventory import this_machine

@@ -19,7 +19,7 @@ from inference.host.api.messages import LoadPreview
 from inference.host.planning.ways.wishes import wishes_of
 from inference.web.plans.rows import plan_as_json
 from inference.wording.placements import cautions, reason_of, unknown_reason
-from models_app.facts import NotAModel, explain, read_variant
+from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
 from models_app.hardware.inventory import UnknownProfile, profile_named, this_machine

@@ -15,7 +15,7 @@ from inference.web.chat.protocol import Variants
 from inference.web.chat.rows import OfferedVariant, variant_views
 from inference.web.crossing.change_counter import Pulse
 from inference.web.crossing.database_thread import StorageFailed
-from models_app.access import Access
+from models_app.catalog.access import Access
 
 logger = logging.getLogger(__name__)
 

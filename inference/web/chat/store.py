@@ -25,8 +25,8 @@ from inference.web.chat.protocol import ConversationRow, ConversationView, Messa
 from inference.web.chat.rows import OfferedVariant, conversation_row, conversation_view, message_view
 from inference.web.chat.tree import Node, Spoken, Tree, title_from
 from inference.web.crossing.database_thread import DatabaseThread
-from models_app import access
-from models_app.access import Access, restrictions
+from models_app.catalog import access
+from models_app.catalog.access import Access, restrictions
 from models_app.models import Variant
 
 MOST_ROWS = 200

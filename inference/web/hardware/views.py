@@ -23,7 +23,7 @@ from inference.host.planning.ways.wishes import wishes_of
 from inference.web.hardware.rows import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.web.plans.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
 from inference.web.visibility.visibility import status_for
-from models_app.access import visible_to
+from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read
 from models_app.hardware.cards import cards

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inference.core.planning.header_estimates import Told
 from inference.web.crossing.recent_values import Recent
-from models_app.facts import check_loadable
+from models_app.catalog.read_files import check_loadable
 from models_app.hub.names import RemoteVariant
 from models_app.hub.reach import Reach
 from models_app.hub.records import RemoteRepository

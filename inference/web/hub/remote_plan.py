@@ -24,7 +24,7 @@ from models_app.units import format_bytes, format_params
 
 USUAL_N_CTX_SEQ = 4096
 USUAL_N_SEQ_MAX = 4
-"""What a variant gets that is added to the inventory: models_app.inventory and the row's defaults."""
+"""What a variant gets that is added to the inventory: models_app.catalog.register and the row's defaults."""
 
 
 @dataclass(frozen=True, slots=True)

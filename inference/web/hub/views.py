@@ -19,7 +19,7 @@ from inference.web.hub.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
 from inference.web.hub.rows import found_view, repository_named, variant_views
 from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
-from models_app.access import usable_by
+from models_app.catalog.access import usable_by
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub import hub, hub_as
 from models_app.hub.access import BadToken, check_token, forget_token, is_readable, set_token, stored_token

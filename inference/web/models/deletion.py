@@ -5,8 +5,8 @@ from __future__ import annotations
 from inference.core.loads.purposes import variant_of
 from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.web.crossing.ask_host import ask
-from models_app import deletion
-from models_app.deletion import Removal
+from models_app.catalog import deletion
+from models_app.catalog.deletion import Removal
 from models_app.models import Variant
 
 UNLOADS_WITHIN_SECONDS = 30.0

@@ -27,8 +27,9 @@ from inference.web.models.usage import Use, people_of, use_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
 from inference.web.visibility.visibility import status_for
-from models_app import audit, deletion
-from models_app.access import visible_to
+from models_app import audit
+from models_app.catalog import deletion
+from models_app.catalog.access import visible_to
 from models_app.downloads.quarantine import quarantined_bytes
 from models_app.downloads.verify import start_verify
 from models_app.models import Variant

@@ -13,7 +13,7 @@ from inference.core.planning.header_estimates import Told
 from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.web.plans.rows import ToldWay, WayView, plan_as_json, way_view
 from inference.wording.placements import cautions, reason_of, unknown_reason
-from models_app.facts import NotAModel, explain, read_variant
+from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.pools import profile_pools

@@ -12,7 +12,7 @@ from inference.host.api.messages import HostStatus
 from inference.web.crossing.ask_host import status_now
 from inference.web.crossing.database_thread import DatabaseThread
 from inference.web.visibility.redaction import NOTHING_KEPT, Discretion, status_told_to
-from models_app.access import kept_from
+from models_app.catalog.access import kept_from
 from models_app.models import Variant
 
 _reading = DatabaseThread("discretion")

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import Job, Shard
 from tests.hub import HubServer
 from tests.web.hub_pages.asking import DOWNLOAD, NAME, URL, text_of

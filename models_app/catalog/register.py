@@ -18,8 +18,17 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.audit import ADDITION, CHANGE, note
+from models_app.catalog.read_files import (
+    NotAModel,
+    VariantFiles,
+    columns,
+    explain,
+    is_text,
+    read_variant,
+    readable_name,
+    shown,
+)
 from models_app.downloads.leftovers import nobodys, remove_leftovers
-from models_app.facts import NotAModel, VariantFiles, columns, explain, is_text, read_variant, readable_name, shown
 from models_app.gguf import BadGguf, shard_paths
 from models_app.models import RESERVED_NAMES, Repository, Shard, Variant, validate_variant_name
 
