@@ -28,8 +28,8 @@ from inference.web.plans.badge import Badge
 from models_app.admin.base import NotByHand, Sized, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
+from models_app.gguf.quantization import described
 from models_app.models import Job, Variant
-from models_app.quantization import described
 from models_app.units import format_bytes, format_params
 
 BADGES_WITHIN_SECONDS = 0.15

@@ -23,9 +23,9 @@ from inference.jobs.orders import base_name
 from inference.jobs.ticking import ticking
 from inference.texts import TEXT, TEXT_NAME
 from models_app.downloads.space import Room, free_bytes
+from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Quality, Variant
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 
 if TYPE_CHECKING:
     from inference.jobs.perplexity import Window

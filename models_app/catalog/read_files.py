@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from models_app.gguf import BadGguf, Header, ShardName, combine, read_header, shard_paths
+from models_app.gguf.quantization import named_in
 from models_app.memory import kv_bytes_per_token
-from models_app.quantization import named_in
 
 _LONGEST_PATH = 4096
 _LONGEST_READABLE = 180

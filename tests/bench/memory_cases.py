@@ -16,8 +16,8 @@ from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
 from inference.engine.tools.children import dry_run, list_gpus
 from models_app.gguf import Header, read_files
+from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
-from models_app.quantization import TENSOR_TYPES_BY_NAME
 from tests.bench.engine_worker import gemma_model, starter_model
 from tests.engine.test_dry_run import worker_params
 from tests.gguf_builder import LARGE, TINY, Shape, build

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models_app.gguf import Header, read_files
+from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 from models_app.memory import Allocation, Cells, Estimate, estimate, kv_bytes_per_token, layer_caches
-from models_app.quantization import TENSOR_TYPES_BY_NAME
 from tests.gguf_builder import LARGE, SHAPES, TINY, Shape, build
 from tests.models_app.conftest import LoadInLlama
 

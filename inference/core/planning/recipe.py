@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from models_app.gguf import Header
-from models_app.quantization import (
+from models_app.gguf.quantization import (
     QUANTIZATION_TYPES_BY_NAME,
     TENSOR_TYPES,
     QuantizationType,

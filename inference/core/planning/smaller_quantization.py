@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from models_app.gguf import Header
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
+from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
 
 
 @dataclass(frozen=True, slots=True)

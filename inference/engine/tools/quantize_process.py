@@ -27,7 +27,7 @@ from inference.engine.imatrix.file.file import BadImatrix, read_importance
 from inference.engine.llama import Batch, Context, Layout, LoadFailed, Log, Model, QuantizeParams
 from inference.engine.serving.loading import CannotLoad, check_file, physical_cores
 from inference.engine.tools.quantize import LONGEST_LINE, QuantizeFailed
-from models_app.quantization import TENSOR_TYPES_BY_NAME
+from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 
 BUFFER_BYTES = 256 << 20
 """llama.cpp would take a whole tensor at a time, as 32-bit numbers: 4 GB for the output of a large vocabulary."""

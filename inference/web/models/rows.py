@@ -10,8 +10,8 @@ from typing import Any
 from inference.web.dashboard.rows import STATE_WORDS, duration
 from inference.web.models.usage import Use
 from inference.web.plans.badge import Badge
+from models_app.gguf.quantization import described
 from models_app.models import Variant
-from models_app.quantization import described
 from models_app.units import format_bytes, format_params
 
 
