@@ -14,7 +14,7 @@ from models_app.download_limit import DownloadLimit
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
-from models_app.hub.access import HubToken
+from models_app.hub.token import HubToken
 from models_app.job import Job, JobLine
 from models_app.measurement import DryRunResult, Measurement
 from models_app.quality import Quality

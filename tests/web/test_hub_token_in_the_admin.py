@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from models_app.hub.access import token_for
+from models_app.hub.token import token_for
 from models_app.models import HubToken
 from tests.hub import HubServer
 from tests.web.test_models_page import text_of

@@ -22,11 +22,11 @@ from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion,
 from models_app.catalog.access import usable_by
 from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub import hub, hub_as
-from models_app.hub.access import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
 from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
+from models_app.hub.token import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.wording import sentence
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from inference.web.hub import plans_view, remote_models
-from models_app.hub.access import set_token, token_for
+from models_app.hub.token import set_token, token_for
 from models_app.models import HardwareProfile
 from tests.hub import CaptivePortal, HubServer, ServerError
 from tests.web.hub_pages.asking import NAME, URL, by_key, lines_of, text_of
