@@ -10,11 +10,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from models_app.download_limit import DownloadLimit
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
 from models_app.hub.token import HubToken
+from models_app.intake.limit_setting import DownloadLimit
 from models_app.job import Job, JobLine
 from models_app.measurement import DryRunResult, Measurement
 from models_app.quality import Quality

@@ -23,7 +23,7 @@ from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
 from models_app.audit import CHANGE, note
 from models_app.catalog import deletion
-from models_app.downloads.verify import start_verify
+from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 
 AWAY = "The model host does not answer. Try again in a moment."

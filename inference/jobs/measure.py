@@ -22,8 +22,8 @@ from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host
 from inference.jobs.orders import base_name
 from inference.jobs.ticking import ticking
 from inference.texts import TEXT, TEXT_NAME
-from models_app.downloads.space import Room, free_bytes
 from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
+from models_app.intake.space import Room, free_bytes
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Quality, Variant
 

@@ -22,10 +22,10 @@ from inference.engine.tools.quantize import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
-from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
-from models_app.downloads.spec import file_names
 from models_app.files import sync_folder
 from models_app.gguf import BadGguf, Header, read_files
+from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
+from models_app.intake.spec import file_names
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Variant

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from models_app.downloads.part import Part
+from models_app.intake.part import Part
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, Stage
 from tests.gguf_builder import SHAPES, build

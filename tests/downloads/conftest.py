@@ -43,8 +43,8 @@ class Box:
         return files
 
     def start(self, name: str = "tiny", repository: str = NAME, user: Any = None) -> Job:
-        from models_app.downloads.starting import start_download
         from models_app.hub import hub
+        from models_app.intake.start_download import start_download
 
         found = hub().repository(repository)
         files = sorted((file for file in found.files if file.path.endswith(".gguf")), key=lambda file: file.path)

@@ -9,7 +9,7 @@ import pytest
 
 from models_app import jobs
 from models_app.catalog.register import add_model
-from models_app.downloads.imports import BadImport, start_import, survey
+from models_app.intake.import_job import BadImport, start_import, survey
 from models_app.job import Job
 from models_app.models import Variant
 from tests.downloads.conftest import Box

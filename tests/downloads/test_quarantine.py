@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from models_app.downloads.part import QUARANTINE
-from models_app.downloads.quarantine import put_away, quarantined_bytes
+from models_app.intake.part import QUARANTINE
+from models_app.intake.quarantine import put_away, quarantined_bytes
 from models_app.job import Job
 from tests.downloads.conftest import MIB, Box
 from tests.hub import WrongBytes

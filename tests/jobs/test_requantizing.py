@@ -16,7 +16,8 @@ from inference.jobs import register_kinds
 from inference.jobs import requantize as requantize_job
 from inference.jobs.orders import Order, base_name, proposed_name
 from models_app import jobs
-from models_app.catalog.register import add_model, scan_models
+from models_app.catalog.register import add_model
+from models_app.intake.scan import scan_models
 from models_app.job import Job
 from models_app.jobs.runner import Runner
 from models_app.models import Variant

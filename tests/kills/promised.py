@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inference.core.planning.recipe import Recipe
 from inference.engine.tools import quantize
-from models_app.downloads.spec import file_names
+from models_app.intake.spec import file_names
 from tests.gguf_builder import SHAPES, build
 
 

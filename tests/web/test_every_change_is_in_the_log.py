@@ -29,8 +29,8 @@ from hostui.routing import websocket_urlpatterns
 from models_app import audit, jobs
 from models_app.audit import THE_BOX
 from models_app.catalog.register import add_model
-from models_app.downloads.part import QUARANTINE
 from models_app.hardware.profile import GIB
+from models_app.intake.part import QUARANTINE
 from models_app.models import HardwareProfile, HubToken, Job, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.hub import HubServer

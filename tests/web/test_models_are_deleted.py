@@ -18,7 +18,8 @@ from django.urls import reverse
 from inference.core.loads.purposes import PURPOSES, Purpose, resident_id
 from inference.models import Conversation
 from models_app.catalog import deletion
-from models_app.catalog.register import add_model, scan_models
+from models_app.catalog.register import add_model
+from models_app.intake.scan import scan_models
 from models_app.models import Job, Repository, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.web.fake_host import FakeHost, resident

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from models_app.downloads.space import Room, free_bytes
 from models_app.hub.names import Contents
+from models_app.intake.space import Room, free_bytes
 from models_app.models import Job
 
 

@@ -21,7 +21,6 @@ from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, pl
 from inference.web.plans.what_if import BadQuestion, Changes, read_changes
 from inference.web.visibility.visibility import status_for
 from models_app.catalog.read_files import NotAModel
-from models_app.downloads.space import Room
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.inventory import this_machine
@@ -31,6 +30,7 @@ from models_app.hub.errors import CutOff, Gated, HubError, Hurried, TokenRefused
 from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
+from models_app.intake.space import Room
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from models_app.downloads.space import Room
 from models_app.gguf.quantization import described
 from models_app.hub.names import Contents, RemoteVariant
 from models_app.hub.records import Found
+from models_app.intake.space import Room
 from models_app.units import format_bytes, format_params
 
 _NAME = r"(?P<owner>[A-Za-z0-9][\w.-]{0,95})/(?P<name>[A-Za-z0-9][\w.-]{0,95})"

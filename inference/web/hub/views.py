@@ -20,7 +20,6 @@ from inference.web.hub.rows import found_view, repository_named, variant_views
 from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from models_app.catalog.access import usable_by
-from models_app.downloads.starting import Here, NoDigest, start_download
 from models_app.hub import hub, hub_as
 from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
 from models_app.hub.names import Contents, contents, local_name
@@ -28,6 +27,7 @@ from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
 from models_app.hub.token import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.wording import sentence
+from models_app.intake.start_download import Here, NoDigest, start_download
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from inference.web.jobs.queries import job_rows
-from models_app.downloads.imports import BadImport, start_import, survey
+from models_app.intake.import_job import BadImport, start_import, survey
 from models_app.units import format_bytes
 
 LONGEST_PATH = 4096

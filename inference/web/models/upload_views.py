@@ -16,8 +16,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_http_methods
 
 from models_app import jobs
-from models_app.downloads import uploads
-from models_app.downloads.part import Held
+from models_app.intake import upload_job
+from models_app.intake.part import Held
 from models_app.job import Job
 
 LONGEST_OFFER_BYTES = 64 * 1024
@@ -33,9 +33,9 @@ def _for_staff(view: View) -> View:
             return _refused(_STAFF_ONLY, 403)
         try:
             return view(request, *args, **kwargs)
-        except uploads.BadUpload as error:
+        except upload_job.BadUpload as error:
             return _refused(str(error), 400)
-        except uploads.NoRoom as error:
+        except upload_job.NoRoom as error:
             return _refused(error.sentence, 507)
         except Held:
             return _refused("Another page is sending this file already.", 423)
@@ -48,7 +48,7 @@ def _for_staff(view: View) -> View:
 @require_http_methods(["POST"])
 @_for_staff
 def begin(request: HttpRequest) -> JsonResponse:
-    job = uploads.start_upload(_offered(request), request.user)
+    job = upload_job.start_upload(_offered(request), request.user)
     return JsonResponse(_standing(job), status=201)
 
 
@@ -76,12 +76,12 @@ def piece(request: HttpRequest, pk: int, number: int) -> JsonResponse:
         return _refused(f"This upload is {Job.State(job.state).label.lower()}.", 410 if not job.is_active else 409)
     offset, length = request.headers.get("Upload-Offset", ""), request.headers.get("Content-Length", "")
     if not (offset.isascii() and offset.isdigit() and len(offset) < 19 and length.isascii() and length.isdigit()):
-        raise uploads.BadUpload("A piece needs its length and its Upload-Offset.")
-    if int(length) > uploads.PIECE_BYTES:
-        return _refused(f"A piece has at most {uploads.PIECE_BYTES} bytes.", 413)
+        raise upload_job.BadUpload("A piece needs its length and its Upload-Offset.")
+    if int(length) > upload_job.PIECE_BYTES:
+        return _refused(f"A piece has at most {upload_job.PIECE_BYTES} bytes.", 413)
     try:
-        after = uploads.add_piece(job, number, int(offset), request.read())
-    except uploads.WrongOffset as error:
+        after = upload_job.add_piece(job, number, int(offset), request.read())
+    except upload_job.WrongOffset as error:
         return _elsewhere(error.offset)
     return JsonResponse({"offset": after})
 
@@ -91,7 +91,7 @@ def _elsewhere(offset: int) -> JsonResponse:
 
 
 def _found(pk: int) -> Job | None:
-    return Job.objects.filter(pk=pk, kind=uploads.KIND).first()
+    return Job.objects.filter(pk=pk, kind=upload_job.KIND).first()
 
 
 def _standing(job: Job) -> dict[str, Any]:
@@ -99,20 +99,20 @@ def _standing(job: Job) -> dict[str, Any]:
         "id": job.pk,
         "state": job.state,
         "order": [file["file_name"] for file in job.spec["files"]],
-        "offsets": uploads.offsets(job),
-        "piece_bytes": uploads.PIECE_BYTES,
+        "offsets": upload_job.offsets(job),
+        "piece_bytes": upload_job.PIECE_BYTES,
     }
 
 
-def _offered(request: HttpRequest) -> list[uploads.Offered]:
+def _offered(request: HttpRequest) -> list[upload_job.Offered]:
     raw = request.read(LONGEST_OFFER_BYTES + 1)
     try:
         told = json.loads(raw) if len(raw) <= LONGEST_OFFER_BYTES else None
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, list) or not all(_is_file(each) for each in told):
-        raise uploads.BadUpload("Expected a list of files, each with name and size_bytes.")
-    return [uploads.Offered(each["name"], each["size_bytes"]) for each in told]
+        raise upload_job.BadUpload("Expected a list of files, each with name and size_bytes.")
+    return [upload_job.Offered(each["name"], each["size_bytes"]) for each in told]
 
 
 def _is_file(told: Any) -> bool:

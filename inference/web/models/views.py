@@ -30,8 +30,8 @@ from inference.web.visibility.visibility import status_for
 from models_app import audit
 from models_app.catalog import deletion
 from models_app.catalog.access import visible_to
-from models_app.downloads.quarantine import quarantined_bytes
-from models_app.downloads.verify import start_verify
+from models_app.intake.quarantine import quarantined_bytes
+from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 from models_app.units import format_bytes
 

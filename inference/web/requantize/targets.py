@@ -38,10 +38,10 @@ from inference.web.plans import badges
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, CannotBePlanned, told_of
 from inference.wording.placements import unknown_reason
-from models_app.downloads.space import free_bytes
 from models_app.gguf import Header
 from models_app.hardware import Profile
 from models_app.hardware.profile import BadAmount, parse_bytes
+from models_app.intake.space import free_bytes
 from models_app.models import Variant
 from models_app.units import format_bytes
 

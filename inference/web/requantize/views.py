@@ -27,7 +27,7 @@ from inference.web.hub.rows import Named, repository_named
 from inference.web.plans.what_if import BadQuestion, CannotBePlanned
 from inference.web.requantize.targets import QUALITIES, Question, Targets, imatrix_choices, read_question, targets
 from models_app import jobs
-from models_app.downloads.names import Names, giving_names
+from models_app.intake.names import Names, giving_names
 from models_app.job import Job
 from models_app.models import Repository, Variant, validate_not_reserved, validate_variant_name
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from models_app.audit import DELETION, note, note_named
-from models_app.downloads.part import QUARANTINE
+from models_app.intake.part import QUARANTINE
 from models_app.job import Job, JobLine
 from models_app.units import format_bytes
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from models_app import jobs
 from models_app.audit import CHANGE, note
-from models_app.downloads.part import digest_of
+from models_app.intake.part import digest_of
 from models_app.job import Job
 from models_app.jobs import Failed, Running
 from models_app.models import Shard, Variant

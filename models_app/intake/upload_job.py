@@ -14,12 +14,12 @@ from django.utils import timezone
 from models_app import jobs
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
-from models_app.downloads.names import giving_names
-from models_app.downloads.part import Held, Part
-from models_app.downloads.space import Room, free_bytes, is_full
-from models_app.downloads.spec import file_names, part_of
 from models_app.gguf import BadGguf, ShardName
 from models_app.hub.names import fault, local_name
+from models_app.intake.names import giving_names
+from models_app.intake.part import Held, Part
+from models_app.intake.space import Room, free_bytes, is_full
+from models_app.intake.spec import file_names, part_of
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Variant

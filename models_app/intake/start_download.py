@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from models_app import jobs
-from models_app.downloads.names import giving_names
-from models_app.downloads.spec import DownloadSpec
 from models_app.hub.names import RemoteFile
+from models_app.intake.names import giving_names
+from models_app.intake.spec import DownloadSpec
 from models_app.job import Job
 from models_app.models import Variant
 

@@ -14,11 +14,11 @@ from django.conf import settings
 from models_app import jobs
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, VariantFiles, explain, read_variant, readable_name, shown
-from models_app.downloads.names import Names, giving_names
-from models_app.downloads.part import Held, Part
-from models_app.downloads.space import Room, free_bytes, is_full
-from models_app.downloads.spec import file_names, part_of
 from models_app.gguf import BadGguf
+from models_app.intake.names import Names, giving_names
+from models_app.intake.part import Held, Part
+from models_app.intake.space import Room, free_bytes, is_full
+from models_app.intake.spec import file_names, part_of
 from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Variant

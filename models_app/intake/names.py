@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, transaction
 
-from models_app.downloads.spec import file_names, part_of
+from models_app.intake.spec import file_names, part_of
 from models_app.job import Job
 from models_app.models import RESERVED_NAMES, Variant, validate_variant_name
 

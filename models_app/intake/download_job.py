@@ -13,19 +13,18 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
-from models_app import download_limit
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
-from models_app.downloads import fetch
-from models_app.downloads.fetch import Fetch
-from models_app.downloads.limit import Limit
-from models_app.downloads.part import QUARANTINE, Held
-from models_app.downloads.source import Open
-from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
-from models_app.downloads.spec import DownloadSpec, part_of
 from models_app.gguf import BadGguf
 from models_app.hub.errors import Broken, HubError, Hurried, Unreachable
 from models_app.hub.wording import sentence
+from models_app.intake import fetch, limit_setting
+from models_app.intake.fetch import Fetch
+from models_app.intake.part import QUARANTINE, Held
+from models_app.intake.rate_limiter import Limit
+from models_app.intake.source import Open
+from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
+from models_app.intake.spec import DownloadSpec, part_of
 from models_app.job import Job
 from models_app.jobs import Failed, Retry, Running, Wait
 from models_app.models import Repository, Variant
@@ -43,7 +42,7 @@ STOP_SECONDS = 5.0
 
 def run(running: Running) -> None:
     """The kind `download`. `running.spec` is a DownloadSpec."""
-    from models_app.downloads.hub_source import hub_source
+    from models_app.intake.hub_source import hub_source
 
     spec = DownloadSpec.from_json(running.spec)
     download(running, hub_source(spec.repository, spec.revision), settings.MODELS_DIR)
@@ -92,7 +91,7 @@ class _SharedLimit:
         if now - self._looked_at >= LIMIT_SECONDS:
             self._looked_at = now
             with suppress(DatabaseError):  # as it was, then
-                self.limit.set(download_limit.holding().bytes_per_second)
+                self.limit.set(limit_setting.holding().bytes_per_second)
 
 
 _shared = _SharedLimit()

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from models_app.downloads.spec import part_of
 from models_app.files import sync_folder
+from models_app.intake.spec import part_of
 
 QUARANTINE = ".quarantine"
 _BLOCK_BYTES = 1 << 20

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from models_app.downloads.limit import Limit
-from models_app.downloads.part import Part, digest_of
-from models_app.downloads.source import Body, Open
 from models_app.hub.errors import Unreachable
 from models_app.hub.names import RemoteFile
+from models_app.intake.part import Part, digest_of
+from models_app.intake.rate_limiter import Limit
+from models_app.intake.source import Body, Open
 from models_app.units import format_bytes
 
 LEAST_PROGRESS_BYTES = 64 * 1024

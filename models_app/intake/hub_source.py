@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from models_app.downloads.source import Open
+from models_app.intake.source import Open
 
 CHUNK_BYTES = 1 << 18
 """Larger ones are put together from what the socket gives, which costs more than they save."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models_app.catalog.read_files import shown
-from models_app.downloads.names import promised
-from models_app.downloads.part import Held, Part
-from models_app.downloads.spec import PART
+from models_app.intake.names import promised
+from models_app.intake.part import Held, Part
+from models_app.intake.spec import PART
 from models_app.job import Job
 
 YOUNG_SECONDS = 600.0
