@@ -159,7 +159,7 @@ def test_cancelling_kills_the_child_and_leaves_nothing(
             closed.append(True)
 
     monkeypatch.setattr(quantize, "quantize", work)
-    monkeypatch.setattr("models_app.jobs.running.WRITE_SECONDS", 0.0)
+    monkeypatch.setattr("models_app.jobs.attempt.WRITE_SECONDS", 0.0)
     assert done(job).state == Job.State.CANCELLED
     assert closed == [True]
     assert files(folder) == []
