@@ -23,7 +23,7 @@ def main() -> None:
     from inference.host.workers.workers.environment import worker_environment
 
     from models_app.catalog.register import add_model
-    from models_app.hardware.inventory import this_machine
+    from models_app.machines.this_machine_row import this_machine
     from models_app.models import Variant
 
     wanted = json.loads(sys.stdin.readline())

@@ -19,8 +19,8 @@ from inference.core.loads.engine_devices import Site
 from inference.core.loads.purposes import resident_id
 from inference.core.planning.load_ways import Measured, digest
 from models_app.catalog.register import add_model
-from models_app.hardware.inventory import this_machine
 from models_app.hardware.profile import GIB, PROCESS_BYTES
+from models_app.machines.this_machine_row import this_machine
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.models_app.conftest import rpc_device

@@ -10,7 +10,7 @@ from django.db import connections
 
 from inference.core.loads.engine_devices import Site
 from inference.engine.tools.children import ListedGpu, NoAnswer, list_gpus
-from models_app.hardware.engine_gpus import EngineGpu, this_machine_with
+from models_app.machines.engine_gpus import EngineGpu, this_machine_with
 
 logger = logging.getLogger(__name__)
 

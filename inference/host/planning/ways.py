@@ -28,9 +28,9 @@ from inference.host.planning.ways.wishes import wishes_of
 from models_app.catalog.read_files import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Device, Profile
-from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
+from models_app.machines.this_machine_row import this_machine
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
 
 _MOST_HEADERS = 16

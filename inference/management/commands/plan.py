@@ -22,10 +22,10 @@ from inference.wording.placements import cautions, reason_of, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
-from models_app.hardware.inventory import UnknownProfile, profile_named, this_machine
 from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.profile import BadAmount, parse_bytes
 from models_app.hardware.stored import BadDevices
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
 from models_app.models import Variant
 from models_app.units import format_bytes
 

@@ -27,7 +27,9 @@ from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read
 from models_app.hardware.cards import cards
-from models_app.hardware.edits import (
+from models_app.hardware.pools import named_devices, with_ram_budget
+from models_app.hardware.stored import BadDevices
+from models_app.machines.edits import (
     ChangedMeanwhile,
     IsThisMachine,
     add_profile,
@@ -37,10 +39,8 @@ from models_app.hardware.edits import (
     recent_changes,
     stored_amounts,
 )
-from models_app.hardware.forms import ProfileForm
-from models_app.hardware.inventory import UnknownProfile, profile_named, this_machine
-from models_app.hardware.pools import named_devices, with_ram_budget
-from models_app.hardware.stored import BadDevices
+from models_app.machines.forms import ProfileForm
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
 from models_app.models import HardwareProfile, Variant
 
 UNDO = "hardware_undo"

@@ -23,7 +23,6 @@ from inference.web.visibility.visibility import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
-from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub
 from models_app.hub.errors import CutOff, Gated, HubError, Hurried, TokenRefused, Unreachable
@@ -31,6 +30,7 @@ from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
 from models_app.intake.space import Room
+from models_app.machines.this_machine_row import this_machine
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub

@@ -19,9 +19,9 @@ from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.what_if import CannotBePlanned, told_of
 from inference.wording.placements import unknown_reason
 from models_app.hardware import Profile
-from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
+from models_app.machines.this_machine_row import this_machine
 from models_app.models import Shard, Variant
 
 MOST_REMEMBERED = 4096

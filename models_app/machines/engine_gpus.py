@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from models_app.hardware.inventory import this_machine_now
+from models_app.machines.this_machine_row import this_machine_now
 from models_app.models import HardwareProfile
 
 KEY = "engine_key"

@@ -6,8 +6,8 @@ from django.db import transaction
 
 from models_app.audit import ADDITION, CHANGE, DELETION, Change, note, recent
 from models_app.hardware.budgets import Amounts, StoredAmounts, change_told
-from models_app.hardware.inventory import this_machine
 from models_app.hardware.pools import named_devices
+from models_app.machines.this_machine_row import this_machine
 from models_app.models import HardwareProfile
 from models_app.units import format_bytes
 
