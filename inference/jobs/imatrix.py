@@ -24,9 +24,8 @@ from inference.jobs.ticking import ticking
 from inference.texts import TEXT
 from models_app.files import sync_folder
 from models_app.gguf import BadGguf, read_files
-from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
-from models_app.models import Variant
+from models_app.models import Job, Variant
 
 FOLDER = "imatrix"
 MOST_CHUNKS = 100

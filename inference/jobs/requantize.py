@@ -26,9 +26,8 @@ from models_app.files import sync_folder
 from models_app.gguf import BadGguf, Header, read_files
 from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
 from models_app.intake.spec import file_names
-from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
-from models_app.models import Variant
+from models_app.models import Job, Variant
 from models_app.units import format_bytes
 
 MAKING = ".making"

@@ -6,8 +6,7 @@ from django import template
 
 from inference.web.models.siblings import Siblings, siblings
 from models_app.catalog.access import usable_by
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.models import Job, Variant
 
 register = template.Library()
 

@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
-from django.db import models, transaction
-from django.utils.translation import gettext_lazy as _
+from django.db import transaction
 
 from models_app.audit import ADDITION, CHANGE, DELETION, note
+from models_app.models import _SHOWN, HubToken
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
-_SHOWN = 4
 
 
 class BadToken(ValueError):
     """Not what a token looks like. The message is a sentence for a person."""
-
-
-class HubToken(models.Model):
-    """One endpoint's. A token never goes to another endpoint than the one it was entered for."""
-
-    endpoint = models.CharField(max_length=400, unique=True)
-    sealed = models.TextField(editable=False)
-    last_four = models.CharField(max_length=_SHOWN)
-    set_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    set_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        verbose_name = _("Hub token")
-        ordering: ClassVar = ["endpoint"]
-
-    def __str__(self) -> str:
-        return f"…{self.last_four} for {self.endpoint}"
 
 
 def token_for(endpoint: str) -> str | None:

@@ -25,9 +25,8 @@ from models_app.intake.rate_limiter import Limit
 from models_app.intake.source import Open
 from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
 from models_app.intake.spec import DownloadSpec, part_of
-from models_app.job import Job
 from models_app.jobs import Failed, Retry, Running, Wait
-from models_app.models import Repository, Variant
+from models_app.models import Job, Repository, Variant
 from models_app.units import format_bytes
 
 FILES_AT_ONCE = 4

@@ -11,7 +11,7 @@ from models_app.catalog.read_files import shown
 from models_app.intake.names import promised
 from models_app.intake.part import Held, Part
 from models_app.intake.spec import PART
-from models_app.job import Job
+from models_app.models import Job
 
 YOUNG_SECONDS = 600.0
 """Not every writer holds a lock on its file; one that is written to is younger than this."""

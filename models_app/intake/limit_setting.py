@@ -6,43 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
-from django.db import models, transaction
-from django.utils.translation import gettext_lazy as _
+from django.db import transaction
 
 from models_app.audit import CHANGE, note
 from models_app.hardware.profile import BadAmount, parse_bytes
+from models_app.models import LEAST_BYTES_PER_SECOND, DownloadLimit
 from models_app.units import format_bytes
 
-LEAST_BYTES_PER_SECOND = 1024
-"""Less would never end, and is a slip of the pen."""
 _THE_ROW = 1
 
 
 class BadLimit(ValueError):
     """The message is a sentence for a person."""
-
-
-class DownloadLimit(models.Model):
-    """The one row of what was set on a page. Without it the environment's holds."""
-
-    bytes_per_second = models.BigIntegerField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(LEAST_BYTES_PER_SECOND)],
-        help_text=_("Of all downloads together. Empty: as fast as they come."),
-    )
-    set_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
-    )
-    set_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        verbose_name = _("download limit")
-        verbose_name_plural = _("download limit")
-
-    def __str__(self) -> str:
-        return "download limit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from models_app.intake.spec import file_names, part_of
-from models_app.job import Job
-from models_app.models import RESERVED_NAMES, Variant, validate_variant_name
+from models_app.models import RESERVED_NAMES, Job, Variant, validate_variant_name
 
 MAY_GO_ON = (*Job.ACTIVE, Job.State.FAILED)
 """A failed job may be tried again, and then wants its name."""

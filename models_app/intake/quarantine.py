@@ -13,7 +13,7 @@ from django.conf import settings
 
 from models_app.audit import DELETION, note, note_named
 from models_app.intake.part import QUARANTINE
-from models_app.job import Job, JobLine
+from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
 _TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf(\.part)?\Z")

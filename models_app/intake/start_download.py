@@ -9,8 +9,7 @@ from models_app import jobs
 from models_app.hub.names import RemoteFile
 from models_app.intake.names import giving_names
 from models_app.intake.spec import DownloadSpec
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.models import Job, Variant
 
 
 class NoDigest(ValueError):

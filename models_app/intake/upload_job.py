@@ -20,9 +20,8 @@ from models_app.intake.names import giving_names
 from models_app.intake.part import Held, Part
 from models_app.intake.space import Room, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
-from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
-from models_app.models import Variant
+from models_app.models import Job, Variant
 
 PIECE_BYTES = 4 << 20
 MOST_FILES = 100

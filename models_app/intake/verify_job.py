@@ -11,9 +11,8 @@ from django.utils import timezone
 from models_app import jobs
 from models_app.audit import CHANGE, note
 from models_app.intake.part import digest_of
-from models_app.job import Job
 from models_app.jobs import Failed, Running
-from models_app.models import Shard, Variant
+from models_app.models import Job, Shard, Variant
 
 
 def start_verify(variant: Variant, user: Any = None) -> Job:

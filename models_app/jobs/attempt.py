@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from models_app.audit import ADDITION
 from models_app.audit import note as log
-from models_app.job import Job, JobLine
 from models_app.jobs.outcomes import Cancelled, Interrupted, Lost, Paused
 from models_app.jobs.rate import Rate
+from models_app.models import Job, JobLine
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from django.utils.module_loading import import_string
 
 from models_app.audit import ADDITION, CHANGE
 from models_app.audit import note as log
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.models import Job, Variant
 
 logger = logging.getLogger(__name__)
 

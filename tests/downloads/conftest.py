@@ -16,8 +16,7 @@ from tests.hub import HubServer
 from tests.stack import wait_for
 
 if TYPE_CHECKING:
-    from models_app.job import Job
-    from models_app.models import Variant
+    from models_app.models import Job, Variant
 
 NAME = "owner/tiny-GGUF"
 MIB = 1 << 20
@@ -92,8 +91,7 @@ class Box:
 
     def assert_whole(self, job: Job, sources: list[Path]) -> Variant:
         """The job is done, its files are the Hub's byte for byte, nothing else lies about."""
-        from models_app.job import Job
-        from models_app.models import Variant
+        from models_app.models import Job, Variant
 
         assert (job.state, job.reason) == (Job.State.DONE, "")
         variant = Variant.objects.get(pk=job.variant_id)

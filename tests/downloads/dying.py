@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 from tests.kills import lives
 
 if TYPE_CHECKING:
-    from models_app.job import Job
+    from models_app.models import Job
 
 
 class Told(TypedDict):
@@ -121,7 +121,7 @@ def _report(told: Told) -> None:
 
 
 def _all_jobs() -> list[Job]:
-    from models_app.job import Job
+    from models_app.models import Job
 
     return list(Job.objects.all())
 

@@ -19,8 +19,7 @@ from models_app.catalog.register import add_model
 from models_app.intake.download_job import FULL_DISK_SECONDS
 from models_app.intake.import_job import start_import
 from models_app.intake.scan import scan_models
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.models import Job, Variant
 from tests.downloads.conftest import MIB, Box
 from tests.downloads.test_uploading import Browser
 from tests.gguf_builder import SHAPES, build

@@ -21,9 +21,8 @@ from models_app.intake.part import Part
 from models_app.intake.rate_limiter import Limit
 from models_app.intake.scan import scan_models
 from models_app.intake.start_download import Here, NoDigest, start_download
-from models_app.job import Job
 from models_app.jobs import Running, kinds
-from models_app.models import Repository, Variant
+from models_app.models import Job, Repository, Variant
 from tests.downloads.conftest import MIB, NAME, Box
 from tests.gguf_builder import SHAPES, build
 from tests.hub import (

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from models_app.intake.part import QUARANTINE
 from models_app.intake.quarantine import put_away, quarantined_bytes
-from models_app.job import Job
+from models_app.models import Job
 from tests.downloads.conftest import MIB, Box
 from tests.hub import WrongBytes
 from tests.web.test_models_page import text_of

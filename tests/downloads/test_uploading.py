@@ -14,8 +14,7 @@ from django.test import Client
 
 from models_app.intake import upload_job
 from models_app.intake.part import Part
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.models import Job, Variant
 from tests.downloads.conftest import Box
 from tests.gguf_builder import SHAPES, build
 

@@ -47,8 +47,7 @@ def main() -> None:
     from inference.jobs.orders import Order
     from models_app import jobs
     from models_app.catalog.register import add_model
-    from models_app.job import Job
-    from models_app.models import Shard, Variant
+    from models_app.models import Job, Shard, Variant
 
     settings.JOBS_WAKE = "tests.jobs.conftest.unheard"
     settings.DISK_RESERVE_BYTES = 0

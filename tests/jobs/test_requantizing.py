@@ -18,9 +18,8 @@ from inference.jobs.orders import Order, base_name, proposed_name
 from models_app import jobs
 from models_app.catalog.register import add_model
 from models_app.intake.scan import scan_models
-from models_app.job import Job
 from models_app.jobs.runner import Runner
-from models_app.models import Variant
+from models_app.models import Job, Variant
 from tests.gguf_builder import TINY, build
 
 SHAPE = next(shape for shape in TINY if shape.name == "tiny-gqa")

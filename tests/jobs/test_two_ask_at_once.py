@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from models_app import jobs
 from models_app.catalog.register import add_model
-from models_app.job import Job
+from models_app.models import Job
 from tests.gguf_builder import SHAPES, build
 
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from inference.web.jobs.feed import MOST_UNSEEN, job_watch
-from models_app.job import Job, JobLine
+from models_app.models import Job, JobLine
 from tests.web.tab import Tab, session_cookie
 
 Watch = Callable[[User], Coroutine[Any, Any, Tab]]

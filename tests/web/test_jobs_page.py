@@ -12,8 +12,8 @@ from django.test import Client
 
 from inference.web.jobs.rows import job_row
 from models_app import jobs
-from models_app.job import Job, JobLine
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT
+from models_app.models import Job, JobLine
 
 JSON = {"HTTP_ACCEPT": "application/json"}
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

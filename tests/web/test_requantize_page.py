@@ -14,8 +14,7 @@ from inference.web.plans.what_if import BadQuestion
 from inference.web.requantize.targets import Targets, read_question, targets
 from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.job import Job
-from models_app.models import HardwareProfile, Repository, Variant
+from models_app.models import HardwareProfile, Job, Repository, Variant
 from tests.gguf_builder import SHAPES, TINY, build
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,7 @@ from django.test import Client
 from inference.texts import TEXT_NAME
 from inference.web.models.siblings import HEIGHT, WIDTH, Row, plot, siblings
 from models_app.hardware import Budget, Device, Profile
-from models_app.job import Job
-from models_app.models import Quality, Repository, Variant
+from models_app.models import Job, Quality, Repository, Variant
 
 GIB = 1 << 30
 

@@ -19,7 +19,7 @@ from inference.web.jobs.line_tail import LineTail
 from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row
 from inference.web.visibility import visibility
 from inference.web.visibility.redaction import NOTHING_KEPT
-from models_app.job import Job
+from models_app.models import Job
 
 logger = logging.getLogger(__name__)
 

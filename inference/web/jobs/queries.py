@@ -15,8 +15,8 @@ from inference.web.jobs.line_tail import LATE_SECONDS
 from inference.web.jobs.rows import JobRow, job_row, may_act
 from inference.web.visibility.visibility import discretion_for
 from models_app import jobs
-from models_app.job import Job, JobLine
 from models_app.jobs import kinds
+from models_app.models import Job, JobLine
 
 RECENT = 20
 MOST_LINES = 500

@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 
 from inference.web.dashboard.rows import duration
 from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
-from models_app.job import Job, JobLine
+from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
 SOON_SECONDS = 0.5

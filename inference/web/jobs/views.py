@@ -24,8 +24,8 @@ from inference.web.visibility.visibility import discretion_for
 from models_app import audit
 from models_app.intake.limit_setting import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.intake.quarantine import discard, put_away
-from models_app.job import Job
 from models_app.jobs.heartbeat import jobs_beat
+from models_app.models import Job
 from models_app.units import format_bytes
 
 MOST_ENDED = 100

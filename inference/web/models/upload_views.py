@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from models_app import jobs
 from models_app.intake import upload_job
 from models_app.intake.part import Held
-from models_app.job import Job
+from models_app.models import Job
 
 LONGEST_OFFER_BYTES = 64 * 1024
 _STAFF_ONLY = "Only whoever runs this box may add models."

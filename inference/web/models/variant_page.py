@@ -19,8 +19,7 @@ from inference.web.plans import badges
 from inference.web.plans.rows import rate
 from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, told_of
 from models_app.gguf import Header
-from models_app.measurement import Measurement
-from models_app.models import Repository, Shard, Variant
+from models_app.models import Measurement, Repository, Shard, Variant
 from models_app.units import format_bytes, format_params
 
 LONGEST_TEMPLATE = 20_000

@@ -28,8 +28,7 @@ from inference.web.plans.what_if import BadQuestion, CannotBePlanned
 from inference.web.requantize.targets import QUALITIES, Question, Targets, imatrix_choices, read_question, targets
 from models_app import jobs
 from models_app.intake.names import Names, giving_names
-from models_app.job import Job
-from models_app.models import Repository, Variant, validate_not_reserved, validate_variant_name
+from models_app.models import Job, Repository, Variant, validate_not_reserved, validate_variant_name
 
 _ASKED = (
     *("goal", "quality", "size", "type", "ctx", "slots", "output_type", "embedding_type"),
