@@ -1,4 +1,4 @@
-"""TODO"""
+"""What is done to files anywhere in the inventory."""
 
 from __future__ import annotations
 

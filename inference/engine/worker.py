@@ -32,7 +32,7 @@ from inference.engine.serving.loading import CannotLoad, check_file, load
 from inference.engine.serving.server import Answers, Server
 
 if TYPE_CHECKING:
-    from inference.engine.imatrix.file.pass_thread import Ear, Reader
+    from inference.engine.imatrix.pass_thread import Ear, Reader
 
 _T = TypeVar("_T")
 
@@ -197,7 +197,7 @@ def _ear(options: LoadOptions) -> Ear | None:
     if options.purpose != "imatrix":
         return None
     # Not at the top: no other worker needs numpy, which takes a tenth of a second.
-    from inference.engine.imatrix.file.pass_thread import Ear
+    from inference.engine.imatrix.pass_thread import Ear
 
     os.nice(_READING_NICENESS)
     return Ear()
@@ -210,8 +210,8 @@ def _reader(
     on_busy: Callable[[bool], None],
     on_broken: Callable[[str], NoReturn],
 ) -> tuple[Reader, Answers]:
-    from inference.engine.imatrix.file.pass_thread import Reader
-    from inference.engine.imatrix.file.requests import Readings
+    from inference.engine.imatrix.pass_thread import Reader
+    from inference.engine.imatrix.requests import Readings
 
     reader = Reader(model, context, ear, on_busy=on_busy, on_broken=on_broken)
     return reader, Readings(model, context.n_ctx_seq, reader)

@@ -8,7 +8,7 @@ import secrets
 from inference.core.scheduling import events
 from inference.host.api.messages import LeaseReady
 from inference.host.connection import Connection
-from inference.host.workers.workers.worker import Worker
+from inference.host.workers.worker import Worker
 from inference.wording import waits_and_refusals
 
 logger = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from inference.host.api.messages import Decision, HostStatus, LoadPreview
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
-from inference.host.planning.ways.load_record import LoadMeasured
-from inference.host.planning.ways.variant_source import (
+from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.variant_source import (
     BadOptions,
     DisabledVariant,
     Inventory,
@@ -34,9 +34,9 @@ from inference.host.planning.ways.variant_source import (
 )
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
-from inference.host.workers.workers.spare import Spare
-from inference.host.workers.workers.worker import WORKER_ARGV
-from inference.host.workers.workers.workers import Workers
+from inference.host.workers.spare import Spare
+from inference.host.workers.worker import WORKER_ARGV
+from inference.host.workers.workers import Workers
 from inference.wording.previews import load_preview
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from inference.engine import protocol
 from inference.host.api import messages
 from inference.host.api.telemetry import TelemetryQuery
 from inference.host.connection import Connection
-from inference.host.planning.ways.variant_source import (
+from inference.host.planning.variant_source import (
     BadOptions,
     DisabledVariant,
     InventoryUnavailable,

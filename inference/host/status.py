@@ -9,7 +9,7 @@ from inference.core.loads.devices import is_memory
 from inference.core.scheduling.residency import Residency
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
-from inference.host.workers.workers.worker import Worker, process_bytes
+from inference.host.workers.worker import Worker, process_bytes
 from inference.wording import waits_and_refusals
 
 

@@ -20,8 +20,8 @@ from inference.core.decoding.generation_options import GenerationOptions
 from inference.host.api.client import HostClient
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.orders import base_name
+from inference.jobs.texts import TEXT, TEXT_NAME
 from inference.jobs.ticking import ticking
-from inference.texts import TEXT, TEXT_NAME
 from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.intake.space import Room, free_bytes
 from models_app.jobs import Failed, Running, Wait

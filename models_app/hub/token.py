@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db import transaction
 
 from models_app.audit import ADDITION, CHANGE, DELETION, note
-from models_app.models import _SHOWN, HubToken
+from models_app.models import HubToken
+from models_app.models.hub_token import SHOWN_CHARACTERS
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 
@@ -46,7 +47,7 @@ def set_token(endpoint: str, token: str, user: Any) -> HubToken:
     """Replaces what was there; who did it is in the log. Raises BadToken."""
     token = token.strip()
     check_token(token)
-    fields = {"sealed": _seal(token), "last_four": token[-_SHOWN:], "set_by": user}
+    fields = {"sealed": _seal(token), "last_four": token[-SHOWN_CHARACTERS:], "set_by": user}
     with transaction.atomic():
         row, created = HubToken.objects.update_or_create(endpoint=endpoint, defaults=fields)
         note([row], user.pk, *(ADDITION, "Token entered.") if created else (CHANGE, "Another token entered."))

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The models folder, looked through: what is new, what is gone, what has moved."""
 
 from __future__ import annotations
 

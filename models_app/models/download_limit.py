@@ -1,4 +1,4 @@
-"""TODO"""
+"""The limit of all downloads, where it was set on a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The Hub's tokens, sealed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-_SHOWN = 4
+SHOWN_CHARACTERS = 4
+"""Of a token, at its end: enough to tell two apart."""
 
 
 class HubToken(models.Model):
@@ -16,7 +17,7 @@ class HubToken(models.Model):
 
     endpoint = models.CharField(max_length=400, unique=True)
     sealed = models.TextField(editable=False)
-    last_four = models.CharField(max_length=_SHOWN)
+    last_four = models.CharField(max_length=SHOWN_CHARACTERS)
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

@@ -13,25 +13,6 @@ from django.utils.translation import gettext_lazy as _
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import too_much
 from models_app.hardware.stored import BadDevices, budget_from, gpus_from_json
-from models_app.models.download_limit import DownloadLimit
-from models_app.models.hub_token import HubToken
-from models_app.models.jobs import Job, JobLine
-from models_app.models.measurements import DryRunResult, Measurement
-from models_app.models.quality import Quality
-
-__all__ = [
-    "DownloadLimit",
-    "DryRunResult",
-    "HardwareProfile",
-    "HubToken",
-    "Job",
-    "JobLine",
-    "Measurement",
-    "Quality",
-    "Repository",
-    "Shard",
-    "Variant",
-]
 
 LONGEST_NAME = 200
 

@@ -19,9 +19,9 @@ def main() -> None:
     django.setup()
     from django.conf import settings
     from django.core.management import call_command
-    from inference.host.planning.ways.survey import survey
-    from inference.host.workers.workers.environment import worker_environment
 
+    from inference.host.planning.survey import survey
+    from inference.host.workers.environment import worker_environment
     from models_app.catalog.register import add_model
     from models_app.machines.this_machine_row import this_machine
     from models_app.models import Variant

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from inference.host.workers.workers.environment import worker_environment
-
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
 from inference.engine.tools.children import dry_run, list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.host.workers.workers.environment import worker_environment
 
 from inference.core.loads.options import LoadOptions
 from inference.engine.llama.devices import shares
 from inference.engine.tools.children import list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, Estimate, compute_bytes, estimate, split_work
 from tests.engine.rpc_listener import GET_DEVICE_MEMORY, listening

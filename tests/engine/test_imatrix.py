@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference.engine.imatrix.file.file import read_importance
 
 from inference.core.planning.recipe import Recipe
+from inference.engine.imatrix.file import read_importance
 from inference.engine.tools.quantize import check, quantize
 from models_app.gguf import read_files
 from tests.engine.reading_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request

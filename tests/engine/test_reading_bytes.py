@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inference.host.planning.ways.imatrix_load import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
@@ -13,6 +12,7 @@ from inference.core.planning.header_estimates import Told
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.core.planning.load_ways import Way, ladder
 from inference.core.planning.placement import Wishes
+from inference.host.planning.imatrix_load import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from inference.host.workers.workers.environment import worker_environment
 
 from inference.engine.tools.children import ListedGpu, NoAnswer, list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.hardware import Device
 from models_app.hardware.nvidia import nvidia_gpus
 

@@ -7,10 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.host.workers.workers.environment import worker_environment
-
 from inference.core.loads.engine_devices import Site
 from inference.engine.tools.children import ListedGpu, list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.hardware import Device
 from models_app.hardware.nvidia import GpuReading, Nvml, pci_address
 

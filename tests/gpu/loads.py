@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.host.workers.workers.environment import worker_environment
-
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.planning.load_ways import Way
 from inference.engine.tools.children import dry_run
+from inference.host.workers.environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.units import format_bytes
 from tests.engine.worker_process import WorkerProcess

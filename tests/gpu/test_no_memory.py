@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inference.host.workers.workers.exits import failure_of
 
+from inference.host.workers.exits import failure_of
 from models_app.units import format_bytes
 from tests.engine.worker_process import PATIENCE_SECONDS, Message, WorkerProcess
 from tests.gpu.cards import Cards, devices

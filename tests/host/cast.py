@@ -12,10 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.host.planning.ways.imatrix_load import facts_to_read
-from inference.host.planning.ways.load_record import LoadMeasured
-from inference.host.planning.ways.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
-
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
@@ -24,6 +20,9 @@ from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
 from inference.host.api.client import HostClient, Lease
 from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.planning.imatrix_load import facts_to_read
+from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
-from inference.host.planning.ways.database import DjangoInventory
-from inference.host.planning.ways.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
 
 from inference.core.loads.options import BadOptions, LoadOptions
+from inference.host.planning.database import DjangoInventory
+from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
 from models_app.models import Repository, Shard, Variant
 
 pytestmark = pytest.mark.django_db(transaction=True)

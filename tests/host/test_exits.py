@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from inference.host.workers.workers.exits import failure_of, oom_kills
+
+from inference.host.workers.exits import failure_of, oom_kills
 
 
 @pytest.mark.parametrize(

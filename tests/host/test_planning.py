@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
-from inference.host.planning.ways.database import DjangoInventory
-from inference.host.planning.ways.dry_runs import DryRuns
-from inference.host.planning.ways.load_record import LoadMeasured
-from inference.host.planning.ways.survey import survey
-from inference.host.planning.ways.ways import Planning
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.purposes import resident_id
 from inference.core.planning.load_ways import Measured, digest
+from inference.host.planning.database import DjangoInventory
+from inference.host.planning.dry_runs import DryRuns
+from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.survey import survey
+from inference.host.planning.ways import Planning
 from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB, PROCESS_BYTES
 from models_app.machines.this_machine_row import this_machine

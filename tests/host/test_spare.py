@@ -13,8 +13,8 @@ from typing import TextIO
 import psutil
 import pytest
 import pytest_asyncio
-from inference.host.workers.workers.spare import Process, Spare
 
+from inference.host.workers.spare import Process, Spare
 from tests.host.cast import DEADLINE_SECONDS, FAKE_WORKER, Box, say, start_box
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference.engine.imatrix.file.collector import Collector, encoded
 
 from inference.engine import protocol
+from inference.engine.imatrix.collector import Collector, encoded
 from inference.jobs import register_kinds
 from models_app import jobs
 from models_app.gguf import read_files

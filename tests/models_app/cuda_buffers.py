@@ -19,11 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inference.host.workers.workers.environment import worker_environment
-
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
 from inference.engine.tools.children import dry_run, list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.memory import Cells, Work
 from tests.gguf_builder import LARGE, TINY, Shape, build
 from tests.gguf_shapes_more import MORE

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from inference.texts import TEXT_NAME
+from inference.jobs.texts import TEXT_NAME
 from inference.web.models.siblings import HEIGHT, WIDTH, Row, plot, siblings
 from models_app.hardware import Budget, Device, Profile
 from models_app.models import Job, Quality, Repository, Variant

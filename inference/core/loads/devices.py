@@ -1,4 +1,4 @@
-"""TODO"""
+"""Devices by name, and bytes on them."""
 
 from __future__ import annotations
 

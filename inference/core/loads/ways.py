@@ -1,4 +1,4 @@
-"""TODO"""
+"""One alternative to load a variant, as planning hands it to scheduling."""
 
 from __future__ import annotations
 

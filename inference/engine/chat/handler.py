@@ -1,4 +1,4 @@
-"""TODO"""
+"""What an ordinary worker answers: texts, their tokens and their scores."""
 
 from __future__ import annotations
 

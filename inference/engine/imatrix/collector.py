@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.imatrix.file.file import COUNTS, SUMS, BadImatrix
+from inference.engine.imatrix.file import COUNTS, SUMS, BadImatrix
 from inference.engine.llama import LIBRARY
 
 _FEWEST_ROWS = 16

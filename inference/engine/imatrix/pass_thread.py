@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from inference.engine.imatrix.file.collector import Collector, encoded
-from inference.engine.imatrix.file.file import BadImatrix
+from inference.engine.imatrix.collector import Collector, encoded
+from inference.engine.imatrix.file import BadImatrix
 from inference.engine.llama import Context, Model
 from inference.engine.protocol import Chunk, Made, RefusalCode, Refused
 from inference.engine.serving.context_thread import ContextThread

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.engine.imatrix.file.collector import Collector
-from inference.engine.imatrix.file.file import BadImatrix, read_sums
-from inference.engine.imatrix.file.pass_thread import Reader, Reading
+from inference.engine.imatrix.collector import Collector
+from inference.engine.imatrix.file import BadImatrix, read_sums
+from inference.engine.imatrix.pass_thread import Reader, Reading
 from inference.engine.llama import Model
 from inference.engine.serving.connection import Connection
 from inference.engine.serving.fields import RequestRefused, appended, name_of

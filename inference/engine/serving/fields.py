@@ -1,4 +1,4 @@
-"""TODO"""
+"""Fields of a request that both kinds of worker read, and how they refuse one."""
 
 from __future__ import annotations
 

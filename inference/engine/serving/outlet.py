@@ -1,4 +1,4 @@
-"""TODO"""
+"""Where a worker's answers go."""
 
 from __future__ import annotations
 

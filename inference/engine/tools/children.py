@@ -22,7 +22,7 @@ from inference.core.loads.options import LoadOptions
 DRY_RUN_ARGV = (sys.executable, "-m", "inference.engine.tools.dry_run_process")
 DEVICES_ARGV = (sys.executable, "-m", "inference.engine.llama.devices")
 LONGEST_LINE = 1 << 20
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 class ChildFailed(Exception):

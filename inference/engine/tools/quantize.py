@@ -22,7 +22,7 @@ LONGEST_LINE = 16 << 20
 TICK_SECONDS = 0.5
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "PYTHONPATH", "LD_LIBRARY_PATH")
 _PASSED_ON_TOO = ("DYLD_LIBRARY_PATH", "LLAMA_CPP_LIB_PATH")
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 class QuantizeFailed(Exception):

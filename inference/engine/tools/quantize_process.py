@@ -23,7 +23,7 @@ from inference.core.loads.options import LoadOptions
 from inference.core.planning.header import Header
 from inference.core.planning.recipe import BadRecipe, Recipe
 from inference.engine import llama
-from inference.engine.imatrix.file.file import BadImatrix, read_importance
+from inference.engine.imatrix.file import BadImatrix, read_importance
 from inference.engine.llama import Batch, Context, Layout, LoadFailed, Log, Model, QuantizeParams
 from inference.engine.serving.loading import CannotLoad, check_file, physical_cores
 from inference.engine.tools.quantize import LONGEST_LINE, QuantizeFailed

@@ -16,11 +16,11 @@ from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
-from inference.host.planning.ways.dry_runs import DryRuns
-from inference.host.planning.ways.imatrix_load import facts_to_read
-from inference.host.planning.ways.load_record import LoadMeasured
-from inference.host.planning.ways.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
-from inference.host.planning.ways.ways import Plan, Planning
+from inference.host.planning.dry_runs import DryRuns
+from inference.host.planning.imatrix_load import facts_to_read
+from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.planning.ways import Plan, Planning
 from models_app.hardware.stored import BadDevices
 from models_app.models import Variant
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from inference.core.loads.options import BadOptions
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
-from inference.host.planning.ways.load_record import LoadMeasured
+from inference.host.planning.load_record import LoadMeasured
 
 
 class UnknownVariant(Exception):

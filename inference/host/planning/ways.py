@@ -22,9 +22,9 @@ from inference.core.planning.load_ways import Known, Measured, Way, corrected, d
 from inference.core.planning.placement import CannotTell, DeviceBytes, Wishes
 from inference.core.scheduling.ledger import Pool
 from inference.engine.tools.children import FileIdentity, cache_key, engine_version
-from inference.host.planning.ways.imatrix_load import options_to_read, way_to_read, wishes_to_read
-from inference.host.planning.ways.load_record import LoadMeasured
-from inference.host.planning.ways.wishes import wishes_of
+from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
+from inference.host.planning.load_record import LoadMeasured
+from inference.wishes import wishes_of
 from models_app.catalog.read_files import NotAModel, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Device, Profile

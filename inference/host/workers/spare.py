@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.host.workers.workers.environment import worker_environment
-from inference.host.workers.workers.pipes import Pipes
+from inference.host.workers.environment import worker_environment
+from inference.host.workers.pipes import Pipes
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from inference.core.monitoring.liveness import Limits, Liveness
 from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.shape import BadShape, check
-from inference.host.workers.workers.exits import failure_of, oom_kills
-from inference.host.workers.workers.log import WorkerLog
-from inference.host.workers.workers.pipes import LONGEST_REPORT_BYTES
-from inference.host.workers.workers.spare import Spare
+from inference.host.workers.exits import failure_of, oom_kills
+from inference.host.workers.log import WorkerLog
+from inference.host.workers.pipes import LONGEST_REPORT_BYTES
+from inference.host.workers.spare import Spare
 
 logger = logging.getLogger(__name__)
 

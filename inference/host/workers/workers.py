@@ -14,11 +14,11 @@ from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling import events
 from inference.core.scheduling.residency import Failure
 from inference.engine.protocol import Ready, WorkerReport
-from inference.host.planning.ways.load_record import LoadMeasured, measured_load
+from inference.host.planning.load_record import LoadMeasured, measured_load
 from inference.host.run_dir import RunDir
-from inference.host.workers.workers.memory_held import bytes_by_device, with_processes
-from inference.host.workers.workers.spare import Spare
-from inference.host.workers.workers.worker import Worker
+from inference.host.workers.memory_held import bytes_by_device, with_processes
+from inference.host.workers.spare import Spare
+from inference.host.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
 

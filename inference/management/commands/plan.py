@@ -16,8 +16,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
-from inference.host.planning.ways.wishes import wishes_of
 from inference.web.plans.rows import plan_as_json
+from inference.wishes import wishes_of
 from inference.wording.placements import cautions, reason_of, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header

@@ -14,17 +14,17 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.core.monitoring.liveness import Limits
-from inference.host.planning.ways.database import DjangoInventory
-from inference.host.planning.ways.dry_runs import DryRuns
-from inference.host.planning.ways.survey import survey
-from inference.host.planning.ways.variant_source import InventoryUnavailable
-from inference.host.planning.ways.ways import Planning
+from inference.host.planning.database import DjangoInventory
+from inference.host.planning.dry_runs import DryRuns
+from inference.host.planning.survey import survey
+from inference.host.planning.variant_source import InventoryUnavailable
+from inference.host.planning.ways import Planning
 from inference.host.run_dir import HostIsRunning, RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
 from inference.host.telemetry.readings import Machine
 from inference.host.telemetry.sampler import Telemetry
-from inference.host.workers.workers.environment import worker_environment
+from inference.host.workers.environment import worker_environment
 
 logger = logging.getLogger("inference.host")
 

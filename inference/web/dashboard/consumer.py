@@ -1,6 +1,4 @@
-"""Sockets of pages that watch; of them `/ws/host/`: what the box is doing, for everybody who is signed in. See
-inference.host.api.telemetry for its frames.
-"""
+"""`/ws/host/`: what the box is doing, for everybody who is signed in. See inference.host.api.telemetry for its frames."""
 
 from __future__ import annotations
 

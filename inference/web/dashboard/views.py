@@ -1,4 +1,4 @@
-"""TODO"""
+"""The dashboard. Its first paint is made of the same payloads as its socket's frames."""
 
 from __future__ import annotations
 

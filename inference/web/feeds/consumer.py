@@ -1,4 +1,4 @@
-"""TODO"""
+"""Sockets of pages that watch: what all of them share."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from inference.host.planning.ways.wishes import wishes_of
 from inference.web.hardware.rows import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.web.plans.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
 from inference.web.visibility.visibility import status_for
+from inference.wishes import wishes_of
 from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from inference.jobs.orders import base_name
-from inference.texts import TEXT_NAME
+from inference.jobs.texts import TEXT_NAME
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
 from models_app.hardware import Profile

@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inference.host.api.messages import HostStatus
-from inference.host.planning.ways.wishes import wishes_of
 from inference.web.models.rows import ShelfRow, ago, shelf_row, states_of
 from inference.web.models.usage import Use, use_by_variant
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
 from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, told_of
+from inference.wishes import wishes_of
 from models_app.gguf import Header
 from models_app.models import Measurement, Repository, Shard, Variant
 from models_app.units import format_bytes, format_params

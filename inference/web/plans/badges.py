@@ -13,10 +13,10 @@ from functools import partial
 from django.conf import settings
 
 from inference.core.planning.placement import CannotTell, Wishes, place
-from inference.host.planning.ways.wishes import wishes_of
 from inference.web.crossing.recent_values import Recent
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.what_if import CannotBePlanned, told_of
+from inference.wishes import wishes_of
 from inference.wording.placements import unknown_reason
 from models_app.hardware import Profile
 from models_app.hardware.pools import with_ram_budget

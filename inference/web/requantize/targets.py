@@ -30,13 +30,13 @@ from inference.core.planning.recipe import (
 )
 from inference.engine.tools.quantize import dry_run
 from inference.host.api.messages import HostStatus
-from inference.host.planning.ways.wishes import wishes_of
 from inference.jobs.orders import base_name
 from inference.web.crossing.ask_host import status_now
 from inference.web.hardware.rows import pinned_bytes_by_device
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, CannotBePlanned, told_of
+from inference.wishes import wishes_of
 from inference.wording.placements import unknown_reason
 from models_app.gguf import Header
 from models_app.hardware import Profile
