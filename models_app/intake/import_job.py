@@ -15,6 +15,7 @@ from models_app import jobs
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, VariantFiles, explain, read_variant, readable_name, shown
 from models_app.gguf import BadGguf
+from models_app.intake import scan
 from models_app.intake.names import Names, giving_names
 from models_app.intake.part import Held, Part
 from models_app.intake.space import Room, free_bytes, is_full
@@ -93,7 +94,7 @@ def _firsts(path: Path) -> Iterator[Path]:
     if not is_there:
         raise BadImport(f"There is nothing at {path}, or this program may not look there.")
     if is_folder:
-        for number, first in enumerate(register.first_files(path)):
+        for number, first in enumerate(scan.first_files(path)):
             if number == MOST_FOUND:
                 raise BadImport(f"More than {MOST_FOUND} models are below {path}. Choose a folder further down.")
             yield first

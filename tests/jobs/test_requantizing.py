@@ -189,7 +189,7 @@ def test_an_attempt_that_was_killed_while_it_was_added_goes_on_there(
         if crash == "before the name":
             patched.setattr(Path, "rename", killed)
         else:
-            patched.setattr(requantize_job.inventory, "add_model", killed)
+            patched.setattr(requantize_job.register, "add_model", killed)
         with pytest.raises(Killed):
             Runner("box", send=lambda _: None).work(job.pk)
     Job.objects.filter(pk=job.pk).update(state=Job.State.QUEUED, claimed_by="")
