@@ -8,10 +8,7 @@ from typing import Any, Protocol
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from inference.web.chat.protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE
-
-CLOSE_BAD_FRAME = 4400
-
+from inference.web.feeds.close_codes import CLOSE_BAD_FRAME, CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE
 
 LONGEST_FRAME_BYTES = 1024
 
