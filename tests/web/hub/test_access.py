@@ -14,7 +14,8 @@ from inference.web.hub import plans_view, remote_models
 from models_app.hub.token import set_token, token_for
 from models_app.models import HardwareProfile
 from tests.hub import CaptivePortal, HubServer, ServerError
-from tests.web.hub_pages.asking import NAME, URL, by_key, lines_of, text_of
+from tests.web.hub.asking import NAME, URL, by_key, lines_of
+from tests.web.pages import text_of
 
 
 def test_a_gated_repository_says_so_and_takes_a_token(

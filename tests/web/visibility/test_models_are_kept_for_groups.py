@@ -21,8 +21,8 @@ from inference.web.visibility.visibility import discretions
 from models_app.catalog.access import Access, access_of, restrictions, usable_by
 from models_app.models import Job, Repository, Variant
 from tests.web.fake_host import FakeHost, decision, device, resident, segment, telemetry, variant_telemetry
+from tests.web.pages import payload, signed_in
 from tests.web.tab import OpenTab, Tab, session_cookie
-from tests.web.test_pages import payload, signed_in
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from django.test import AsyncClient
@@ -15,10 +14,6 @@ NAME = "owner/Tiny-GGUF"
 URL = "/models/hub/owner/Tiny-GGUF/"
 PLANS = f"{URL}plans.ndjson"
 DOWNLOAD = f"{URL}download/"
-
-
-def text_of(response: Any) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 async def lines_of(user: User, **query: Any) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile, Job, Repository, Shard, Variant
 from tests.gguf_builder import CHAT_TEMPLATE, SHAPES, build
 from tests.web.fake_host import resident
+from tests.web.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -57,11 +58,6 @@ def tiny(tmp_path: Path, box: HardwareProfile) -> Variant:
     template = {"tokenizer.chat_template": CHAT_TEMPLATE}
     path = build(tmp_path / "tiny-chat.gguf", SHAPES["tiny-gqa"], quantization="Q4_K_M", metadata=template)
     return add_model(path).variant
-
-
-def text_of(response: Any) -> str:
-    """What a person reads: without tags, spaces run together."""
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def names(response: Any) -> list[str]:

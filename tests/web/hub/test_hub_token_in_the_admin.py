@@ -12,7 +12,7 @@ from django.urls import reverse
 from models_app.hub.token import token_for
 from models_app.models import HubToken
 from tests.hub import HubServer
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 FIRST, SECOND = "hf_first_0123456789abcd", "hf_second_9876543210wxyz"
 LIST, ADD = reverse("admin:models_app_hubtoken_changelist"), reverse("admin:models_app_hubtoken_add")

@@ -13,7 +13,7 @@ from models_app.hardware.profile import GIB
 from models_app.hub.reach import Reach
 from tests.gguf_builder import TINY, build
 from tests.hub import HubServer
-from tests.web.hub_pages.asking import NAME
+from tests.web.hub.asking import NAME
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -14,7 +14,7 @@ from django.urls import reverse
 from models_app.catalog.register import add_model
 from models_app.models import Job
 from tests.gguf_builder import SHAPES, build
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 pytestmark = pytest.mark.django_db
 URL = "/models/add/"

@@ -12,7 +12,7 @@ from django.test import AsyncClient
 
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost, preview
-from tests.web.test_pages import signed_in
+from tests.web.pages import signed_in
 
 JSON = {"accept": "application/json"}
 

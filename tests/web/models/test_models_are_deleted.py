@@ -22,10 +22,9 @@ from models_app.catalog.register import add_model
 from models_app.intake.scan import scan_models
 from models_app.models import Job, Repository, Variant
 from tests.gguf_builder import SHAPES, build
+from tests.web.dashboard.test_loading_from_the_dashboard import staff
 from tests.web.fake_host import FakeHost, resident
-from tests.web.test_loading_from_the_dashboard import staff
-from tests.web.test_models_page import text_of
-from tests.web.test_pages import signed_in
+from tests.web.pages import signed_in, text_of
 
 T = TypeVar("T")
 

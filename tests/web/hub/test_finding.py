@@ -9,7 +9,8 @@ from django.urls import reverse
 from inference.web.hub.rows import repository_named
 from models_app.models import Job
 from tests.hub import HubServer
-from tests.web.hub_pages.asking import DOWNLOAD, NAME, PLANS, URL, text_of
+from tests.web.hub.asking import DOWNLOAD, NAME, PLANS, URL
+from tests.web.pages import text_of
 
 
 def test_nobody_looks_without_a_login(client: Client, transactional_db: None) -> None:

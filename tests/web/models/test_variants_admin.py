@@ -21,7 +21,7 @@ from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile, Job, JobLine, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.web.fake_host import FakeHost, resident
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 LIST = "/admin/models_app/variant/"
 

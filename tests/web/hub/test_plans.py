@@ -15,7 +15,7 @@ from models_app.models import HardwareProfile
 from tests.gguf_builder import SHAPES, build
 from tests.hub import HubServer, NoRanges, ServerError
 from tests.web.fake_host import FakeHost, resident
-from tests.web.hub_pages.asking import NAME, URL, by_key, lines_of
+from tests.web.hub.asking import NAME, URL, by_key, lines_of
 
 
 async def test_every_variant_is_planned_and_one_recommended(

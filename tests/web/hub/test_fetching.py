@@ -13,7 +13,8 @@ from django.urls import reverse
 from models_app.catalog.register import add_model
 from models_app.models import Job, Shard
 from tests.hub import HubServer
-from tests.web.hub_pages.asking import DOWNLOAD, NAME, URL, text_of
+from tests.web.hub.asking import DOWNLOAD, NAME, URL
+from tests.web.pages import text_of
 
 
 def test_a_download_becomes_a_job_with_the_hubs_own_record(

@@ -18,6 +18,7 @@ from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile
 from tests.gguf_builder import SHAPES, build
 from tests.web.fake_host import resident
+from tests.web.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -48,11 +49,6 @@ def owner() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("owner", is_staff=True))
     return client
-
-
-def text_of(response: Any) -> str:
-    """What a person reads: without tags, spaces run together."""
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def save(client: Client, box: HardwareProfile, device: str = "gpu0", **fields: str) -> Any:
