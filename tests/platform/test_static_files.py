@@ -56,7 +56,7 @@ async def test_a_file_of_ours_comes_whole_and_is_asked_for_again_cheaply(applica
     ("path", "mime_type"),
     [
         ("/static/admin/css/base.css", "text/css"),
-        ("/static/js/chat.js", "text/javascript"),
+        ("/static/js/chat/page.js", "text/javascript"),
         ("/static/vendor/katex/katex.mjs", "text/javascript"),
         ("/static/vendor/dompurify/purify.es.mjs", "text/javascript"),
         ("/static/vendor/katex/fonts/KaTeX_Main-Regular.woff2", "font/woff2"),
