@@ -39,16 +39,16 @@ async def get(application: StaticFiles, path: str, method: str = "GET", **header
 
 
 async def test_a_file_of_ours_comes_whole_and_is_asked_for_again_cheaply(application: StaticFiles) -> None:
-    content = (settings.BASE_DIR / "static" / "css" / "tokens.css").read_bytes()
-    first = await get(application, "/static/css/tokens.css")
+    content = (settings.BASE_DIR / "static" / "css" / "shared" / "tokens.css").read_bytes()
+    first = await get(application, "/static/css/shared/tokens.css")
     assert (first["status"], first["body"]) == (200, content)
     assert first["headers"]["content-type"].startswith("text/css")
     assert first["headers"]["content-length"] == str(len(content))
     assert first["headers"]["cache-control"] == "no-cache"
     assert first["headers"]["x-content-type-options"] == "nosniff"
-    again = await get(application, "/static/css/tokens.css", if_none_match=first["headers"]["etag"])
+    again = await get(application, "/static/css/shared/tokens.css", if_none_match=first["headers"]["etag"])
     assert (again["status"], again["body"]) == (304, b"")
-    since = await get(application, "/static/css/tokens.css", if_modified_since=first["headers"]["last-modified"])
+    since = await get(application, "/static/css/shared/tokens.css", if_modified_since=first["headers"]["last-modified"])
     assert since["status"] == 304
 
 
@@ -91,4 +91,4 @@ async def test_everything_else_goes_on_to_django(application: StaticFiles, path:
 
 
 async def test_a_file_takes_no_post(application: StaticFiles) -> None:
-    assert (await get(application, "/static/css/tokens.css", "POST"))["status"] == 405
+    assert (await get(application, "/static/css/shared/tokens.css", "POST"))["status"] == 405
