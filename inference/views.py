@@ -39,7 +39,7 @@ async def dashboard(request: HttpRequest) -> HttpResponse:
         "models": [model_row(row["id"], row["name"], row["size_bytes"], row["trouble"], state) for row in rows],
         "names": names,
     }
-    return await sync_to_async(render)(request, "dashboard.html", context)
+    return await sync_to_async(render)(request, "dashboard/page.html", context)
 
 
 @login_required
@@ -62,7 +62,7 @@ async def chat(request: HttpRequest, conversation: UUID | None = None) -> HttpRe
         "conversation": shown,
         "named": named,
     }
-    return await sync_to_async(render)(request, "chat.html", context)
+    return await sync_to_async(render)(request, "chat/page.html", context)
 
 
 async def _offered(running: Turns, user_id: int, name: str) -> tuple[Variants, int | None]:

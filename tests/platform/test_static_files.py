@@ -83,7 +83,7 @@ async def test_modules_styles_and_fonts_have_the_type_that_browsers_insist_on(
         "/static/%2e%2e/manage.py",
         "/static//etc/passwd",
         "/login/",
-        "/statics/css/tokens.css",
+        "/statics/css/shared/tokens.css",
     ],
 )
 async def test_everything_else_goes_on_to_django(application: StaticFiles, path: str) -> None:
