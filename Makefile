@@ -12,7 +12,7 @@
 SHELL := /bin/sh
 VENV := .venv/bin
 
-.PHONY: help serve quick ring test test-gpu test-shared test-kills lint check bench bench-memory clean
+.PHONY: help serve quick ring test test-gpu test-shared test-kills lint types check bench bench-memory clean
 
 # These have the box to themselves: workers that decode with every core, whole boxes, a browser. The other rings run side by side,
 # a file at a time, in as many processes as there are cores.
@@ -65,6 +65,9 @@ test-kills:
 lint:
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
+	@$(MAKE) --no-print-directory types
+
+types:
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 
