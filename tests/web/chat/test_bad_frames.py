@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab
 
-ID = str(uuid.uuid4())
+ID = "5a0f8f6e-4c1c-4d8e-9d3b-2f0a4c6b7e11"
+"""Of nobody. The same in every process, because it stands in the names of tests."""
 SEND: dict[str, Any] = {"type": "send", "nonce": "n", "conversation": None, "parent": None, "text": "Hi", "variant": 1}
 
 BAD_TEXTS = [
