@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub import HubServer, running_hub
+from tests.properties import register_profiles
 from tests.stack import Stack, running_stack
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ os.environ["HOSTUI_DATA_DIR"] = str(_data_dir)
 if _shared_database:
     os.environ["DATABASE_URL"] = _shared_database
 os.environ["DJANGO_SETTINGS_MODULE"] = "hostui.settings"
+register_profiles()
 
 
 def pytest_configure() -> None:
