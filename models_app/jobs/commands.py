@@ -85,7 +85,7 @@ def _noted(job: Job, user: Any, told: str, act: Callable[[Job], bool]) -> bool:
         if not act(job):
             return False
         log([job], _id(user), CHANGE, told)
-        variant = Variant.objects.filter(pk=job.variant_id).first()
+        variant = None if job.variant_id is None else Variant.objects.filter(pk=job.variant_id).first()
         if variant is not None:
             log([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
     return True
