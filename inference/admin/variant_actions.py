@@ -21,6 +21,8 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
+from inference.web.visibility.queries import visibility_for
+from inference.wording import refusals
 from models_app.audit import CHANGE, note
 from models_app.catalog import deletion
 from models_app.intake.verify_job import start_verify
@@ -121,7 +123,7 @@ class VariantActions:
             wanted, background_host.start_all([partial(question, pk=each.pk) for each in wanted]), strict=True
         ):
             if isinstance(outcome, HostRefusal):
-                self._warn(request, variant, outcome.detail)
+                self._warn(request, variant, _refused(request, outcome))
             elif isinstance(outcome, HostUnavailable):
                 self._warn(request, variant, AWAY)
             else:
@@ -206,8 +208,10 @@ class VariantActions:
         """Whether it worked; why not is said."""
         try:
             act()
-        except (InUse, HostRefusal) as refused:
-            self._warn(request, variant, refused.detail)
+        except InUse as used:
+            self._warn(request, variant, used.detail)
+        except HostRefusal as refusal:
+            self._warn(request, variant, _refused(request, refusal))
         except HostUnavailable:
             self._warn(request, variant, AWAY)
         except OSError as error:
@@ -250,6 +254,10 @@ class VariantActions:
 
     def _warn(self, request: HttpRequest, variant: Variant, detail: str) -> None:
         messages.warning(request, f"{variant.name}: {detail}")
+
+
+def _refused(request: HttpRequest, refusal: HostRefusal) -> str:
+    return refusals.sentence(refusal.facts, refusal.variant_id, visibility_for(request.user).name)
 
 
 def _groups(variant: Variant) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from inference.engine import protocol
+from inference.host.api import wire
 
 MOST_UNREAD_BYTES = 1024 * 1024
 """A caller that lets this much pile up has stopped reading."""
@@ -23,7 +23,7 @@ class Connection:
         transport = self._writer.transport
         if transport.is_closing():
             return
-        self._writer.write(protocol.encode(message))
+        self._writer.write(wire.encode(message))
         if transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
             transport.abort()
 

@@ -6,7 +6,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
+from inference.core.scheduling.reasons import ForEviction, ForLoading
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
+from inference.host.api.messages import Evicting, LeaseLoading, Queued
+from inference.wording import refusals, waits
 from models_app.jobs import Failed, Retry, Wait
 
 AWAY_SECONDS = 10.0
@@ -15,16 +18,34 @@ FULL_DISK_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """For the lease. `reason`: as the host words it."""
+    """For the lease. `reason`: a sentence without names, for jobs are shown to everybody."""
 
     reason: str
 
 
 async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
     """Ends when the variant is ready. Raises as `Lease.waiting`."""
-    async with aclosing(lease.waiting()) as waiting:  # type: ignore[type-var]
+    async with aclosing(lease.waiting()) as waiting:
         async for event in waiting:
-            yield Waiting(str(event.get("reason") or event["type"]))
+            yield Waiting(_sentence(event))
+
+
+def _sentence(event: Queued | Evicting | LeaseLoading) -> str:
+    match event["type"]:
+        case "queued":
+            return waits.sentence(event["reason"], event["position"], _nameless)
+        case "evicting":
+            return waits.of(ForEviction(tuple(event["variants"])), _nameless)
+        case "loading":
+            return waits.of(ForLoading(event["fraction"]), _nameless)
+
+
+def _refused(refusal: HostRefusal) -> str:
+    return refusals.sentence(refusal.facts, None, _nameless)
+
+
+def _nameless(variant_id: int) -> str:
+    return "another model"
 
 
 @contextmanager
@@ -36,8 +57,8 @@ def ended_by_the_host() -> Iterator[None]:
         raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
     except HostRefusal as refusal:
         if refusal.code in ("shutting_down", "unloaded", "storage"):
-            raise Wait(refusal.detail, AWAY_SECONDS) from None
-        raise Failed(refusal.detail) from None
+            raise Wait(_refused(refusal), AWAY_SECONDS) from None
+        raise Failed(_refused(refusal)) from None
     except WorkerLost as lost:
         raise Retry(f"The model's worker ended in the middle: {lost}.") from None
     except WorkerRefusal as refusal:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from inference.core.loads.engine_devices import Site
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.vocabulary import FailureReason
 from inference.core.planning.header import BadGguf, Header, read_files
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.llama.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.llama.footprint import DeviceName
-from inference.engine.protocol import FailureReason
 
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate|unable to allocate|out of memory|cudaMalloc failed|alloc.* failed", re.I

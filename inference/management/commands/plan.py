@@ -14,10 +14,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
+from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.api.messages import LoadPreview
 from inference.web.plans.rows import plan_as_json
+from inference.web.visibility.queries import visibility_at_the_console
 from inference.wishes import wishes_of
+from inference.wording import previews
 from inference.wording.placements import cautions, reason_of, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
@@ -74,20 +76,21 @@ class Command(BaseCommand):
         for caution in told[0] if told else ():
             self.stdout.write(f"- {caution.sentence}")
         if preview is not None:
-            self.stdout.write(f"- Now: {preview['sentence']}")
+            self.stdout.write(f"- Now: {previews.sentence(preview, visibility_at_the_console().name)}")
 
 
-def _preview(variant_id: int) -> LoadPreview | None:
+def _preview(variant_id: int) -> Preview | None:
     """What loading it would do now; None where no host runs that could tell."""
     with suppress(HostUnavailable, HostRefusal):
         return asyncio.run(HostClient(settings.HOST_SOCKET).preview(variant_id))
     return None
 
 
-def _leaving(preview: LoadPreview, found: Sequence[Alternative]) -> dict[Alternative, list[str]]:
+def _leaving(preview: Preview, found: Sequence[Alternative]) -> dict[Alternative, list[str]]:
     """Who would leave, for the alternative that the host would take. It looks at what is free now, so it may take another way."""
-    taken = preview["options"] or {}
-    names = [each["name"] for each in (*preview["evicts"], *preview["waits_for"])]
+    taken = {} if preview.way is None else preview.way.options.to_json()
+    name = visibility_at_the_console().name
+    names = [name(each.variant_id) for each in (*preview.evicts, *preview.waits_for)]
     for each in found:
         # Without a GPU the host says nothing of layers.
         if all(taken.get(name) in (None, getattr(each, name)) for name in _DECIDED) and taken:

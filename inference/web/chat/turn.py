@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from contextlib import aclosing
 from uuid import UUID
 
@@ -20,9 +21,11 @@ from inference.models import Message
 from inference.web.chat.protocol import MessageView, Patch, WaitView
 from inference.web.chat.store import Ending, Progress, StartedTurn
 from inference.web.chat.tree import chat_messages, completion_prompt
-from inference.web.chat.waits import failed, failure, wait_view
+from inference.web.chat.waits import failed, failure, named_by, named_in, wait_view
 from inference.web.crossing.change_counter import ChangeCounter
-from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
+from inference.web.crossing.database_thread import StorageFailed
+from inference.web.visibility.queries import visibility_of
+from inference.web.visibility.visibility import NOTHING, Visibility
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -48,9 +51,10 @@ class Turn:
         owner: int,
         variant: int,
         received_at: float | None = None,
-        discretion: Discretion = NOTHING_KEPT,
+        visibility: Visibility = NOTHING,
     ) -> None:
-        """`received_at`: when the person's request arrived, by time.perf_counter."""
+        """`received_at`: when the person's request arrived, by time.perf_counter. `visibility`: what the owner may know of the
+        variant itself; of others it is looked up when they matter."""
         self.message = message
         self.owner = owner
         self.content = ""
@@ -66,7 +70,7 @@ class Turn:
         self.speaking = asyncio.Event()
         """Set by the first token."""
         self._variant = variant
-        self._discretion = discretion
+        self._visibility = visibility
         self._received_at = time.perf_counter() if received_at is None else received_at
         self._first_token_at: float | None = None
         self._started: asyncio.Future[StartedTurn] = asyncio.get_running_loop().create_future()
@@ -141,7 +145,7 @@ class Turn:
         except Refusal as refusal:
             if isinstance(refusal, WorkerGone):
                 logger.warning("%s", refusal, extra={"request_id": str(self.message)})
-            return failure(refusal, self._discretion)
+            return failure(refusal, await self._seen(named_by(refusal)))
         except Exception:
             logger.exception("a turn failed", extra={"request_id": str(self.message)})
             return failed("internal", "Something went wrong in the web process; its log has the details.")
@@ -162,7 +166,7 @@ class Turn:
                 elif event["type"] == "done":
                     return self._completed(event)
                 elif event["type"] != "prefill" or not self.n_tokens:
-                    self._waits_for(wait_view(event, self._discretion))
+                    self._waits_for(wait_view(event, await self._seen(named_in(event))))
         raise AssertionError("an answer ends with done, or with a refusal")
 
     async def _prompt(self, mode: Mode) -> Prompt:
@@ -174,6 +178,15 @@ class Turn:
         if mode == "chat":
             return Messages(chat_messages(started.branch, system_prompt), options)
         return Text(completion_prompt(started.branch, system_prompt), options)
+
+    async def _seen(self, resident_ids: Collection[int]) -> Visibility:
+        """What the owner may know of these, as it is now. Whoever asks for a variant may know that one."""
+        if all(each == self._variant for each in resident_ids):
+            return self._visibility
+        try:
+            return await visibility_of(self.owner)
+        except StorageFailed:
+            return self._visibility
 
     def _waits_for(self, wait: WaitView) -> None:
         if wait != self.wait:

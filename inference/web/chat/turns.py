@@ -21,8 +21,6 @@ from inference.web.chat.turn import INTERRUPTED, STOPPED, Turn
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.crossing.groups import announce
 from inference.web.visibility.offered import NOTHING, access_of
-from inference.web.visibility.redaction import NOTHING_KEPT
-from inference.web.visibility.visibility import discretion_towards
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ class Turns:
             owner=owner,
             variant=request.variant,
             received_at=received_at,
-            discretion=await discretion_towards(owner) if self.feed.is_restricted else NOTHING_KEPT,
+            visibility=self.feed.naming(request.variant),
         )
         return await asyncio.shield(self._spawn(self._start(turn, request), f"start {turn.message}"))
 

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from inference.web.hardware.rows import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.web.plans.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
-from inference.web.visibility.visibility import status_for
+from inference.web.visibility.queries import status_for
 from inference.wishes import wishes_of
 from models_app.catalog.access import visible_to
 from models_app.hardware import Profile

@@ -17,8 +17,8 @@ from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, enc
 from inference.web.jobs import queries
 from inference.web.jobs.line_tail import LineTail
 from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row
-from inference.web.visibility import visibility
-from inference.web.visibility.redaction import NOTHING_KEPT
+from inference.web.visibility import queries as visibility_queries
+from inference.web.visibility.visibility import NOTHING
 from models_app.models import Job
 
 logger = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class Watcher(subscribers.Watcher, Protocol):
 class _Seat:
     """What one watcher was told."""
 
-    __slots__ = ("discretion", "is_behind", "told", "unseen")
+    __slots__ = ("is_behind", "told", "unseen", "visibility")
 
     def __init__(self) -> None:
-        self.discretion = NOTHING_KEPT
+        self.visibility = NOTHING
         """Learnt before the first frame."""
         self.told: dict[int, JobRow] = {}
         self.unseen = 0
@@ -152,11 +152,11 @@ class JobWatch:
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
-        found = await visibility.discretions({watcher.session[1] for watcher in watchers})
+        found = await visibility_queries.visibilities({watcher.session[1] for watcher in watchers})
         for watcher in watchers:
-            seat, discretion = self._seats.get(watcher), found[watcher.session[1]]
-            if seat is not None and seat.discretion != discretion:
-                seat.discretion, seat.is_behind = discretion, True
+            seat, visibility = self._seats.get(watcher), found[watcher.session[1]]
+            if seat is not None and seat.visibility != visibility:
+                seat.visibility, seat.is_behind = visibility, True
 
     async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
         seat.unseen += 1
@@ -186,7 +186,7 @@ class JobWatch:
 
 def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:
     now = timezone.now()
-    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.discretion) for job in jobs]
+    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.visibility) for job in jobs]
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 from inference.web.dashboard.rows import duration
-from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
+from inference.web.visibility.visibility import Visibility
 from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
@@ -76,7 +76,7 @@ def may_act(job: Job, user_id: int, is_staff: bool) -> bool:
     return is_staff or job.created_by_id == user_id
 
 
-def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, discretion: Discretion = NOTHING_KEPT) -> JobRow:
+def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, visibility: Visibility) -> JobRow:
     """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act; names that are kept from the
     person are left out.
     """
@@ -89,7 +89,7 @@ def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, discretion: D
         "state": state.value,
         "is_active": job.is_active,
         "variant_id": job.variant_id,
-        "title": discretion.sentence(job.title),
+        "title": _title(job, visibility),
         "state_words": _state_words(job),
         "facts": _facts(job, now),
         "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",
@@ -118,6 +118,13 @@ def seconds_left(job: Job) -> float | None:
     if job.state != Job.State.RUNNING or job.total is None or not job.rate_per_second:
         return None
     return max(0.0, (job.total - job.done) / job.rate_per_second)
+
+
+def _title(job: Job, visibility: Visibility) -> str:
+    """It names the job's variant as it was called when the job was begun."""
+    if job.variant_id is None or visibility.may_name((job.variant_id,)):
+        return job.title
+    return f"{job.kind.capitalize()} {visibility.name(job.variant_id)}"
 
 
 def _state_words(job: Job) -> str:

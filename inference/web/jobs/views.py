@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act
-from inference.web.visibility.visibility import discretion_for
+from inference.web.visibility.queries import visibility_for
 from models_app import audit
 from models_app.intake.limit_setting import BadLimit, forget_limit, holding, read_limit, set_limit, told
 from models_app.intake.quarantine import discard, put_away
@@ -111,7 +111,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if _wants_json(request):
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
-        row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), discretion_for(request.user))
+        row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), visibility_for(request.user))
         acts = audit.history(found) if may_read else ()
         context = {"job": row, "lines": lines, "may_read": may_read, "row": found, "acts": acts}
         response = render(request, "jobs/job.html", context)

@@ -26,7 +26,7 @@ from inference.web.models.rows import shelf_row, states_of
 from inference.web.models.usage import Use, people_of, use_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
-from inference.web.visibility.visibility import status_for
+from inference.web.visibility.queries import status_for
 from models_app import audit
 from models_app.catalog import deletion
 from models_app.catalog.access import visible_to
