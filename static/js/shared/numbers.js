@@ -1,4 +1,19 @@
 // @ts-check
+// Numbers as people read them, in the same words as the server: tests/browser/test_numbers_agree.py holds them together.
+
+/**
+ * As Python rounds: a tie goes to the even neighbour.
+ * @param {number} digits
+ */
+const rounding = (digits) =>
+  new Intl.NumberFormat("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+    roundingMode: "halfEven",
+    useGrouping: false,
+  });
+const ROUNDED = [0, 1, 2].map(rounding);
+
 const BINARY = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
 /**
@@ -9,7 +24,7 @@ export function size(count) {
   let [amount, unit] = [count, 0];
   while (amount >= 1023.5 && unit < BINARY.length - 1) [amount, unit] = [amount / 1024, unit + 1];
   const digits = unit === 0 || amount >= 99.95 ? 0 : amount >= 9.995 ? 1 : 2;
-  return `${amount.toFixed(digits).replace(/\.00$/, "")} ${BINARY[unit]}`;
+  return `${ROUNDED[digits].format(amount).replace(/\.00$/, "")} ${BINARY[unit]}`;
 }
 
 /** @type {[limit: number, length: number, unit: string][]} */
@@ -21,9 +36,9 @@ const DURATIONS = [[90, 1, "s"], [5400, 60, "min"], [129_600, 3600, "h"]];
  */
 export function duration(seconds) {
   for (const [limit, length, unit] of DURATIONS) {
-    if (seconds < limit) return `${Math.round(seconds / length)} ${unit}`;
+    if (seconds < limit) return `${ROUNDED[0].format(seconds / length)} ${unit}`;
   }
-  return `${Math.round(seconds / 86_400)} d`;
+  return `${ROUNDED[0].format(seconds / 86_400)} d`;
 }
 
 /** @param {number} count */
