@@ -8,7 +8,7 @@ import secrets
 from inference.core import events
 from inference.host import wording
 from inference.host.connection import Connection
-from inference.host.messages import LeaseReady
+from inference.host.messages import LeaseReady, Queued
 from inference.host.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -60,13 +60,21 @@ class Callers:
         )
 
     def notify(self, ticket: int, wait: events.Wait) -> None:
-        connection = self._connections[ticket]
+        connection, naming = self._connections[ticket], wording.Naming(self._name)
         match wait:
             case events.InQueue(position=position, reason=reason):
-                sentence = wording.reason(reason, position, self._name)
-                connection.send({"type": "queued", "position": position, "reason": sentence})
+                sentence = wording.reason(reason, position, naming)
+                queued: Queued = {
+                    "type": "queued",
+                    "position": position,
+                    "reason": sentence,
+                    "why": wording.why(reason),
+                    "mentions": naming.mentions,
+                }
+                connection.send(queued)
             case events.ForEviction(variants=variants):
-                connection.send({"type": "evicting", "variants": [self._name(each) for each in variants]})
+                names = [naming(each) for each in variants]
+                connection.send({"type": "evicting", "variants": names, "mentions": naming.mentions})
             case events.ForLoading(fraction=fraction):
                 connection.send({"type": "loading", "fraction": fraction})
 

@@ -101,9 +101,9 @@ class Server:
         except UnknownVariant:
             connection.send(wording.refused("unknown_variant", "There is no such model. Pick another."))
         except DisabledVariant as error:
-            connection.send(
-                wording.refused("disabled", f"{error.name} is switched off. The owner can enable it under Models.")
-            )
+            detail = f"{error.name} is switched off. The owner can enable it under Models."
+            mentions: list[messages.Mention] = [{"variant_id": request["variant_id"], "name": error.name}]
+            connection.send(wording.refused("disabled", detail, mentions=mentions))
         except BadOptions as error:
             facts = {"reason": "bad_options", "failures_in_a_row": 0}
             connection.send(wording.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts))

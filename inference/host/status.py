@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from inference.core.events import Wait
 from inference.core.ledger import is_memory
 from inference.core.residency import Residency
 from inference.core.scheduler import Scheduler
+from inference.core.turns import Request
 from inference.host import wording
 from inference.host.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
 from inference.host.worker import Worker, process_bytes
@@ -46,18 +48,25 @@ def host_status(
             if each.state != "absent"
         ],
         "queue": [
-            WaitingRequest(
-                request_id=request.request_id,
-                user=request.user,
-                variant_id=request.variant_id,
-                variant=name(request.variant_id),
-                kind=request.kind,
-                position=position,
-                reason=wording.wait(wait, name),
-                waiting_seconds=round(now - request.arrived_at, 3),
-            )
+            _waiting(request, position, wait, name, round(now - request.arrived_at, 3))
             for request, position, wait in waiting
         ],
+    }
+
+
+def _waiting(request: Request, position: int, wait: Wait, name: wording.Name, seconds: float) -> WaitingRequest:
+    naming = wording.Naming(name)
+    reason = wording.wait(wait, naming)
+    return {
+        "request_id": request.request_id,
+        "user": request.user,
+        "variant_id": request.variant_id,
+        "variant": name(request.variant_id),
+        "kind": request.kind,
+        "position": position,
+        "reason": reason,
+        "mentions": naming.mentions,
+        "waiting_seconds": seconds,
     }
 
 
