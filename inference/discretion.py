@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -45,6 +45,16 @@ class Discretion:
         if self.keeps(resident_id):
             return KEPT + number
         return None if self.known is None or variant_of(resident_id)[0] in self.known else GONE + number
+
+    def may_name(self, variant_ids: Collection[int] | None) -> bool:
+        """Whether every one of them may be named; None: it is not known which they are."""
+        if self.tells_all:
+            return True
+        return variant_ids is not None and all(self.instead(each) is None for each in variant_ids)
+
+    def knows(self, variant_ids: Iterable[int]) -> bool:
+        """Whether every one of them was there when this was learnt: one that was not is gone, or new."""
+        return self.known is None or all(variant_of(each)[0] in self.known for each in variant_ids)
 
     def sentence(self, text: str) -> str:
         """`text`, of what is now."""
