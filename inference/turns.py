@@ -15,8 +15,6 @@ from inference import store
 from inference.chat_input import Regenerate, Send
 from inference.chat_protocol import ConversationRow, ConversationView, MessageView, Variants
 from inference.database_thread import StorageFailed
-from inference.discretion import NOTHING_KEPT
-from inference.discretion_store import discretion_towards
 from inference.feed import HostFeed
 from inference.groups import announce
 from inference.host.client import HostClient
@@ -79,13 +77,7 @@ class Turns:
             raise store.NoVariant(store.NOT_YOURS)
         if self._shut or sum(turn.owner == owner for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
             raise store.Busy
-        turn = Turn(
-            message=uuid4(),
-            owner=owner,
-            variant=request.variant,
-            received_at=received_at,
-            discretion=await discretion_towards(owner) if self.feed.is_restricted else NOTHING_KEPT,
-        )
+        turn = Turn(message=uuid4(), owner=owner, variant=request.variant, received_at=received_at)
         return await asyncio.shield(self._spawn(self._begin(turn, request), f"begin {turn.message}"))
 
     async def _begin(self, turn: Turn, request: Send | Regenerate) -> tuple[Begun, Turn | None]:
