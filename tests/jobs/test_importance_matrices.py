@@ -19,6 +19,7 @@ from models_app import jobs
 from models_app.gguf import read_files
 from models_app.jobs.runner import Runner
 from models_app.models import Job, Repository, Shard, Variant
+from tests.web.fake_host import queued
 
 TOTAL = 3
 AWAY = "The model host does not answer. It goes on when it does."
@@ -69,7 +70,7 @@ class ReadingBox:
         self.leases.append(request)
         if self._slot.locked():
             self.n_kept += 1
-            writer.write(protocol.encode({"type": "queued", "position": 1, "reason": "You are next."}))
+            writer.write(protocol.encode(queued(1, "You are next.")))
         async with self._slot:
             ready = {"type": "ready", "lease_id": "l", "socket": self.worker, "mode": "completion", "n_ctx_seq": 512}
             writer.write(protocol.encode(ready))

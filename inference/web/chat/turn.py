@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -12,14 +13,16 @@ from uuid import UUID
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.protocol import Done, Prefill, Token
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
-from inference.host.api.messages import Evicting, LeaseLoading, Queued
+from inference.host.api.messages import Evicting, LeaseLoading, Mention, Queued
 from inference.models import Message
 from inference.web.chat.protocol import MessageView, Patch, WaitView
 from inference.web.chat.residency_feed import HostFeed
 from inference.web.chat.store import Begun, Ending, Progress
 from inference.web.chat.tree import chat_messages, completion_prompt
 from inference.web.crossing.change_counter import Pulse
-from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
+from inference.web.crossing.database_thread import StorageFailed
+from inference.web.visibility.redaction import NOTHING_KEPT, NOTHING_TOLD, Discretion
+from inference.web.visibility.visibility import discretion_towards
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,6 @@ class Turn:
         owner: int,
         variant: int,
         received_at: float | None = None,
-        discretion: Discretion = NOTHING_KEPT,
     ) -> None:
         """`received_at`: when the person's request arrived, by time.perf_counter."""
         self.message = message
@@ -68,7 +70,6 @@ class Turn:
         self.speaking = asyncio.Event()
         """Set by the first token."""
         self._variant = variant
-        self._discretion = discretion
         self._received_at = time.perf_counter() if received_at is None else received_at
         self._first_token_at: float | None = None
         self._begun: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
@@ -141,7 +142,8 @@ class Turn:
         try:
             return await self._answer_or_raise(client, feed)
         except HostRefusal as error:
-            return _failed(error.code, self._discretion.sentence(error.detail))
+            discretion = await self._discretion(error.mentions)
+            return _failed(error.code, discretion.sentence(error.detail, error.mentions))
         except WorkerRefusal as error:
             return _failed(error.code, _refused(error))
         except WorkerLost as error:
@@ -171,7 +173,7 @@ class Turn:
                 ) as lease:
                     async for event in lease.waiting():
                         gives_up_at = None
-                        self._waits(event)
+                        await self._waits(event)
                     begun = await asyncio.shield(self._begun)
                     return await self._generate(lease, begun)
             except HostUnavailable:
@@ -213,15 +215,26 @@ class Turn:
             self.wait = wait
             self.changed.beat()
 
-    def _waits(self, event: Queued | Evicting | LeaseLoading) -> None:
+    async def _waits(self, event: Queued | Evicting | LeaseLoading) -> None:
         if event["type"] == "queued":
-            self._waits_for(
-                {"stage": "queued", "position": event["position"], "reason": self._discretion.sentence(event["reason"])}
-            )
+            discretion = await self._discretion(event["mentions"])
+            reason = discretion.sentence(event["reason"], event["mentions"])
+            self._waits_for({"stage": "queued", "position": event["position"], "reason": reason})
         elif event["type"] == "evicting":
-            self._waits_for({"stage": "evicting", "variants": self._discretion.names(event["variants"])})
+            discretion = await self._discretion(event["mentions"])
+            names = [discretion.instead(each["variant_id"]) or each["name"] for each in event["mentions"]]
+            self._waits_for({"stage": "evicting", "variants": names})
         else:
             self._waits_for({"stage": "loading", "fraction": event["fraction"]})
+
+    async def _discretion(self, mentions: Sequence[Mention]) -> Discretion:
+        """Towards the owner, as it is now. Whoever asks for a variant may know that one."""
+        if all(each["variant_id"] == self._variant for each in mentions):
+            return NOTHING_KEPT
+        try:
+            return await discretion_towards(self.owner)
+        except StorageFailed:
+            return NOTHING_TOLD
 
     def _reads(self, event: Prefill) -> None:
         if self.n_tokens:

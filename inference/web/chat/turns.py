@@ -20,8 +20,6 @@ from inference.web.chat.store import Begun
 from inference.web.chat.turn import INTERRUPTED, STOPPED, Turn
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.crossing.groups import announce
-from inference.web.visibility.redaction import NOTHING_KEPT
-from inference.web.visibility.visibility import discretion_towards
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +77,7 @@ class Turns:
             raise store.NoVariant(store.NOT_YOURS)
         if self._shut or sum(turn.owner == owner for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
             raise store.Busy
-        turn = Turn(
-            message=uuid4(),
-            owner=owner,
-            variant=request.variant,
-            received_at=received_at,
-            discretion=await discretion_towards(owner) if self.feed.is_restricted else NOTHING_KEPT,
-        )
+        turn = Turn(message=uuid4(), owner=owner, variant=request.variant, received_at=received_at)
         return await asyncio.shield(self._spawn(self._begin(turn, request), f"begin {turn.message}"))
 
     async def _begin(self, turn: Turn, request: Send | Regenerate) -> tuple[Begun, Turn | None]:

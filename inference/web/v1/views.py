@@ -177,7 +177,7 @@ async def _events(asked: Asked, variant_id: int, user_id: int, request_id: str) 
                 async for event in events:
                     yield event
     except HostRefusal as refusal:
-        detail = (await discretion_towards(user_id)).sentence(refusal.detail)
+        detail = (await discretion_towards(user_id)).sentence(refusal.detail, refusal.mentions)
         raise HostRefusal(refusal.code, detail, refusal.facts) from None
 
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from inference.web.v1 import views
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost
+from tests.web.fake_host import FakeHost, queued
 from tests.web.program import Program, events
 
 
@@ -129,7 +129,7 @@ async def test_a_long_wait_starts_the_stream_and_keeps_it_alive(
     program = await Program.of(alice)
     answer = program.ask(stream=True)
     lease = await host.take("lease")
-    await lease.say({"type": "queued", "position": 1, "reason": "Others first."})
+    await lease.say(queued(1, "Others first."))
     heard = events(await answer)
     assert (await heard.__anext__())["choices"][0]["delta"]["role"] == "assistant"
     assert (await heard.__anext__()).startswith(":")
