@@ -12,8 +12,7 @@ from typing import Any
 from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
-from models_app.audit import ADDITION
-from models_app.audit import note as log
+from models_app.audit import ADDITION, record
 from models_app.jobs.mentions import KEY, Mentions, mentions_of, without_mentions
 from models_app.jobs.outcomes import Cancelled, Interrupted, Lost, Paused
 from models_app.jobs.rate import Rate
@@ -125,7 +124,7 @@ class Running:
         self._unwritten.pop("kept", None)
         with transaction.atomic():
             if self._mine().update(variant=variant, kept=self._kept_of(self._mentions)) and is_new:
-                log([variant], self.job.created_by_id, ADDITION, f"Made by a job: {self.job.title}.")
+                record([variant], self.job.created_by_id, ADDITION, f"Made by a job: {self.job.title}.")
 
     def flush(self) -> None:
         """Writes progress that is not written yet. Raises DatabaseError."""

@@ -14,8 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from models_app.audit import ADDITION, CHANGE
-from models_app.audit import note as log
+from models_app.audit import ADDITION, CHANGE, record
 from models_app.jobs.mentions import KEY, Mentions
 from models_app.models import Job, Variant
 
@@ -47,9 +46,9 @@ def start(
             unit=unit,
             total=total,
         )
-        log([job], _id(user), ADDITION, "Begun.")
+        record([job], _id(user), ADDITION, "Begun.")
         if variant is not None:
-            log([variant], _id(user), CHANGE, f"Job begun: {job.title}.")
+            record([variant], _id(user), CHANGE, f"Job begun: {job.title}.")
         transaction.on_commit(lambda: wake(job.pk))
     return job
 
@@ -93,10 +92,10 @@ def _noted(job: Job, user: Any, told: str, act: Callable[[Job], bool]) -> bool:
     with transaction.atomic():
         if not act(job):
             return False
-        log([job], _id(user), CHANGE, told)
-        variant = Variant.objects.filter(pk=job.variant_id).first()
+        record([job], _id(user), CHANGE, told)
+        variant = None if job.variant_id is None else Variant.objects.filter(pk=job.variant_id).first()
         if variant is not None:
-            log([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
+            record([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
     return True
 
 

@@ -20,7 +20,7 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
 from inference.web.chat.turns import turns
 from inference.web.crossing.background_host import within_a_moment
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
 STAFF_ONLY = "Only whoever runs this box may do that."
@@ -95,7 +95,7 @@ async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
 @sync_to_async
 def _note(user: Any, variant_id: int, action: str) -> None:
     """What was asked for and begun; what became of it stands in the host's own log."""
-    note(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
+    record(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
 
 
 def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:
