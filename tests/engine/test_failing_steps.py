@@ -118,7 +118,7 @@ class Bench:
                 sampler=drawn,
                 reasoning=None,
                 pieces=Pieces(lambda _: b"x", lambda _: b"x"),
-                outlet=inbox,
+                sink=inbox,
             )
         )
         return inbox, sampler

@@ -14,7 +14,7 @@ from inference.core.planning.recipe import Recipe
 from inference.engine.imatrix.file import read_importance
 from inference.engine.tools.quantize import check, quantize
 from models_app.gguf import read_files
-from tests.engine.reading_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request
+from tests.engine.imatrix_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request
 from tests.engine.worker_process import WorkerProcess
 from tests.gguf_builder import TINY, build
 from tests.models_app.conftest import rpc_device

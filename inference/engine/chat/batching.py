@@ -53,7 +53,7 @@ class Batcher(ContextThread[Generation]):
     def cancel(self, generation: Generation) -> None:
         """Frees the generation's slot before the next step. From any thread."""
         generation.cancelled = True
-        self._letters.put(lambda: None)
+        self._mailbox.put(lambda: None)
 
     # the decode thread ------------------------------------------------------------------------------------------
 

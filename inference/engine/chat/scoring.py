@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.chat.generation import Generation, Pieces
 from inference.engine.protocol import Scored
-from inference.engine.serving.outlet import Outlet
+from inference.engine.serving.message_sink import MessageSink
 
 _numbers = itertools.count()
 
@@ -33,7 +33,7 @@ class Scoring(Generation):
     """Writes one row of float32 logits for each token from `first` on but the last, which has no successor to foretell."""
 
     def __init__(
-        self, *, request_id: str, owner: str, tokens: array[int], first: int, descriptor: int, outlet: Outlet
+        self, *, request_id: str, owner: str, tokens: array[int], first: int, descriptor: int, sink: MessageSink
     ) -> None:
         super().__init__(
             request_id=request_id,
@@ -44,7 +44,7 @@ class Scoring(Generation):
             sampler=_Nothing(),  # type: ignore[arg-type]
             reasoning=None,
             pieces=Pieces(lambda _: b"", lambda _: b""),
-            outlet=outlet,
+            sink=sink,
         )
         self._first = first
         self._descriptor = descriptor
@@ -71,5 +71,5 @@ class Scoring(Generation):
 
     def end(self) -> None:
         scored = Scored(type="scored", n_rows=self._n_rows, seconds=round(time.monotonic() - self._began, 6))
-        self.outlet.send(*self._ready, scored, last=True)
+        self.sink.send(*self._ready, scored, last=True)
         self._ready.clear()

@@ -7,18 +7,15 @@ experts, by expert. Wherever the product is computed, its input is read there.
 from __future__ import annotations
 
 import ctypes
-import struct
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.imatrix.file import COUNTS, SUMS, BadImatrix
 from inference.engine.llama import LIBRARY
 
 _FEWEST_ROWS = 16
 _F32 = 0
-_ALIGNMENT = 32
 _op_name = LIBRARY.ggml_op_name
 _op_name.restype, _op_name.argtypes = ctypes.c_char_p, (ctypes.c_int,)
 _is_host = LIBRARY.ggml_backend_buffer_is_host
@@ -51,7 +48,7 @@ class _Tensor(ctypes.Structure):
 
 
 class Collector:
-    """Hears a graph's nodes. `error` is the first thing that went wrong: nothing may be raised into C."""
+    """Sums up what goes into the weights of a graph. `error` is the first thing that went wrong: nothing may be raised into C."""
 
     def __init__(
         self,
@@ -64,7 +61,8 @@ class Collector:
         self.counts = counts or {}
         self.error: Exception | None = None
 
-    def hear(self, address: int, ask: bool) -> bool:
+    def observe(self, address: int, ask: bool) -> bool:
+        """Whether the node's result is wanted (`ask`), or whether to go on; see llama.Context. `address`: of a ggml_tensor."""
         if self.error is not None:
             return False
         try:
@@ -140,40 +138,3 @@ def _numbers(address: int, kind: Any) -> NDArray[Any]:
         memory = (ctypes.c_char * n_bytes)()
         _get(address, memory, 0, n_bytes)
     return np.ndarray(shape=list(tensor.ne)[::-1], dtype=kind, buffer=memory, strides=list(tensor.nb)[::-1])
-
-
-# writing ------------------------------------------------------------------------------------------------------
-
-
-def encoded(collector: Collector, dataset: str, n_chunks: int, chunk_tokens: int) -> bytes:
-    """The file, as llama-imatrix writes it: GGUF. Raises BadImatrix for sums that are no numbers, or for none."""
-    if not collector.sums:
-        raise BadImatrix("this model has no weights of the kind that an importance matrix is about")
-    entries = [
-        _string("general.type") + struct.pack("<I", 8) + _string("imatrix"),
-        _string("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + _string(dataset),
-        _string("imatrix.chunk_count") + struct.pack("<II", 4, n_chunks),
-        _string("imatrix.chunk_size") + struct.pack("<II", 4, chunk_tokens),
-    ]
-    rows: list[bytes] = []
-    bodies: list[bytes] = []
-    offset = 0
-    for name in sorted(collector.sums):
-        sums, counts = collector.sums[name], collector.counts[name]
-        if not np.isfinite(sums).all():
-            raise BadImatrix(f"{name} is fed with numbers that are none: the file is damaged")
-        for suffix, values, dims in (
-            (SUMS, sums, (sums.shape[1], sums.shape[0])),
-            (COUNTS, counts, (1, len(counts))),
-        ):
-            rows.append(_string(name + suffix) + struct.pack("<IQQIQ", 2, *dims, _F32, offset))
-            raw = values.astype("<f4").tobytes()
-            bodies.append(raw + bytes(-len(raw) % _ALIGNMENT))
-            offset += len(bodies[-1])
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(entries)) + b"".join(entries) + b"".join(rows)
-    return b"".join([head, bytes(-len(head) % _ALIGNMENT), *bodies])
-
-
-def _string(text: str) -> bytes:
-    raw = text.encode()
-    return struct.pack("<Q", len(raw)) + raw

@@ -22,18 +22,18 @@ _DISCARDED_BYTES = 64 * 1024
 _LONGEST_ID = 256
 
 
-class Answers(Protocol):
-    """What a worker does for those who call."""
+class RequestHandler(Protocol):
+    """Handles the first message of each connection: chat.handler.ChatHandler, imatrix.handler.ImatrixHandler."""
 
-    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         """Returns when the answer is complete or the caller has gone. Raises RequestRefused."""
 
 
 class Server:
     """Serves callers until the process ends."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
         self._loop = asyncio.get_running_loop()
 
     async def listen(self, path: Path) -> asyncio.AbstractServer:
@@ -55,7 +55,7 @@ class Server:
                 message = await protocol.read(reader)
                 if message is None:
                     return
-                await self._answers.answer(message, reader, connection)
+                await self._handler.handle(message, reader, connection)
             except protocol.BadMessage as bad:
                 self._refuse(connection, RequestRefused("bad_request", str(bad)))
             except RequestRefused as refused:

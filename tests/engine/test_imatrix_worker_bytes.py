@@ -16,7 +16,7 @@ from inference.host.planning.imatrix_load import STEP_TOKENS, options_to_read, w
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB
-from tests.engine.reading_worker import made
+from tests.engine.imatrix_worker import made
 from tests.engine.worker_process import WorkerProcess
 from tests.gguf_builder import SHAPES, build
 from tests.models_app.conftest import rpc_device
