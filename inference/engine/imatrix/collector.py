@@ -7,44 +7,16 @@ experts, by expert. Wherever the product is computed, its input is read there.
 from __future__ import annotations
 
 import ctypes
-from typing import Any, ClassVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.llama import LIBRARY
+from inference.engine.llama import ggml
 
 _FEWEST_ROWS = 16
 _F32 = 0
-_op_name = LIBRARY.ggml_op_name
-_op_name.restype, _op_name.argtypes = ctypes.c_char_p, (ctypes.c_int,)
-_is_host = LIBRARY.ggml_backend_buffer_is_host
-_is_host.restype, _is_host.argtypes = ctypes.c_bool, (ctypes.c_void_p,)
-_n_bytes = LIBRARY.ggml_nbytes
-_n_bytes.restype, _n_bytes.argtypes = ctypes.c_size_t, (ctypes.c_void_p,)
-_get = LIBRARY.ggml_backend_tensor_get
-_get.restype, _get.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
-
-
-class _Tensor(ctypes.Structure):
-    """ggml.h's ggml_tensor."""
-
-    _fields_: ClassVar = [
-        ("type", ctypes.c_int),
-        ("buffer", ctypes.c_void_p),
-        ("ne", ctypes.c_int64 * 4),
-        ("nb", ctypes.c_size_t * 4),
-        ("op", ctypes.c_int),
-        ("op_params", ctypes.c_int32 * 16),
-        ("flags", ctypes.c_int32),
-        ("src", ctypes.c_void_p * 10),
-        ("view_src", ctypes.c_void_p),
-        ("view_offs", ctypes.c_size_t),
-        ("data", ctypes.c_void_p),
-        ("name", ctypes.c_char * 64),
-        ("extra", ctypes.c_void_p),
-        ("padding", ctypes.c_char * 8),
-    ]
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class Collector:
@@ -66,11 +38,11 @@ class Collector:
         if self.error is not None:
             return False
         try:
-            node = _Tensor.from_address(address)
-            op = _op_name(node.op)
+            node = ggml.Tensor.from_address(address)
+            op = ggml.op_name(node.op)
             if op not in (b"MUL_MAT", b"MUL_MAT_ID"):
                 return not ask
-            weight, inputs = _Tensor.from_address(node.src[0]), _Tensor.from_address(node.src[1])
+            weight, inputs = ggml.Tensor.from_address(_source(node, 0)), ggml.Tensor.from_address(_source(node, 1))
             name = _own_name(weight.name)
             if ask:
                 return (
@@ -79,10 +51,10 @@ class Collector:
                     and (op == b"MUL_MAT_ID" or inputs.ne[1] >= _FEWEST_ROWS)
                 )
             if op == b"MUL_MAT_ID":
-                chosen = _numbers(node.src[2], np.int32)
-                self._add_experts(name, weight.ne[2], _numbers(node.src[1], np.float32), chosen)
+                chosen = _numbers(_source(node, 2), np.int32)
+                self._add_experts(name, weight.ne[2], _numbers(_source(node, 1), np.float32), chosen)
             else:
-                self._add(name, weight.ne[2] * weight.ne[3], _numbers(node.src[1], np.float32))
+                self._add(name, weight.ne[2] * weight.ne[3], _numbers(_source(node, 1), np.float32))
         except Exception as error:
             self.error = error
             return False
@@ -124,17 +96,27 @@ def _own_name(name: bytes) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _numbers(address: int, kind: Any) -> NDArray[Any]:
+def _source(node: ggml.Tensor, number: int) -> int:
+    """The address of a tensor that goes into `node`. Raises ValueError where there is none."""
+    address = node.src[number]
+    if address is None:
+        raise ValueError("a product has nothing to work on")
+    return address
+
+
+def _numbers(address: int, kind: type[_Kind]) -> NDArray[_Kind]:
     """The numbers of the tensor at `address`, axes from last to first: where they lie, or a copy of what only a device can read."""
-    tensor = _Tensor.from_address(address)
-    buffer = _Tensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
+    tensor = ggml.Tensor.from_address(address)
+    buffer = ggml.Tensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
     if not buffer:
         raise ValueError("what goes into a product lies nowhere")
     # Strides and all: what is between the rows of a tensor that is not contiguous comes along.
-    n_bytes = _n_bytes(address)
-    if _is_host(buffer):
+    n_bytes = ggml.tensor_bytes(address)
+    if ggml.buffer_is_host(buffer):
         memory = (ctypes.c_char * n_bytes).from_address(tensor.data)
     else:
         memory = (ctypes.c_char * n_bytes)()
-        _get(address, memory, 0, n_bytes)
-    return np.ndarray(shape=list(tensor.ne)[::-1], dtype=kind, buffer=memory, strides=list(tensor.nb)[::-1])
+        ggml.copy_tensor(address, memory, 0, n_bytes)
+    shape, strides = tuple(tensor.ne)[::-1], tuple(tensor.nb)[::-1]
+    numbers: NDArray[_Kind] = np.ndarray(shape, dtype=kind, buffer=memoryview(memory), strides=strides)
+    return numbers
