@@ -1,4 +1,4 @@
-"""How the admin looks: django-unfold's settings. Colours follow static/css/tokens.css."""
+"""How the admin looks: django-unfold's settings. Colours follow static/css/shared/tokens.css."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 SEEN_EVERY = 5
-"""As static/js/dashboard.js acknowledges."""
+"""As static/js/dashboard/page.js acknowledges."""
 OPENING_AT_ONCE = 20
 
 

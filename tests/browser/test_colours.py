@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CSS = Path(__file__).resolve().parent.parent.parent / "static" / "css"
-TOKENS = (CSS / "tokens.css").read_text()
+TOKENS = (CSS / "shared" / "tokens.css").read_text()
 BLOCKS = [
     {name: value.strip() for name, value in re.findall(r"--([\w-]+):\s*([^;]+);", block)}
     for block in re.findall(r"(?<=\{)[^{}]*--page[^{}]*(?=\})", TOKENS)
@@ -81,7 +81,7 @@ def test_dark_overrides_every_colour() -> None:
     assert colours == set(DARK_BY_CHOICE)
 
 
-@pytest.mark.parametrize("path", sorted(CSS.glob("*.css")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(CSS.rglob("*.css")), ids=lambda path: str(path.relative_to(CSS)))
 def test_no_other_file_names_a_colour(path: Path) -> None:
     if path.name == "tokens.css":
         assert TOKENS.count("--page") == 3

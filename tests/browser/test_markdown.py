@@ -73,7 +73,7 @@ Footer with a [reference][ref] and <https://example.org/auto>.
 """
 
 SHOW = """async ([text, live]) => {
-  const { Prose } = await import("/static/js/prose.js");
+  const { Prose } = await import("/static/js/chat/prose.js");
   const root = document.createElement("div");
   root.className = "prose";
   document.body.append(root);
@@ -92,7 +92,7 @@ def shown(page: Page, text: str, *, live: bool = False) -> Any:
 def test_a_streamed_text_ends_as_the_whole_text_does(page: Page, seed: int) -> None:
     streamed, whole = page.evaluate(
         """async ([text, seed]) => {
-          const { Prose } = await import("/static/js/prose.js");
+          const { Prose } = await import("/static/js/chat/prose.js");
           await import("/static/vendor/katex/katex.mjs");
           const place = () => document.body.appendChild(document.createElement("div"));
           let state = seed + 1;
@@ -126,7 +126,7 @@ def test_a_long_answer_touches_only_its_end(page: Page) -> None:
     """About 50,000 tokens: however long the text is, one more paint makes a bounded number of nodes anew."""
     first, last, kept = page.evaluate(
         """async (text) => {
-          const { Prose } = await import("/static/js/prose.js");
+          const { Prose } = await import("/static/js/chat/prose.js");
           const root = document.body.appendChild(document.createElement("div"));
           const counts = [];
           let added = 0;

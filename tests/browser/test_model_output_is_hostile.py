@@ -139,7 +139,7 @@ def test_no_beginning_of_an_attack_does_harm(page: Page, live: bool) -> None:
     """Every prefix of every attack, alone, as a whole answer and as one that still grows."""
     found = page.evaluate(
         """async ([attacks, live, forbidden]) => {
-          const { Prose } = await import("/static/js/prose.js");
+          const { Prose } = await import("/static/js/chat/prose.js");
           const root = document.createElement("div");
           document.body.append(root);
           const check = FAULTS;
@@ -164,7 +164,7 @@ def test_each_gate_holds_alone(page: Page, gate: str) -> None:
     """The sanitiser gets what the Markdown renderer would have escaped: it is the second wall, and it must stand alone."""
     found = page.evaluate(
         """async ([attacks, gate, forbidden]) => {
-          const sanitise = (await import("/static/js/sanitize.js"))[gate];
+          const sanitise = (await import("/static/js/chat/sanitize.js"))[gate];
           const root = document.createElement("div");
           document.body.append(root);
           const check = FAULTS;

@@ -12,7 +12,7 @@ from django.urls import reverse
 from models_app.intake.limit_setting import BadLimit, holding, read_limit, set_limit
 from models_app.models import DownloadLimit
 from tests.downloads.conftest import MIB, Box
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from models_app.intake.quarantine import put_away, quarantined_bytes
 from models_app.models import Job
 from tests.downloads.conftest import MIB, Box
 from tests.hub import WrongBytes
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 
 @pytest.fixture

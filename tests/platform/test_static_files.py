@@ -39,16 +39,16 @@ async def get(application: StaticFiles, path: str, method: str = "GET", **header
 
 
 async def test_a_file_of_ours_comes_whole_and_is_asked_for_again_cheaply(application: StaticFiles) -> None:
-    content = (settings.BASE_DIR / "static" / "css" / "tokens.css").read_bytes()
-    first = await get(application, "/static/css/tokens.css")
+    content = (settings.BASE_DIR / "static" / "css" / "shared" / "tokens.css").read_bytes()
+    first = await get(application, "/static/css/shared/tokens.css")
     assert (first["status"], first["body"]) == (200, content)
     assert first["headers"]["content-type"].startswith("text/css")
     assert first["headers"]["content-length"] == str(len(content))
     assert first["headers"]["cache-control"] == "no-cache"
     assert first["headers"]["x-content-type-options"] == "nosniff"
-    again = await get(application, "/static/css/tokens.css", if_none_match=first["headers"]["etag"])
+    again = await get(application, "/static/css/shared/tokens.css", if_none_match=first["headers"]["etag"])
     assert (again["status"], again["body"]) == (304, b"")
-    since = await get(application, "/static/css/tokens.css", if_modified_since=first["headers"]["last-modified"])
+    since = await get(application, "/static/css/shared/tokens.css", if_modified_since=first["headers"]["last-modified"])
     assert since["status"] == 304
 
 
@@ -56,7 +56,7 @@ async def test_a_file_of_ours_comes_whole_and_is_asked_for_again_cheaply(applica
     ("path", "mime_type"),
     [
         ("/static/admin/css/base.css", "text/css"),
-        ("/static/js/chat.js", "text/javascript"),
+        ("/static/js/chat/page.js", "text/javascript"),
         ("/static/vendor/katex/katex.mjs", "text/javascript"),
         ("/static/vendor/dompurify/purify.es.mjs", "text/javascript"),
         ("/static/vendor/katex/fonts/KaTeX_Main-Regular.woff2", "font/woff2"),
@@ -83,7 +83,7 @@ async def test_modules_styles_and_fonts_have_the_type_that_browsers_insist_on(
         "/static/%2e%2e/manage.py",
         "/static//etc/passwd",
         "/login/",
-        "/statics/css/tokens.css",
+        "/statics/css/shared/tokens.css",
     ],
 )
 async def test_everything_else_goes_on_to_django(application: StaticFiles, path: str) -> None:
@@ -91,4 +91,4 @@ async def test_everything_else_goes_on_to_django(application: StaticFiles, path:
 
 
 async def test_a_file_takes_no_post(application: StaticFiles) -> None:
-    assert (await get(application, "/static/css/tokens.css", "POST"))["status"] == 405
+    assert (await get(application, "/static/css/shared/tokens.css", "POST"))["status"] == 405

@@ -162,8 +162,8 @@ PAGES: dict[str, tuple[Callable[[Cast], Any], str]] = {
 """By the address's name: how it changes something, and what the log then says."""
 
 WITH_A_HOST = {
-    "residency": "tests/web/test_loading_from_the_dashboard.py",
-    "model-delete": "tests/web/test_models_are_deleted.py",
+    "residency": "tests/web/dashboard/test_loading_from_the_dashboard.py",
+    "model-delete": "tests/web/models/test_models_are_deleted.py",
 }
 """Walked where a host answers."""
 
@@ -365,7 +365,7 @@ ACTIONS = {
     "job": {"pause", "resume", "cancel", "retry"},
     "apikey": {"revoke"},
 }
-"""Beside deleting, which Django writes down itself; walked here and in tests/web/test_variants_admin.py."""
+"""Beside deleting, which Django writes down itself; walked here and in tests/web/models/test_variants_admin.py."""
 
 
 def test_the_admin_logs_itself_and_has_no_action_that_nobody_thought_of() -> None:

@@ -37,7 +37,7 @@ async def chat(request: HttpRequest, conversation: UUID | None = None) -> HttpRe
         "conversation": shown,
         "named": named,
     }
-    return await sync_to_async(render)(request, "chat.html", context)
+    return await sync_to_async(render)(request, "chat/page.html", context)
 
 
 async def _offered(running: Turns, user_id: int, name: str) -> tuple[Variants, int | None]:

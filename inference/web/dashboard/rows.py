@@ -1,4 +1,4 @@
-"""The dashboard's first paint: from the host's telemetry to words and shapes. Pure; static/js/dashboard_*.js patch the same."""
+"""The dashboard's first paint: from the host's telemetry to words and shapes. Pure; static/js/dashboard/ patches the same."""
 
 from __future__ import annotations
 

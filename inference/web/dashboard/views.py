@@ -33,4 +33,4 @@ async def dashboard(request: HttpRequest) -> HttpResponse:
         "models": [model_row(row["id"], row["name"], row["size_bytes"], row["trouble"], state) for row in rows],
         "names": names,
     }
-    return await sync_to_async(render)(request, "dashboard.html", context)
+    return await sync_to_async(render)(request, "dashboard/page.html", context)

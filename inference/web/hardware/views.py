@@ -131,7 +131,7 @@ def _page(
         "undo": request.session.pop(UNDO, None),
         **_what_if(request, [machine["row"].name for machine in machines]),
     }
-    return render(request, "hardware.html", context, status=status)
+    return render(request, "hardware/page.html", context, status=status)
 
 
 def _machine(

@@ -60,7 +60,7 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
             "put_away": found,
             "put_away_size": format_bytes(sum(each.size_bytes for each in found)),
         }
-    return render(request, "jobs.html", context, status=status)
+    return render(request, "jobs/page.html", context, status=status)
 
 
 @require_POST

@@ -75,7 +75,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
         "quarantined": _quarantined() if request.user.is_staff else "",
         "changes": audit.recent(Variant, 5) if request.user.is_staff else (),
     }
-    return render(request, "models.html", context)
+    return render(request, "models/list.html", context)
 
 
 def _quarantined() -> str:
@@ -136,7 +136,7 @@ def _page(
         "people": people_of(row.pk) if request.user.is_staff else (),
         "history": audit.history(row) if request.user.is_staff else (),
     }
-    return render(request, "model.html", context, status=status)
+    return render(request, "models/variant.html", context, status=status)
 
 
 def _visible(request: HttpRequest) -> QuerySet[Variant]:

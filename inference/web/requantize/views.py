@@ -85,7 +85,7 @@ def _page(
         "sources_url": _sources_url(row),
         "is_split": told is not None and told.n_shards > 1,
     }
-    return render(request, "quantize/page.html", context, status=422 if found else 200)
+    return render(request, "requantize/page.html", context, status=422 if found else 200)
 
 
 def _asked(query: Mapping[str, str], told: Targets | None) -> dict[str, str]:
