@@ -31,7 +31,7 @@ from inference.engine.llama import Context, Log, Model
 from inference.engine.protocol import DeviceReport, Loading, Ready
 from inference.engine.serving.loading import CannotLoad, check_file, load
 from inference.engine.serving.reports import Reports, StatsReporter
-from inference.engine.serving.server import RequestHandler, Server
+from inference.engine.serving.server import RequestHandler, WorkerServer
 
 if TYPE_CHECKING:
     from inference.engine.imatrix.pass_thread import ImatrixThread
@@ -103,7 +103,7 @@ async def _work(launch: _Launch, header: Header, renderer: Renderer, reports: Re
         stats_reporter = StatsReporter(reports, thread)
         thread.start()
         await asyncio.wrap_future(thread.warm_up())
-        server = await Server(handler).listen(launch.socket)
+        server = await WorkerServer(handler).listen(launch.socket)
     except CannotLoad as failed:
         reports.fail(failed)
     except RuntimeError as error:

@@ -6,13 +6,27 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.decoding.text import Reasoning, Span, StopStrings, Utf8Decoder
-from inference.engine.chat.sampling import Sampler
-from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, Refused, Timings, Token
+from inference.engine.llama import Context
+from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, RefusalFacts, Refused, Timings, Token
 from inference.engine.serving.message_sink import MessageSink
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class TokenSource(Protocol):
+    """What a generation's tokens are drawn by (`sampling.Sampler`)."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def sample(self, context: Context, output: int) -> int: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Generation:
         owner: str,
         prompt: array[int],
         options: GenerationOptions,
-        sampler: Sampler,
+        sampler: TokenSource,
         reasoning: Reasoning | None,
         pieces: Pieces,
         sink: MessageSink,
@@ -107,7 +121,8 @@ class Generation:
         self.sink.send(*self._ready, done, last=True)
         self._ready.clear()
 
-    def refuse(self, code: RefusalCode, detail: str, **facts: Any) -> None:
+    def refuse(self, code: RefusalCode, detail: str, **facts: Unpack[RefusalFacts]) -> None:
+        """Sends what is ready, and the refusal as the last message."""
         self.sink.send(*self._ready, Refused(type="refused", code=code, detail=detail, facts=facts), last=True)
         self._ready.clear()
 

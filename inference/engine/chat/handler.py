@@ -8,7 +8,7 @@ from typing import Any
 from inference.engine.chat.batching import Batcher
 from inference.engine.chat.request_parser import RequestParser
 from inference.engine.protocol import Tokens
-from inference.engine.serving.connection import Connection
+from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused
 from inference.engine.serving.server import log, pong, until_over
 
@@ -20,7 +20,7 @@ class ChatHandler:
         self._parser = parser
         self._batcher = batcher
 
-    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         if message["type"] == "generate":
             await self._generate(message, reader, connection)
         elif message["type"] == "tokenize":
@@ -35,7 +35,9 @@ class ChatHandler:
                 "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize, score or ping"
             )
 
-    async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def _generate(
+        self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection
+    ) -> None:
         try:
             generation = await self._parser.generation(message, connection)
         except RequestRefused as refused:
@@ -52,7 +54,7 @@ class ChatHandler:
         )
         self._batcher.cancel(generation)
 
-    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         with self._parser.scoring(message, connection) as scoring:
             self._batcher.submit(scoring)
             await until_over(reader, connection)

@@ -14,16 +14,20 @@ from collections.abc import Iterator
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.chat.generation import Generation, Pieces
+from inference.engine.llama import Context
 from inference.engine.protocol import Scored
 from inference.engine.serving.message_sink import MessageSink
 
 _numbers = itertools.count()
 
 
-class _Nothing:
-    """In place of a sampler: nothing is drawn."""
+class _NoSampler:
+    """Stands in place of a sampler: nothing is drawn."""
 
     ended = True
+
+    def sample(self, context: Context, output: int) -> int:
+        raise AssertionError("a text that is scored has no next token")
 
     def close(self) -> None:
         pass
@@ -41,7 +45,7 @@ class Scoring(Generation):
             owner=f"{owner} {next(_numbers)}",
             prompt=tokens,
             options=GenerationOptions(),
-            sampler=_Nothing(),  # type: ignore[arg-type]
+            sampler=_NoSampler(),
             reasoning=None,
             pieces=Pieces(lambda _: b"", lambda _: b""),
             sink=sink,

@@ -14,7 +14,7 @@ from inference.engine.imatrix.collector import Collector
 from inference.engine.imatrix.file import BadImatrix, read_sums
 from inference.engine.imatrix.pass_thread import ImatrixPass, ImatrixThread
 from inference.engine.llama import Model
-from inference.engine.serving.connection import Connection
+from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused, appended, name_of
 from inference.engine.serving.server import log, pong, until_over
 
@@ -30,7 +30,7 @@ class ImatrixHandler:
         self._chunk_tokens = n_ctx_seq
         self._thread = thread
 
-    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         """Raises RequestRefused."""
         if message["type"] == "imatrix":
             await self._run(message, reader, connection)
@@ -42,7 +42,7 @@ class ImatrixHandler:
                 "bad_request", f"unknown type {message['type'][:80]!r}: this worker reads, expected imatrix or ping"
             )
 
-    async def _run(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def _run(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         parameters = _parameters(message)
         loop = asyncio.get_running_loop()
         chunks = await loop.run_in_executor(None, self._chunks, parameters)

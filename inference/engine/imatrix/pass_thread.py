@@ -17,7 +17,7 @@ from inference.engine.imatrix.collector import Collector
 from inference.engine.imatrix.file import BadImatrix, encoded
 from inference.engine.imatrix.graph_observer import GraphObserver
 from inference.engine.llama import Context, Model
-from inference.engine.protocol import Chunk, Made, RefusalCode, Refused
+from inference.engine.protocol import Chunk, Made, RefusalCode, RefusalFacts, Refused
 from inference.engine.serving.context_thread import ContextThread
 from inference.engine.serving.message_sink import MessageSink
 
@@ -69,7 +69,7 @@ class ImatrixPass:
 
     def refuse(self, code: RefusalCode, detail: str, errno: int | None = None) -> None:
         self.is_over = True
-        facts = {} if errno is None else {"errno": errno}
+        facts: RefusalFacts = {} if errno is None else {"errno": errno}
         self.sink.send(Refused(type="refused", code=code, detail=detail, facts=facts), last=True)
 
     def _finish(self) -> None:

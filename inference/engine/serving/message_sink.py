@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class MessageSink(Protocol):
-    """Takes a request's messages, from any thread (`connection.Connection`). `broken`: nobody reads them any more."""
+    """Takes a request's messages, from any thread (`connection.CallerConnection`). `broken`: nobody reads them any more."""
 
     @property
     def broken(self) -> bool: ...

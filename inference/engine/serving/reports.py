@@ -10,7 +10,7 @@ import time
 from typing import Any, NoReturn
 
 from inference.engine import protocol
-from inference.engine.protocol import Failed, Loading, Stats, WorkerReport
+from inference.engine.protocol import Loading, Stats, WorkerFailed, WorkerReport
 from inference.engine.serving.context_thread import ContextThread
 from inference.engine.serving.loading import CannotLoad
 
@@ -51,7 +51,7 @@ class Reports:
 
     def fail(self, failed: CannotLoad) -> NoReturn:
         """Reports why the worker gives up, and ends the process."""
-        self.send(Failed(type="failed", reason=failed.reason, detail=failed.detail))
+        self.send(WorkerFailed(type="failed", reason=failed.reason, detail=failed.detail))
         sys.stderr.flush()
         os._exit(1)
 

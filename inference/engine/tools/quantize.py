@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -133,7 +134,7 @@ class QuantizeChild:
             if not select.select([descriptor], [], [], tick_seconds)[0]:
                 yield None
                 continue
-            more = self._process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+            more = os.read(descriptor, 1 << 16)
             if not more:
                 return
             self._buffer += more
