@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from inference.engine import protocol
-from inference.engine.imatrix.collector import Collector, encoded
+from inference.engine.imatrix.file import encoded
 from inference.jobs import register_kinds
 from models_app import jobs
 from models_app.gguf import read_files
@@ -99,7 +99,7 @@ class ReadingBox:
 def matrix(n_chunks: int) -> bytes:
     ones = {"blk.0.attn_q.weight": np.ones((1, 4), dtype=np.float32)}
     counts = {"blk.0.attn_q.weight": np.full(1, 512 * n_chunks, dtype=np.float32)}
-    return encoded(Collector(ones, counts), "words.txt", n_chunks, 512)
+    return encoded(ones, counts, "words.txt", n_chunks, 512)
 
 
 @pytest.fixture
