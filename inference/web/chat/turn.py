@@ -45,14 +45,14 @@ class Turn:
         self,
         *,
         message: UUID,
-        owner: int,
+        user_id: int,
         variant: int,
         received_at: float | None = None,
         discretion: Discretion = NOTHING_KEPT,
     ) -> None:
         """`received_at`: when the person's request arrived, by time.perf_counter."""
         self.message = message
-        self.owner = owner
+        self.user_id = user_id
         self.content = ""
         self.reasoning = ""
         self.n_tokens = 0
@@ -150,7 +150,7 @@ class Turn:
         request = AnswerRequest(
             request_id=str(self.message),
             door="chat",
-            requester=Requester(self.owner),
+            requester=Requester(self.user_id),
             variant_id=self._variant,
             prompt=self._prompt,
             patience=PATIENCE,
