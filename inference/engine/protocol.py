@@ -39,7 +39,7 @@ class Launch(TypedDict):
     options: dict[str, Any]
     """inference.core.loads.options.LoadOptions.to_json()"""
     rpc_servers: NotRequired[list[str]]
-    """This and `gpus`: inference.core.loads.engine_devices.Site.to_json()."""
+    """This and `gpus`: inference.core.loads.engine_devices.EngineDevices.to_json()."""
     gpus: NotRequired[dict[str, str]]
 
 

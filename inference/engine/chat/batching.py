@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
-from inference.core.decoding import slots
 from inference.core.decoding.grammar import GrammarTooComplex
+from inference.core.decoding.slots import SMALLEST_CHUNK, SlotChoice, SlotView, can_rewind, choose_slot
 from inference.core.decoding.threads import ThreadCount
 from inference.engine.chat.generation import Generation
 from inference.engine.chat.sampling import NothingAllowed
@@ -75,7 +75,7 @@ class Batcher(ContextThread[Generation]):
     def _advance(self) -> bool:
         self._take_in()
         self._drop_abandoned()
-        self._seat_waiting()
+        self._assign_slots()
         portions = self._plan()
         if not portions and not self._pings:
             return bool(self._waiting)
@@ -102,17 +102,15 @@ class Batcher(ContextThread[Generation]):
 
     # slots
 
-    def _seat_waiting(self) -> None:
+    def _assign_slots(self) -> None:
         while self._waiting:
             generation = self._waiting[0]
-            seats = [
-                slots.Seat(slot.index, slot.owner, slot.tokens, slot.generation is not None, slot.last_used)
+            views = [
+                SlotView(slot.index, slot.owner, slot.tokens, slot.generation is not None, slot.last_used)
                 for slot in self._slots
             ]
-            seating = slots.choose_seat(
-                seats, generation.owner, generation.prompt, can_copy=not self._model.keeps_state
-            )
-            if seating is None:
+            choice = choose_slot(views, generation.owner, generation.prompt, can_copy=not self._model.keeps_state)
+            if choice is None:
                 if time.monotonic() - generation.submitted_at < HANDOVER_SECONDS:
                     return
                 self._waiting.popleft()
@@ -120,24 +118,24 @@ class Batcher(ContextThread[Generation]):
                 generation.refuse("no_slot", f"all {len(self._slots)} slots are busy", n_seq_max=len(self._slots))
                 continue
             self._waiting.popleft()
-            slot = self._slots[seating.index]
-            n_cached = self._reuse(slot, seating)
+            slot = self._slots[choice.index]
+            n_cached = self._reuse(slot, choice)
             slot.tokens = generation.prompt[:n_cached]
             slot.owner = generation.owner
             slot.generation = generation
             slot.next_token = None
-            generation.seat(n_cached)
+            generation.enter_slot(n_cached)
 
-    def _reuse(self, slot: Slot, seating: slots.Seating) -> int:
+    def _reuse(self, slot: Slot, choice: SlotChoice) -> int:
         """Brings the slot's cache to the common prefix and returns how many tokens that is really."""
-        source = self._slots[seating.source]
-        n_keep = seating.n_keep
+        source = self._slots[choice.source]
+        n_keep = choice.n_keep
         cuts = n_keep < len(source.tokens)
         if n_keep and cuts:
             oldest = self._context.oldest_position(source.index)
-            if not slots.can_rewind(n_keep, oldest, self._model.n_swa):
+            if not can_rewind(n_keep, oldest, self._model.n_swa):
                 n_keep = 0
-        if seating.copies:
+        if choice.copies:
             if n_keep:
                 self._context.copy(source.index, slot.index, n_keep)
         elif cuts and not (n_keep and self._context.truncate(slot.index, n_keep)):
@@ -203,7 +201,7 @@ class Batcher(ContextThread[Generation]):
         n_before, self._n_switches = self._n_switches, _involuntary_switches()
         if code == 0:
             n_prompt = sum(portion.count for portion in portions if portion.count > 1)
-            if n_prompt >= slots.SMALLEST_CHUNK:
+            if n_prompt >= SMALLEST_CHUNK:
                 self._seconds_per_prompt_token = (ended - began) / n_prompt
             elif n_prompt == 0:
                 self._threads.note(self._batch.size, ended - began, self._n_switches - n_before, ended)

@@ -56,7 +56,7 @@ class Generation:
         self._pieces = pieces
         self._ready: list[Any] = []
         self._last_n = 0
-        self._seated_at = 0.0
+        self._entered_slot_at = 0.0
         self._first_token_at = 0.0
 
     @property
@@ -67,10 +67,10 @@ class Generation:
     def n_prompt_left(self) -> int:
         return len(self.prompt) - self.n_done
 
-    def seat(self, n_cached: int) -> None:
+    def enter_slot(self, n_cached: int) -> None:
         """The request has a slot whose cache holds its first `n_cached` tokens."""
         self.n_done = self.n_cached = n_cached
-        self._seated_at = time.monotonic()
+        self._entered_slot_at = time.monotonic()
 
     def advance(self, n_tokens: int) -> None:
         """`n_tokens` more of the prompt have been evaluated."""
@@ -140,7 +140,7 @@ class Generation:
         return Timings(
             prompt_n=len(self.prompt) - self.n_cached,
             cache_n=self.n_cached,
-            prompt_ms=round((first - self._seated_at) * 1000, 3),
+            prompt_ms=round((first - self._entered_slot_at) * 1000, 3),
             predicted_n=self.n_generated,
             predicted_ms=round((now - first) * 1000, 3) if self.n_generated else 0.0,
         )

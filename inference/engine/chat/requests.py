@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeGuard
 
-from inference.core.decoding.gbnf import BadGrammar, parse
+from inference.core.decoding.automaton import BadGrammar
+from inference.core.decoding.gbnf import parse
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.core.decoding.grammar import Follower, GrammarTooComplex, Vocabulary
 from inference.core.decoding.text import MARKERS, Reasoning, open_tag

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from inference.core.decoding import slots as sequence
+from inference.core.decoding.slots import prefill_budget, share
 from inference.engine.chat.generation import Generation
 from inference.engine.chat.scoring import Scoring
 from inference.engine.llama import Batch
@@ -14,7 +14,7 @@ from inference.engine.llama import Batch
 
 @dataclass(slots=True)
 class Slot:
-    """A seat in the context. `tokens` are those in the KV cache, `owner` whose they are; both stay after the answer ends."""
+    """A sequence of the context. `tokens` are those in the KV cache, `owner` whose they are; both stay after the answer ends."""
 
     index: int
     owner: str | None = None
@@ -44,8 +44,8 @@ def plan_step(slots: Sequence[Slot], *, seconds_per_prompt_token: float | None, 
     plan = [(slot, 1) for slot in busy if slot.next_token is not None]
     prefilling = [(slot, slot.generation) for slot in busy if slot.generation and slot.next_token is None]
     if prefilling:
-        budget = sequence.prefill_budget(seconds_per_prompt_token, n_generating=len(plan), n_batch=n_batch)
-        shares = sequence.share(budget, [generation.n_prompt_left for _, generation in prefilling])
+        budget = prefill_budget(seconds_per_prompt_token, n_generating=len(plan), n_batch=n_batch)
+        shares = share(budget, [generation.n_prompt_left for _, generation in prefilling])
         plan += [(slot, count) for (slot, _), count in zip(prefilling, shares, strict=True) if count]
     return _within_outputs(plan, n_outputs)
 

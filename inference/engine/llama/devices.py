@@ -188,8 +188,10 @@ def _without_doubles(found: Iterable[Device]) -> Iterator[Device]:
 
 
 def see_alone(wanted: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]] | None:
-    """Hides cards that come before those of core.site.Site.gpus from this process, and returns these by the names that they have
-    then. To be called before llama.cpp looks for devices: it looks once."""
+    """Hides the cards before those `wanted` from this process, and returns these by the names that they have then.
+
+    `wanted`: EngineDevices.gpus. To be called before llama.cpp looks for devices: it looks once.
+    """
     changed = seen_alone((key for _, key in wanted or ()), os.environ.get(_VISIBLE))
     if wanted is None or changed is None or _VIRTUAL in os.environ:
         return wanted
@@ -198,7 +200,7 @@ def see_alone(wanted: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, s
 
 
 def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[Device, DeviceName], ...]:
-    """The GPUs of core.site.Site.gpus, or all there are. Raises NoDevice."""
+    """The GPUs of EngineDevices.gpus, or all there are. Raises NoDevice."""
     if wanted is None:
         present = gpus()
         wanted = [(f"gpu{number}", each.key) for number, each in enumerate(present)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.core.planning.header import BadGguf, Header, read_files
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
@@ -47,11 +47,11 @@ def check_file(path: Path) -> Header:
         raise CannotLoad("bad_file", f"{path.name} is damaged or not a GGUF: {bad}") from None
 
 
-def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName, ...]]:
+def prepare(options: LoadOptions, engine_devices: EngineDevices) -> tuple[Layout, tuple[DeviceName, ...]]:
     """Where the weights go, and the names of the GPUs that may be used. Blocks while RPC servers answer. Raises CannotLoad."""
     try:
-        wanted = see_alone(site.gpus)
-        add_rpc_servers(site.rpc_servers)
+        wanted = see_alone(engine_devices.gpus)
+        add_rpc_servers(engine_devices.rpc_servers)
         chosen = chosen_gpus(wanted)
         return layout_of(options, [device for device, _ in chosen]), tuple(name for _, name in chosen)
     except NoDevice as none:
@@ -62,14 +62,14 @@ def prepare(options: LoadOptions, site: Site) -> tuple[Layout, tuple[DeviceName,
 def load(
     path: Path,
     options: LoadOptions,
-    site: Site,
+    engine_devices: EngineDevices,
     log: Log,
     on_progress: Callable[[float], None],
     on_node: Callable[[int, bool], bool] | None = None,
 ) -> tuple[Model, Context, tuple[DeviceName, ...]]:
     """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. `on_node`: of llama.Context.
     Raises CannotLoad."""
-    layout, gpus = prepare(options, site)
+    layout, gpus = prepare(options, engine_devices)
     try:
         model = Model.load(path, log, layout=layout, on_progress=on_progress)
         if not model.has_vocabulary:

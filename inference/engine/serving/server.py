@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from inference.engine import protocol
+from inference.engine import lingering_close, protocol
 from inference.engine.protocol import Pong, Refused
 from inference.engine.serving.connection import Connection
 from inference.engine.serving.fields import RequestRefused
@@ -64,7 +64,7 @@ class Server:
                 await asyncio.wait_for(connection.finished(), _LEAVE_SECONDS)
         finally:
             connection.close()
-            writer.close()
+            await lingering_close.close(reader, writer)
 
     def _refuse(self, connection: Connection, refused: RequestRefused) -> None:
         connection.send(
@@ -79,6 +79,8 @@ async def until_over(reader: asyncio.StreamReader, connection: Connection) -> No
     _, pending = await asyncio.wait({left, finished}, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
+    # A stream has one reader at a time: whoever reads on must find this one gone.
+    await asyncio.gather(*pending, return_exceptions=True)
     if left not in pending and finished in pending:
         connection.abandon()
 
