@@ -24,7 +24,7 @@ class Waiting:
 
 async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
     """Ends when the variant is ready. Raises as `Lease.waiting`."""
-    async with aclosing(lease.waiting()) as waiting:  # type: ignore[type-var]
+    async with aclosing(lease.waiting()) as waiting:
         async for event in waiting:
             yield Waiting(event)
 

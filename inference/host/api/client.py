@@ -106,7 +106,7 @@ class Lease:
         for writer in writers:
             await _close(writer)
 
-    async def waiting(self) -> AsyncIterator[Queued | Evicting | LeaseLoading]:
+    async def waiting(self) -> AsyncGenerator[Queued | Evicting | LeaseLoading, None]:
         """What this request waits for, until the variant is ready and its worker reached.
 
         A worker may die in the moment it is leased; nothing was sent to it, so the lease is asked for anew. Raises
@@ -147,7 +147,7 @@ class Lease:
         options: GenerationOptions,
         messages: list[ChatMessage] | None = None,
         prompt: str | None = None,
-    ) -> AsyncIterator[Prefill | Token | Done]:
+    ) -> AsyncGenerator[Prefill | Token | Done, None]:
         """Streams one answer; the last event is Done. Closing the iterator cancels within one decode step.
 
         Raises WorkerRefusal, WorkerLost.
@@ -341,7 +341,7 @@ class HostClient:
         """Raises HostUnavailable."""
         return cast(HostStatus, await self._ask({"type": "status"}))
 
-    async def watch(self) -> AsyncIterator[HostStatus]:
+    async def watch(self) -> AsyncGenerator[HostStatus, None]:
         """The status now and after every change. Ends when the host ends. Raises HostUnavailable."""
         async with self._request({"type": "watch"}) as reader:
             while (status := await protocol.read(reader)) is not None:

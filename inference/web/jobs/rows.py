@@ -206,8 +206,8 @@ def _facts(job: Job, mentions: Mentions, discretion: Discretion, now: datetime) 
         left = seconds_left(job)
         parts.append("" if left is None else f"{duration(left)} left")
     elif job.state == Job.State.WAITING and job.run_after is not None:
-        wait = (job.run_after - now).total_seconds()
-        parts.append(f"again in {duration(wait)}" if wait > SOON_SECONDS else "again any moment")
+        wait_seconds = (job.run_after - now).total_seconds()
+        parts.append(f"again in {duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
     return " · ".join(part for part in parts if part)
 
 

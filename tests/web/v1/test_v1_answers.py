@@ -34,7 +34,7 @@ async def test_a_whole_answer(host: FakeHost, alice: User, variant: Variant) -> 
     assert (lease.request["variant_id"], lease.request["user"]) == (variant.pk, str(alice.pk))
     asked = generation.request
     assert asked["messages"] == [{"role": "user", "content": "Hello"}]
-    assert asked["owner"] == f"user:{alice.pk}"
+    assert asked["owner"] == str(alice.pk)
     assert {name: asked["options"][name] for name in ("max_tokens", "temperature", "stop", "seed", "top_k")} == {
         "max_tokens": 7,
         "temperature": 0,
