@@ -1,5 +1,7 @@
 # make serve    from a fresh clone to a printed link; later runs start at once
-# make test     sets up, checks and runs every ring of tests
+# make quick    format, lint, types, import rules and the core ring with a tenth of the examples: what to run before each commit
+# make ring     runs one ring of tests: R=web, or R="host engine"; ARGS="-x -k lease" goes to pytest
+# make test     sets up, checks and runs every ring of tests; ARGS="tests/web -x" runs what it says instead
 # make test-gpu checks memory and life on a real NVIDIA card; says so where there is none; ARGS="--store" keeps the figures
 # make test-shared checks a box on PostgreSQL and Redis; says so where they are not installed
 # make test-kills kills processes at random, 200 times over a whole box with jobs of every kind and 200 in each of two kinds; ARGS="-k box"
@@ -10,7 +12,12 @@
 SHELL := /bin/sh
 VENV := .venv/bin
 
-.PHONY: help serve test test-gpu test-shared test-kills check bench bench-memory clean
+.PHONY: help serve quick ring test test-gpu test-shared test-kills lint types check bench bench-memory clean
+
+# These have the box to themselves: workers that decode with every core, whole boxes, a browser. The other rings run side by side,
+# a file at a time, in as many processes as there are cores.
+ALONE := engine host live browser kills
+SIDE_BY_SIDE := -n logical --maxprocesses=8 --dist=loadfile
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -22,10 +29,25 @@ endef
 serve:
 	@$(set_up) serve && exec $(VENV)/python manage.py serve
 
+quick:
+	@$(set_up) test
+	@$(MAKE) --no-print-directory lint
+	$(VENV)/python -m pytest -q -p no:django --hypothesis-profile=dev tests/core
+
+ring:
+	@$(set_up) test
+	$(VENV)/python -m pytest $(if $(filter $(ALONE),$(R)),,$(SIDE_BY_SIDE)) $(R:%=tests/%) $(ARGS)
+
 test:
 	@$(set_up) test
 	@$(MAKE) --no-print-directory check
+ifdef ARGS
 	$(VENV)/python -m pytest $(ARGS)
+else
+	@# both, whatever becomes of the first
+	$(VENV)/python -m pytest $(SIDE_BY_SIDE) $(ALONE:%=--ignore=tests/%); first=$$?; \
+	$(VENV)/python -m pytest $(ALONE:%=tests/%) && exit $$first
+endif
 
 test-gpu:
 	@$(set_up) test
@@ -40,11 +62,16 @@ test-kills:
 	@$(set_up) test
 	KILL_ROUNDS=200 $(VENV)/python -m pytest -s tests/kills tests/downloads/test_killed_at_random.py tests/jobs/test_requantizing_is_killed.py $(ARGS)
 
-check:
+lint:
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
+	@$(MAKE) --no-print-directory types
+
+types:
 	$(VENV)/mypy
 	$(VENV)/lint-imports
+
+check: lint
 	@# djlint's release that formats as we do needs Python 3.11
 	@if [ -x $(VENV)/djlint ]; then $(VENV)/djlint --check --quiet templates; else echo "templates: not checked on this Python"; fi
 	@# node comes with the machine's npm, or with npm from PyPI: hostui/setup

@@ -9,7 +9,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hostui.settings")
     from django.core.management import execute_from_command_line
 
-    from hostui.env import BadSetting
+    from hostui.box.env import BadSetting
 
     try:
         execute_from_command_line(sys.argv)

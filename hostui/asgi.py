@@ -12,9 +12,9 @@ from django.core.asgi import get_asgi_application
 _django = get_asgi_application()
 
 # Needs the loaded applications.
-from hostui.origin import SameOriginOnly  # noqa: E402
+from hostui.http.origin import SameOriginOnly  # noqa: E402
+from hostui.http.static_files import StaticFiles  # noqa: E402
 from hostui.routing import websocket_urlpatterns  # noqa: E402
-from hostui.static_files import StaticFiles  # noqa: E402
 
 application = ProtocolTypeRouter(
     {

@@ -3,7 +3,7 @@
 from channels.security.websocket import WebsocketDenier
 from django.urls import re_path
 
-from inference.routing import websocket_urlpatterns as inference_urlpatterns
+from inference.web.routing import websocket_urlpatterns as inference_urlpatterns
 
 websocket_urlpatterns = [
     *inference_urlpatterns,

@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hostui import logs, secret_key, unfold
-from hostui.env import BadSetting, Environment
-from hostui.own_hosts import OwnHosts
+from hostui.admin import look
+from hostui.box import logs, secret_key
+from hostui.box.env import BadSetting, Environment
+from hostui.http.own_hosts import OwnHosts
 
 env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -47,7 +48,7 @@ KEEP_ALIVE_SECONDS = env.seconds("HOSTUI_KEEP_ALIVE_SECONDS", 900)
 MAX_WAIT_SECONDS = env.seconds("HOSTUI_MAX_WAIT_SECONDS", 30)
 LOAD_TIMEOUT_SECONDS = env.seconds("HOSTUI_LOAD_TIMEOUT_SECONDS", 600)
 STEP_TIMEOUT_SECONDS = env.seconds("HOSTUI_STEP_TIMEOUT_SECONDS", 600)
-"""A worker that needs longer for one decode step hangs and is ended. See inference.core.liveness."""
+"""A worker that needs longer for one decode step hangs and is ended. See inference.core.monitoring.liveness."""
 RPC_CLIENTS = env.integer("HOSTUI_RPC_CLIENTS", 1, 1, 64)
 """Workers that an RPC server answers at once. llama.cpp's own lets a second one wait until the first has ended."""
 RPC_SERVERS = env.words("HOSTUI_RPC_SERVERS")
@@ -81,8 +82,8 @@ INSTALLED_APPS = [
     "models_app",
     "inference",
     # Its templates go before those of the admin.
-    "hostui.admin_config.UnfoldConfig",
-    "hostui.admin_config.AdminConfig",
+    "hostui.admin.config.UnfoldConfig",
+    "hostui.admin.config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -101,8 +102,8 @@ LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 
 MIDDLEWARE = [
-    "hostui.middleware.request_id",
-    "hostui.middleware.security_headers",
+    "hostui.http.middleware.request_id",
+    "hostui.http.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -128,7 +129,7 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-UNFOLD = unfold.settings()
+UNFOLD = look.settings()
 
 # storage ------------------------------------------------------------------------------------------------------
 
@@ -165,7 +166,7 @@ REDIS_URL = env.optional("HOSTUI_REDIS_URL")
 CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
-    CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.shared_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
+    CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.http.channel_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
     # Whoever asks it can do without: better soon no answer than a late one.
     CACHES["shared"] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -247,14 +248,14 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "hostui.logs.JsonFormatter", "process": PROCESS},
-        "line": {"()": "hostui.logs.LineFormatter", "process": PROCESS},
+        "json": {"()": "hostui.box.logs.JsonFormatter", "process": PROCESS},
+        "line": {"()": "hostui.box.logs.LineFormatter", "process": PROCESS},
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
     },
     "root": {"handlers": ["console"], "level": env.text("HOSTUI_LOG_LEVEL", "INFO").upper()},
-    # One line per request is written by hostui.middleware; of Django's own, only tracebacks add to it.
+    # One line per request is written by hostui.http.middleware; of Django's own, only tracebacks add to it.
     "filters": {"with_traceback": {"()": lambda: logs.with_traceback}},
     "loggers": {
         "django.request": {"filters": ["with_traceback"]},

@@ -5,7 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import JavaScriptCatalog
 
-from hostui.health import healthz
+from hostui.http.health import healthz
 
 admin.autodiscover()
 
@@ -16,5 +16,5 @@ urlpatterns = [
     path("words.js", login_not_required(JavaScriptCatalog.as_view()), name="javascript-catalog"),
     path("", include("hostui.accounts.urls")),
     path("admin/", admin.site.urls),
-    path("", include("inference.urls")),
+    path("", include("inference.web.urls")),
 ]

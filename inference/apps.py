@@ -35,7 +35,7 @@ def _profile_saved(instance: Any, **_: Any) -> None:
 
 def _tell_host() -> None:
     """A host that does not run reads the profile when it starts."""
-    from inference.host.client import HostClient, HostRefusal, HostUnavailable
+    from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 
     async def tell() -> None:
         await asyncio.wait_for(HostClient(settings.HOST_SOCKET).profile_changed(), HOST_ANSWERS_WITHIN_SECONDS)

@@ -23,7 +23,9 @@ class Conversation(models.Model):
     )
     system_prompt = models.TextField(blank=True)
     options = models.JSONField(
-        default=dict, blank=True, help_text="inference.core.generation.GenerationOptions.to_json(), only what was set."
+        default=dict,
+        blank=True,
+        help_text="inference.core.decoding.generation_options.GenerationOptions.to_json(), only what was set.",
     )
     leaf = models.ForeignKey(
         "Message",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models_app.quantization import TensorType
+from models_app.gguf.quantization import TensorType
 
 _F16_FIELDS: dict[str, tuple[tuple[int, float], ...]] = {
     "q4_0": ((0, 0.2),),

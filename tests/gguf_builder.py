@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models_app.gguf import LongArray, read_files
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME, TENSOR_TYPES_BY_NAME, TensorType
+from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME, TENSOR_TYPES_BY_NAME, TensorType
 from tests.gguf_blocks import contents
 from tests.gguf_shapes import LARGE, SHAPES, TINY, Shape, TensorPlan
 

@@ -19,8 +19,8 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
-from hostui.addresses import base_urls
-from models_app.changes import THE_BOX, outlive
+from hostui.http.addresses import base_urls
+from models_app.audit import THE_BOX, outlive
 
 
 def _base_url(request: HttpRequest) -> str:
@@ -128,7 +128,7 @@ def _without(rows: list[Any], start: str) -> list[Any]:
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Groups say who may use which variant; see models_app.access."""
+    """Groups say who may use which variant; see models_app.catalog.access."""
 
     list_display: ClassVar = ["name", "n_members", "for_variants"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db.models.signals import post_save
 
-from models_app.changes import note
+from models_app.audit import note
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.decorators import sync_and_async_middleware
 
 from hostui.accounts.models import KEY_START, ApiKey
-from hostui.middleware import Middleware
+from hostui.http.middleware import Middleware
 
 
 def _refusal(detail: str) -> JsonResponse:

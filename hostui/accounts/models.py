@@ -13,7 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import models, transaction
 from django.utils import timezone
 
-from models_app.changes import ADDITION, note
+from models_app.audit import ADDITION, note
 
 KEY_START = "hostui-"
 INVITATION_DAYS = 7

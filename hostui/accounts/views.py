@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from hostui.accounts import throttle
 from hostui.accounts.models import Invitation
-from models_app.changes import ADDITION, note
+from models_app.audit import ADDITION, note
 
 
 class LoginForm(AuthenticationForm):

@@ -16,11 +16,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from inference.job_presentation import JobRow, job_row
+from inference.web.jobs.rows import JobRow, job_row
 from models_app import jobs
 from models_app.admin.base import ReadOnly, stacked
-from models_app.download_limit import holding
-from models_app.downloads.quarantine import put_away, quarantined_bytes
+from models_app.intake.limit_setting import holding
+from models_app.intake.quarantine import put_away, quarantined_bytes
 from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 

@@ -17,13 +17,13 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from inference.begun import begin_all
-from inference.deleting import InUse, delete_variant
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.variant_form import VariantForm
-from models_app import deletion
-from models_app.changes import CHANGE, note
-from models_app.downloads.verify import start_verify
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.web.crossing.background_host import begin_all
+from inference.web.models.deletion import InUse, delete_variant
+from inference.web.models.form import VariantForm
+from models_app.audit import CHANGE, note
+from models_app.catalog import deletion
+from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 
 AWAY = "The model host does not answer. Try again in a moment."

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from inference.asking import status_now
-from inference.models_presentation import states_of
+from inference.web.crossing.ask_host import status_now
+from inference.web.models.rows import states_of
 from models_app.models import Job, Variant
 
 

@@ -16,20 +16,20 @@ from unfold.decorators import display
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from inference import badges
 from inference.admin.variant_actions import VariantActions
 from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
-from inference.asking import ask, status_now
-from inference.dashboard import STATE_WORDS
-from inference.host.client import HostRefusal, HostUnavailable
-from inference.models_presentation import last_used, states_of
-from inference.plan_badge import Badge
-from inference.variant_form import VariantForm
+from inference.host.api.client import HostRefusal, HostUnavailable
+from inference.web.crossing.ask_host import ask, status_now
+from inference.web.dashboard.rows import STATE_WORDS
+from inference.web.models.form import VariantForm
+from inference.web.models.rows import last_used, states_of
+from inference.web.plans import badges
+from inference.web.plans.badge import Badge
 from models_app.admin.base import NotByHand, Sized, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
+from models_app.gguf.quantization import described
 from models_app.models import Job, Variant
-from models_app.quantization import described
 from models_app.units import format_bytes, format_params
 
 BADGES_WITHIN_SECONDS = 0.15

@@ -37,9 +37,9 @@ class Launch(TypedDict):
     socket: str
     """Where to listen. The worker creates it with mode 0600 before it says `ready`."""
     options: dict[str, Any]
-    """inference.core.options.LoadOptions.to_json()"""
+    """inference.core.loads.options.LoadOptions.to_json()"""
     rpc_servers: NotRequired[list[str]]
-    """This and `gpus`: inference.core.site.Site.to_json()."""
+    """This and `gpus`: inference.core.loads.engine_devices.EngineDevices.to_json()."""
     gpus: NotRequired[dict[str, str]]
 
 
@@ -137,7 +137,7 @@ class Generate(TypedDict):
     prompt: NotRequired[str]
     """Raw text, for completion mode and /v1/completions."""
     options: dict[str, Any]
-    """inference.core.generation.GenerationOptions.to_json()"""
+    """inference.core.decoding.generation_options.GenerationOptions.to_json()"""
 
 
 class Tokenize(TypedDict):

@@ -17,21 +17,22 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from inference.core.header import Header
-from inference.core.importance import sums_bytes
-from inference.core.options import LoadOptions
-from inference.core.site import Site
+from inference.core.loads.engine_devices import EngineDevices
+from inference.core.loads.options import LoadOptions
+from inference.core.planning.header import Header
+from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine import protocol
-from inference.engine.batching import Batcher
+from inference.engine.chat.batching import Batcher
+from inference.engine.chat.handler import Chats
+from inference.engine.chat.requests import Intake, Mode
+from inference.engine.chat.template_client import Renderer, RenderFailed
 from inference.engine.llama import Context, Log, Model
-from inference.engine.loading import CannotLoad, check_file, load
 from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
-from inference.engine.rendering import Renderer, RenderFailed
-from inference.engine.requests import Intake, Mode
-from inference.engine.server import Answers, Chats, Server
+from inference.engine.serving.loading import CannotLoad, check_file, load
+from inference.engine.serving.server import Answers, Server
 
 if TYPE_CHECKING:
-    from inference.engine.reading import Ear, Reader
+    from inference.engine.imatrix.pass_thread import Ear, Reader
 
 _T = TypeVar("_T")
 
@@ -133,19 +134,19 @@ def main() -> None:
         # Whoever starts a worker ahead keeps it waiting here, with everything imported.
         line = sys.stdin.buffer.readline()
         began = time.monotonic()
-        path, socket, options, site = _launch(line)
+        path, socket, options, engine_devices = _launch(line)
         threading.Thread(target=_exit_with_host, name="host watch", daemon=True).start()
         header = check_file(path)
     except CannotLoad as failed:
         reports.fail(failed)
-    asyncio.run(_work(path, socket, options, site, header, renderer, reports, began))
+    asyncio.run(_work(path, socket, options, engine_devices, header, renderer, reports, began))
 
 
 async def _work(
     path: Path,
     socket: Path,
     options: LoadOptions,
-    site: Site,
+    engine_devices: EngineDevices,
     header: Header,
     renderer: Renderer,
     reports: Reports,
@@ -154,7 +155,7 @@ async def _work(
     reports.send(Loading(type="loading", fraction=0.0))
     log = Log()
     ear = _ear(options)
-    loaded = _in_thread(load, path, options, site, log, reports.loading, ear and ear.hear)
+    loaded = _in_thread(load, path, options, engine_devices, log, reports.loading, ear and ear.hear)
     mode = await _mode(header.text("tokenizer.chat_template"), renderer)
     try:
         model, context, gpus = await asyncio.wrap_future(loaded)
@@ -196,7 +197,7 @@ def _ear(options: LoadOptions) -> Ear | None:
     if options.purpose != "imatrix":
         return None
     # Not at the top: no other worker needs numpy, which takes a tenth of a second.
-    from inference.engine.reading import Ear
+    from inference.engine.imatrix.pass_thread import Ear
 
     os.nice(_READING_NICENESS)
     return Ear()
@@ -209,14 +210,14 @@ def _reader(
     on_busy: Callable[[bool], None],
     on_broken: Callable[[str], NoReturn],
 ) -> tuple[Reader, Answers]:
-    from inference.engine.reading import Reader
-    from inference.engine.reading_answers import Readings
+    from inference.engine.imatrix.pass_thread import Reader
+    from inference.engine.imatrix.requests import Readings
 
     reader = Reader(model, context, ear, on_busy=on_busy, on_broken=on_broken)
     return reader, Readings(model, context.n_ctx_seq, reader)
 
 
-def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, Site]:
+def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, EngineDevices]:
     """Raises CannotLoad."""
     try:
         message = protocol.decode(line)
@@ -225,7 +226,7 @@ def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, Site]:
         path, socket, options = message["path"], message["socket"], message["options"]
         if not (isinstance(path, str) and isinstance(socket, str) and isinstance(options, dict)):
             raise protocol.BadMessage("launch: path and socket are strings, options is an object")
-        return Path(path), Path(socket), LoadOptions.from_json(options), Site.from_json(message)
+        return Path(path), Path(socket), LoadOptions.from_json(options), EngineDevices.from_json(message)
     except (KeyError, ValueError) as error:
         raise CannotLoad("bad_options", f"the launch line cannot be used: {error}") from None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 
-from inference.core import events
-from inference.host import wording
+from inference.core.scheduling import events
+from inference.host.api.messages import LeaseReady
 from inference.host.connection import Connection
-from inference.host.messages import LeaseReady
-from inference.host.worker import Worker
+from inference.host.workers.worker import Worker
+from inference.wording import waits_and_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class Callers:
     """By ticket. Sending never blocks and never raises."""
 
-    def __init__(self, name: wording.Name) -> None:
+    def __init__(self, name: waits_and_refusals.Name) -> None:
         self._name = name
         self._connections: dict[int, Connection] = {}
         self._request_ids: dict[int, str] = {}
@@ -63,7 +63,7 @@ class Callers:
         connection = self._connections[ticket]
         match wait:
             case events.InQueue(position=position, reason=reason):
-                sentence = wording.reason(reason, position, self._name)
+                sentence = waits_and_refusals.reason(reason, position, self._name)
                 connection.send({"type": "queued", "position": position, "reason": sentence})
             case events.ForEviction(variants=variants):
                 connection.send({"type": "evicting", "variants": [self._name(each) for each in variants]})
@@ -71,7 +71,7 @@ class Callers:
                 connection.send({"type": "loading", "fraction": fraction})
 
     def refuse(self, refuse: events.Refuse) -> None:
-        refusal = wording.refusal(refuse, self._name)
+        refusal = waits_and_refusals.refusal(refuse, self._name)
         logger.info(
             "refused",
             extra={

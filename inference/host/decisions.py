@@ -6,10 +6,10 @@ import logging
 import time
 from collections import deque
 
-from inference.core.events import Decided
-from inference.host.decision_wording import decision
-from inference.host.messages import Decision, Mention
-from inference.host.wording import DeviceName, Name
+from inference.core.scheduling.events import Decided
+from inference.host.api.messages import Decision, Mention
+from inference.wording.decisions import decision
+from inference.wording.waits_and_refusals import DeviceName, Name
 
 logger = logging.getLogger(__name__)
 

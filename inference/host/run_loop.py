@@ -10,32 +10,34 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.core import events
-from inference.core.ledger import Pool, is_memory
-from inference.core.liveness import Limits
-from inference.core.purposes import variant_of
-from inference.core.residency import LoadAlternative, VariantFacts
-from inference.core.scheduler import Scheduler
-from inference.core.site import Site
-from inference.core.turns import LeaseKind
+from inference.core.loads.devices import is_memory
+from inference.core.loads.engine_devices import EngineDevices
+from inference.core.loads.purposes import variant_of
+from inference.core.loads.ways import LoadAlternative
+from inference.core.monitoring.liveness import Limits
+from inference.core.scheduling import events
+from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.scheduler import Scheduler
+from inference.host.api.messages import Decision, HostStatus, LoadPreview
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
-from inference.host.inventory import (
+from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.variant_source import (
     BadOptions,
     DisabledVariant,
     Inventory,
     InventoryUnavailable,
     UnknownVariant,
 )
-from inference.host.load_record import LoadMeasured
-from inference.host.messages import Decision, HostStatus, LoadPreview
-from inference.host.preview_wording import load_preview
-from inference.host.process import Spare
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
-from inference.host.worker import WORKER_ARGV
-from inference.host.workers import Workers
+from inference.host.workers.spare import Spare
+from inference.host.workers.worker import WORKER_ARGV
+from inference.host.workers.workers import Workers
+from inference.wording.previews import load_preview
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class HostOptions:
     worker_argv: tuple[str, ...] = WORKER_ARGV
     spare_after_seconds: float = 1.0
     """After a load, until the process for the next one is started."""
-    site: Site = field(default_factory=Site)
+    engine_devices: EngineDevices = field(default_factory=EngineDevices)
     """What workers may load on."""
 
 
@@ -80,7 +82,7 @@ class Host:
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._workers = Workers(
             spare=Spare(options.worker_argv, options.spare_after_seconds),
-            site=options.site,
+            engine_devices=options.engine_devices,
             limits=options.limits,
             run_dir=run_dir,
             log_dir=options.log_dir,
@@ -227,7 +229,7 @@ class Host:
 
     def bus_ids(self) -> Mapping[str, str]:
         """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
-        return dict(self._options.site.bus_ids)
+        return dict(self._options.engine_devices.bus_ids)
 
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""

@@ -8,16 +8,22 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from inference.core.purposes import is_variant, resident_id
+from inference.core.loads.purposes import is_variant, resident_id
 from inference.engine import protocol
-from inference.host import messages, wording
+from inference.host.api import messages
+from inference.host.api.telemetry import TelemetryQuery
 from inference.host.connection import Connection
-from inference.host.inventory import BadOptions, DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.planning.variant_source import (
+    BadOptions,
+    DisabledVariant,
+    InventoryUnavailable,
+    UnknownVariant,
+)
 from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
 from inference.host.telemetry.sampler import Telemetry
 from inference.host.telemetry.serve import serve
-from inference.host.telemetry_messages import TelemetryQuery
+from inference.wording import waits_and_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +79,7 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        connection = Connection(writer)
+        connection = Connection(reader, writer)
         try:
             await self._converse(reader, connection)
         except (ConnectionError, asyncio.CancelledError):
@@ -89,8 +95,9 @@ class Server:
         try:
             request = await asyncio.wait_for(_read_request(reader), FIRST_LINE_SECONDS)
         except (BadShape, protocol.BadMessage) as error:
-            connection.send(wording.refused("bad_message", f"The host did not understand the request: {error}."))
-            await _discard(reader)
+            connection.send(
+                waits_and_refusals.refused("bad_message", f"The host did not understand the request: {error}.")
+            )
             return
         except asyncio.TimeoutError:
             return
@@ -99,16 +106,20 @@ class Server:
         try:
             await self._answer(request, reader, connection)
         except UnknownVariant:
-            connection.send(wording.refused("unknown_variant", "There is no such model. Pick another."))
+            connection.send(waits_and_refusals.refused("unknown_variant", "There is no such model. Pick another."))
         except DisabledVariant as error:
             connection.send(
-                wording.refused("disabled", f"{error.name} is switched off. The owner can enable it under Models.")
+                waits_and_refusals.refused(
+                    "disabled", f"{error.name} is switched off. The owner can enable it under Models."
+                )
             )
         except BadOptions as error:
             facts = {"reason": "bad_options", "failures_in_a_row": 0}
-            connection.send(wording.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts))
+            connection.send(
+                waits_and_refusals.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts)
+            )
         except InventoryUnavailable as error:
-            connection.send(wording.refused("storage", str(error)))
+            connection.send(waits_and_refusals.refused("storage", str(error)))
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
@@ -118,16 +129,16 @@ class Server:
             case "lease":
                 facts = await host.facts_for_lease(resident_id(request["variant_id"], request["purpose"]))
                 ticket = host.lease(connection, facts, request["user"], request["kind"], request["request_id"])
-                await self._until_closed(ticket, reader)
+                await self._until_over(ticket, connection)
             case "load":
                 facts = await host.read_facts(request["variant_id"])
-                await self._until_closed(host.load(connection, facts, request["anyway"]), reader)
+                await self._until_over(host.load(connection, facts, request["anyway"]), connection)
             case "preview":
                 connection.send(await host.preview(request["variant_id"], request["anyway"]))
             case "unload":
                 if not host.knows(request["variant_id"]):
                     await host.read_facts(request["variant_id"])
-                await self._until_closed(host.unload(connection, request["variant_id"]), reader)
+                await self._until_over(host.unload(connection, request["variant_id"]), connection)
             case "pin":
                 await host.pin(request["variant_id"], request["pinned"])
                 connection.send({"type": "completed"})
@@ -137,19 +148,19 @@ class Server:
             case "status":
                 connection.send(host.status())
             case "watch":
-                await self._follow(reader, connection)
+                await self._follow(connection)
             case "telemetry":
                 await serve(self._telemetry, reader, connection)
 
-    async def _until_closed(self, ticket: int, reader: asyncio.StreamReader) -> None:
+    async def _until_over(self, ticket: int, connection: Connection) -> None:
         """The open connection is the ticket."""
         try:
-            await _discard(reader)
+            await connection.until_over()
         finally:
             self._host.left(ticket)
 
-    async def _follow(self, reader: asyncio.StreamReader, connection: Connection) -> None:
-        closed = asyncio.ensure_future(_discard(reader))
+    async def _follow(self, connection: Connection) -> None:
+        closed = asyncio.ensure_future(connection.until_left())
         try:
             async with self._host.changes() as changed:
                 while not closed.done():
@@ -163,6 +174,7 @@ class Server:
                     waiter.cancel()
         finally:
             closed.cancel()
+            await asyncio.gather(closed, return_exceptions=True)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
@@ -178,10 +190,3 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     if schema is None:
         raise protocol.BadMessage(f"unknown type {message['type'][:40]!r}; known are {', '.join(sorted(_SCHEMAS))}")
     return check({**_DEFAULTS.get(message["type"], {}), **message}, schema)
-
-
-async def _discard(reader: asyncio.StreamReader) -> None:
-    """Returns when the other side has closed. Whatever it still sends means nothing."""
-    with suppress(ConnectionError):
-        while await reader.read(65_536):
-            pass

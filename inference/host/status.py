@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from inference.core.ledger import is_memory
-from inference.core.residency import Residency
-from inference.core.scheduler import Scheduler
-from inference.host import wording
-from inference.host.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
-from inference.host.worker import Worker, process_bytes
+from inference.core.loads.devices import is_memory
+from inference.core.scheduling.residency import Residency
+from inference.core.scheduling.scheduler import Scheduler
+from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
+from inference.host.workers.worker import Worker, process_bytes
+from inference.wording import waits_and_refusals
 
 
 def host_status(
-    scheduler: Scheduler, workers: Mapping[int, Worker], name: wording.Name, started_at: float, now: float
+    scheduler: Scheduler, workers: Mapping[int, Worker], name: waits_and_refusals.Name, started_at: float, now: float
 ) -> HostStatus:
     """`workers` by launch number; `now` and `started_at` on the event loop's clock. Reads each worker's memory from the system."""
     waiting = scheduler.waiting()
@@ -53,7 +53,7 @@ def host_status(
                 variant=name(request.variant_id),
                 kind=request.kind,
                 position=position,
-                reason=wording.wait(wait, name),
+                reason=waits_and_refusals.wait(wait, name),
                 waiting_seconds=round(now - request.arrived_at, 3),
             )
             for request, position, wait in waiting

@@ -18,15 +18,14 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.host.client import HostClient, Lease, WorkerRefusal
+from inference.host.api.client import HostClient, Lease, WorkerRefusal
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
+from inference.jobs.texts import TEXT
 from inference.jobs.ticking import ticking
-from inference.texts import TEXT
-from models_app.downloads.part import sync_folder
+from models_app.files import sync_folder
 from models_app.gguf import BadGguf, read_files
-from models_app.job import Job
 from models_app.jobs import Failed, Running, Wait
-from models_app.models import Variant
+from models_app.models import Job, Variant
 
 FOLDER = "imatrix"
 MOST_CHUNKS = 100

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from inference.host.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
+from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from models_app.jobs import Failed, Retry, Wait
 
 AWAY_SECONDS = 10.0

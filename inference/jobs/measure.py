@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
 
-from inference.core.generation import GenerationOptions
-from inference.host.client import HostClient
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.host.api.client import HostClient
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.orders import base_name
+from inference.jobs.texts import TEXT, TEXT_NAME
 from inference.jobs.ticking import ticking
-from inference.texts import TEXT, TEXT_NAME
-from models_app.downloads.space import Room, free_bytes
+from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
+from models_app.intake.space import Room, free_bytes
 from models_app.jobs import Failed, Running, Wait
 from models_app.models import Quality, Variant
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 
 if TYPE_CHECKING:
-    from inference.quality import Window
+    from inference.jobs.perplexity import Window
 
 MEASURING = ".measuring"
 WINDOW_TOKENS = 512
@@ -96,7 +96,7 @@ Role = Literal["reference", "variant"]
 
 
 def _measure(running: Running, variant: Variant, reference: Variant | None, folder: Path) -> None:
-    from inference import quality
+    from inference.jobs import perplexity
 
     kept: dict[int, Path] = {}
     reference_windows: tuple[Window, ...] = ()
@@ -120,14 +120,14 @@ def _measure(running: Running, variant: Variant, reference: Variant | None, fold
                     kept.clear()
             case Scored(number=number, path=path):
                 theirs = _rows(kept[number], windows[number]) if number in kept else None
-                found.append(quality.compare(_rows(path, windows[number]), windows[number].followers, theirs))
+                found.append(perplexity.compare(_rows(path, windows[number]), windows[number].followers, theirs))
                 path.unlink()
             case Speeds():
                 speeds = event
     if not found:
         raise Failed("The model's context is too short for a window of the text.")
     try:
-        score = quality.score(found)
+        score = perplexity.score(found)
     except ValueError as error:
         raise Failed(f"{variant.name} cannot be measured: {error}.") from None
     _store(variant, reference if kept else None, score, speeds)
@@ -168,7 +168,7 @@ def _check_room(folder: Path, to_come: int) -> None:
 
 async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> AsyncGenerator[Event, None]:
     """One variant's lease. Touches no database."""
-    from inference.quality import windows
+    from inference.jobs.perplexity import windows
 
     request_id = f"measure-{job_id}-{uuid.uuid4().hex[:8]}"
     client = HostClient(settings.HOST_SOCKET)

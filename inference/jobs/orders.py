@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.core.quantizing import Recipe
-from models_app.quantization import named_in
+from inference.core.planning.recipe import Recipe
+from models_app.gguf.quantization import named_in
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,19 +16,18 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.core.quantizing import Outcome, requantized
-from inference.engine import quantizing
-from inference.engine.quantizing import AtTensor, QuantizeFailed
+from inference.core.planning.recipe import Outcome, requantized
+from inference.engine.tools import quantize
+from inference.engine.tools.quantize import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
-from models_app import inventory
-from models_app.downloads.part import sync_folder
-from models_app.downloads.space import FreeBytes, Room, free_bytes, is_full
-from models_app.downloads.spec import file_names
-from models_app.facts import NotAModel, explain
+from models_app.catalog import register
+from models_app.catalog.read_files import NotAModel, explain
+from models_app.files import sync_folder
 from models_app.gguf import BadGguf, Header, read_files
-from models_app.job import Job
+from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
+from models_app.intake.spec import file_names
 from models_app.jobs import Failed, Running, Wait
-from models_app.models import Variant
+from models_app.models import Job, Variant
 from models_app.units import format_bytes
 
 MAKING = ".making"
@@ -83,7 +82,7 @@ def discard(job: Job) -> None:
     if job.kept.get("digests"):
         for name in file_names(order.name, len(job.kept["digests"])):
             target = settings.MODELS_DIR / name
-            if not inventory.is_known(target):
+            if not register.is_known(target):
                 target.unlink(missing_ok=True)
 
 
@@ -125,7 +124,7 @@ def _expected(running: Running, order: Order, path: Path) -> Header:
     """The header of the file that is to come out."""
     running.progress(0, stage="Looking at what it takes")
     try:
-        told = quantizing.dry_run(path, [order.recipe], os.environ, has_imatrix=order.imatrix is not None)
+        told = quantize.dry_run(path, [order.recipe], os.environ, has_imatrix=order.imatrix is not None)
         outcome: Outcome = told[order.recipe]
         header = requantized(read_files(path), outcome)
     except (QuantizeFailed, BadGguf) as error:
@@ -157,17 +156,17 @@ class _Room:
 def _quantize(running: Running, order: Order, source: Path, target: Path, room: _Room) -> None:
     imatrix = None if order.imatrix is None else Path(order.imatrix)
     done = total = 0
-    events = quantizing.quantize(source, target, order.recipe, os.environ, imatrix=imatrix, n_threads=order.n_threads)
+    events = quantize.quantize(source, target, order.recipe, os.environ, imatrix=imatrix, n_threads=order.n_threads)
     try:
         for event in events:
             match event:
-                case quantizing.Begun(n_bytes=n_bytes):
+                case quantize.Begun(n_bytes=n_bytes):
                     total = n_bytes
                     running.progress(0, total, stage="Quantizing")
                 case AtTensor(done_bytes=done_bytes):
                     done = done_bytes
                     running.progress(done)
-                case quantizing.Finished(seconds=seconds):
+                case quantize.Finished(seconds=seconds):
                     running.line(f"Quantized {format_bytes(total)} in {seconds:.1f} seconds.")
                 case None:
                     running.check()
@@ -185,7 +184,7 @@ def _check(running: Running, first: Path, expected: Header) -> None:
     running.progress(running.done, stage="Checking")
     try:
         found = read_files(first)
-        for tick in quantizing.check(first, os.environ):
+        for tick in quantize.check(first, os.environ):
             running.check()
             del tick
     except (BadGguf, QuantizeFailed) as error:
@@ -230,7 +229,7 @@ def _place(running: Running, order: Order, source: Variant, folder: Path, making
             raise Failed(f"Another file lies at {folder / name} already. Move it away, then try again.")
         (making / name).rename(folder / name)
     sync_folder(folder)
-    provenance = inventory.Provenance(
+    provenance = register.Provenance(
         Variant.Origin.QUANTIZED,
         repository=source.repository,
         made_from=source,
@@ -239,13 +238,13 @@ def _place(running: Running, order: Order, source: Variant, folder: Path, making
             "imatrix": None if order.imatrix is None else Path(order.imatrix).name,
             "engine": _engine_version(),
         },
-        files=tuple(inventory.FileOrigin(digest) for digest in running.kept["digests"]),
+        files=tuple(register.FileOrigin(digest) for digest in running.kept["digests"]),
     )
     try:
-        variant = inventory.add_model(folder / names[0], name=order.name, provenance=provenance).variant
+        variant = register.add_model(folder / names[0], name=order.name, provenance=provenance).variant
     except (BadGguf, NotAModel) as error:
         raise Failed(f"What came out cannot be used: {explain(error)}.") from None
-    except inventory.NameTaken:
+    except register.NameTaken:
         raise Failed(f"Another variant is called {order.name} by now. Rename that one, then try again.") from None
     shutil.rmtree(making, ignore_errors=True)
     running.made(variant)

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="inference.core.generation.GenerationOptions.to_json(), only what was set.",
+                        help_text="inference.core.decoding.generation_options.GenerationOptions.to_json(), only what was set.",
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),

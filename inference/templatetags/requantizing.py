@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from django import template
 
-from inference.siblings import Siblings, siblings
-from models_app.access import usable_by
-from models_app.job import Job
-from models_app.models import Variant
+from inference.web.models.siblings import Siblings, siblings
+from models_app.catalog.access import usable_by
+from models_app.models import Job, Variant
 
 register = template.Library()
 

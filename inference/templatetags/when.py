@@ -7,7 +7,7 @@ from datetime import datetime
 from django import template
 from django.utils import timezone
 
-from inference.models_presentation import ago as words
+from inference.web.models.rows import ago as words
 
 register = template.Library()
 

@@ -15,8 +15,9 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from models_app.hub import hub_as
-from models_app.hub.access import BadToken, HubToken, check_token, forget_token, is_readable, set_token
 from models_app.hub.errors import HubError, TokenRefused
+from models_app.hub.token import BadToken, check_token, forget_token, is_readable, set_token
+from models_app.models import HubToken
 
 
 class TokenForm(forms.ModelForm):

@@ -7,8 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from models_app.admin.base import FactsAdmin, ReadOnly
-from models_app.models import DryRunResult, Measurement
-from models_app.quality import Quality
+from models_app.models import DryRunResult, Measurement, Quality
 from models_app.units import format_bytes
 
 

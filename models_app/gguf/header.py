@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from models_app import quantization
+from models_app.gguf import quantization
 from models_app.gguf.values import LongArray, Value
 
 MOST_LAYERS = 512

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from models_app.gguf import values
 from models_app.gguf.errors import BadGguf
 from models_app.gguf.header import Header, Tensor
+from models_app.gguf.quantization import TENSOR_TYPES
 from models_app.gguf.values import LongArray, Value
-from models_app.quantization import TENSOR_TYPES
 
 _T = TypeVar("_T")
 

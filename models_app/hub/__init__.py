@@ -15,8 +15,8 @@ def hub(*, with_token: bool = True) -> Hub:
     """The Hub that this box is set up for, asked with the box's token or as a stranger."""
     from django.conf import settings
 
-    from models_app.hub.access import token_for
     from models_app.hub.session import Hub
+    from models_app.hub.token import token_for
 
     return Hub(settings.HUB_ENDPOINT, token_for(settings.HUB_ENDPOINT) if with_token else None)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models_app.gguf import ShardName
-from models_app.quantization import named_in
+from models_app.gguf.quantization import named_in
 
 LONGEST_PATH_BYTES = 1024
 LONGEST_NAME_BYTES = 255

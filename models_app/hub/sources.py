@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.hub.names import Contents, RemoteVariant
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 
 NEARLY_LOSSLESS = "Q8_0"
 

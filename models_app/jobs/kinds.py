@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
-    from models_app.job import Job
-    from models_app.jobs.running import Running
+    from models_app.jobs.attempt import Running
+    from models_app.models import Job
 
 Run = Callable[["Running"], None]
 Discard = Callable[["Job"], None]

@@ -20,11 +20,11 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from models_app.job import Job, JobLine
 from models_app.jobs import backoff, outcomes
+from models_app.jobs.attempt import Running
+from models_app.jobs.commands import wake
 from models_app.jobs.kinds import Kind, kind_named
-from models_app.jobs.running import Running
-from models_app.jobs.wishes import wake
+from models_app.models import Job, JobLine
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from models_app.gguf import Header
-from models_app.quantization import TENSOR_TYPES_BY_NAME
+from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 
 _F16_BYTES = 2
 _F32_BYTES = 4

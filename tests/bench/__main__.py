@@ -1,4 +1,5 @@
-"""`python -m tests.bench [NAME ...]` measures, prints Markdown tables and stores them; `python -m tests.bench table` prints the stored ones.
+"""`python -m tests.bench [NAME ...]` measures, prints Markdown tables and stores them; `python -m tests.bench table` prints the stored ones,
+`python -m tests.bench pages` puts them into README.md and docs/performance.md.
 
 A run of fewer rounds (`--quick`, or `--rounds` below a benchmark's own number) shows that the benchmark works. It prints its table
 and stores nothing.
@@ -57,7 +58,9 @@ BENCHMARKS: dict[str, tuple[Callable[[int, Quiet], report.Report], int]] = {
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*BENCHMARKS, "table")) + "; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=", ".join((*BENCHMARKS, "table", "pages")) + "; default: all"
+    )
     parser.add_argument("--rounds", type=int, help="instead of each benchmark's own number")
     parser.add_argument(
         "--patience",
@@ -68,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, no patience, nothing stored")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(BENCHMARKS) - {"table"}:
+    if unknown := set(arguments.names) - set(BENCHMARKS) - {"table", "pages"}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds: at least 1")
@@ -81,7 +84,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     if "table" in arguments.names:
-        print(report.readme(report.read_all()))
+        print(report.tables(report.read_all()))
+        return 0
+    if "pages" in arguments.names:
+        report.write_pages(report.read_all(), machine.ROOT)
         return 0
     for name in arguments.names or list(BENCHMARKS):
         measure, own_rounds = BENCHMARKS[name]

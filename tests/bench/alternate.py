@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from tests.bench import llama_build, machine
 from tests.bench.engine_worker import gemma_model
 from tests.bench.quiet import Quiet
@@ -131,7 +131,7 @@ class _Measured:
 
     @property
     def bound_seconds(self) -> float:
-        """For the one of the two who waits; inference.core.scheduler."""
+        """For the one of the two who waits; inference.core.scheduling.scheduler."""
         return MAX_WAIT_SECONDS + max(each.swap_seconds for each in self.rounds)
 
     @property

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 
 
 @dataclass(frozen=True, slots=True)

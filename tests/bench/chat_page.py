@@ -8,7 +8,7 @@ from base64 import b64encode
 from typing import Any
 from uuid import uuid4
 
-from inference.core.generation import GenerationOptions
+from inference.core.decoding.generation_options import GenerationOptions
 from tests.bench.box import Person
 
 OPENING_ENDS = (r'"type":\s*"conversations"', r'"type":\s*"variants"')

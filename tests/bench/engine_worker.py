@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inference.core.generation import GenerationOptions
-from inference.core.options import LoadOptions
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.options import LoadOptions
 from inference.engine import protocol
-from inference.host.process import PROJECT_ROOT
-from inference.host.worker import WORKER_ARGV
-from inference.host.worker_environment import worker_environment
+from inference.host.workers.environment import worker_environment
+from inference.host.workers.spare import PROJECT_ROOT
+from inference.host.workers.worker import WORKER_ARGV
 
 STOP_SECONDS = 10.0
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from inference.core.told import Told
-from inference.remote_plan import plan_remote
-from inference.what_if import Changes
+from inference.core.planning.header_estimates import Told
+from inference.web.hub.remote_plan import plan_remote
+from inference.web.plans.what_if import Changes
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from inference.core.options import LoadOptions
-from inference.host.client import HostClient
+from inference.core.loads.options import LoadOptions
+from inference.host.api.client import HostClient
 from tests.bench.box import LOG_LINES, BoxFailed
 from tests.stack import BASE_DIR, is_gone, wait_for
 

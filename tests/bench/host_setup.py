@@ -20,10 +20,10 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from inference.host.survey import survey
-    from inference.host.worker_environment import worker_environment
-    from models_app.hardware.inventory import this_machine
-    from models_app.inventory import add_model
+    from inference.host.planning.survey import survey
+    from inference.host.workers.environment import worker_environment
+    from models_app.catalog.register import add_model
+    from models_app.machines.this_machine_row import this_machine
     from models_app.models import Variant
 
     wanted = json.loads(sys.stdin.readline())

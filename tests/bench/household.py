@@ -16,8 +16,8 @@ from typing import Any, Literal, cast
 
 import psutil
 
-from inference.core.generation import GenerationOptions
-from inference.host.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from tests.bench import prompts
 from tests.bench.host_box import HostBox
 

@@ -1,4 +1,4 @@
-"""A running llama-server, started with what `inference.core.options` says, listening on a Unix socket."""
+"""A running llama-server, started with what `inference.core.loads.options` says, listening on a Unix socket."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from inference.core.generation import GenerationOptions
-from inference.core.options import LoadOptions
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.options import LoadOptions
 
 START_SECONDS = 120.0
 POLL_SECONDS = 0.002

@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+WRITTEN = ("tests/bench/results", "README.md", "docs/performance.md")
+"""What a measurement changes: none of it makes a working tree another one than its commit."""
 
 
 def physical_cores() -> int:
@@ -58,7 +60,7 @@ def commit() -> tuple[str | None, bool | None]:
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         status = subprocess.run(
-            ["git", "status", "--porcelain", "--", ".", ":(exclude)tests/bench/results", ":(exclude)README.md"],
+            ["git", "status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in WRITTEN)],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from inference.core.ladder import ladder
-from inference.core.options import LoadOptions
-from inference.core.placement import Wishes, place
-from inference.core.placement_wording import cautions
-from inference.core.told import Told
+from inference.core.loads.options import LoadOptions
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.load_ways import ladder
+from inference.core.planning.placement import Wishes, place
+from inference.wording.placements import cautions
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card

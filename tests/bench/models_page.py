@@ -30,7 +30,7 @@ _FILL = f"""
 import json
 from pathlib import Path
 from django.conf import settings
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import Shard, Variant
 from tests.gguf_builder import SHAPES, build
 folder = Path(settings.MODELS_DIR)

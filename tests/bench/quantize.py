@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from inference.core.quantizing import Recipe
-from inference.engine.quantizing import check, quantize
+from inference.core.planning.recipe import Recipe
+from inference.engine.tools.quantize import check, quantize
 from tests.bench import llama_build, machine
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
@@ -28,7 +28,7 @@ from tests.gguf_shapes import Transformer
 FULL_ROUNDS = 5
 MOST_RATIO = 1.05
 NICENESS = 10
-"""inference.engine.quantize's own."""
+"""inference.engine.tools.quantize_process's own."""
 TYPES = {"Q8_0": 3, "Q4_K_M": 1}
 """How often each is made in a round; the fastest counts. What takes two seconds depends much on what the disk does meanwhile."""
 OURS, THEIRS = "child", "llama-quantize"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from inference.core.quantizing import Recipe
-from inference.engine.quantizing import quantize
+from inference.core.planning.recipe import Recipe
+from inference.engine.tools.quantize import quantize
 from tests.bench.engine_worker import starter_model
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inference.core.generation import GenerationOptions
-from inference.core.options import LoadOptions
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.options import LoadOptions
 from tests.bench.llama_server import START_SECONDS, ServerFailed, arguments, completion
 from tests.stack import free_port
 

@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from statistics import median
 
-from inference.core import events
-from inference.core.ledger import RAM, Pool
-from inference.core.options import LoadOptions
-from inference.core.residency import LoadAlternative, VariantFacts
-from inference.core.scheduler import Scheduler
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling import events
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.scheduler import Scheduler
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
 from tests.bench.results import Row, Side

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from tests.bench import llama_build, machine
 from tests.bench.bare_load import bare_load
 from tests.bench.engine_worker import EngineWorker, starter_model

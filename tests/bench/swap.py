@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from tests.bench import llama_build, machine
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report

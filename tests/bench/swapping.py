@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
-from inference.core.generation import GenerationOptions
-from inference.core.options import LoadOptions
-from inference.host.client import HostClient
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.options import LoadOptions
+from inference.host.api.client import HostClient
 from models_app.gguf import read_files
 from models_app.memory import Allocation, Cells, compute_bytes, estimate, split_work
 from tests.bench import prompts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from tests.bench.llama_build import cmake_options
 from tests.bench.llama_server import arguments
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from tests.bench.memory_cases import MIB, Case
 
 CASE = Case(

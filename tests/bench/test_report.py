@@ -1,4 +1,4 @@
-"""Reports are stored as JSON and read back into the README's table."""
+"""Reports are stored as JSON and read back into the tables of the README and of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.bench.machine import ROOT
-from tests.bench.report import Report, read_all, readme, write
+from tests.bench.report import PERFORMANCE, README, Report, highlights, read_all, tables, with_tables, write
 from tests.bench.results import Row, Side, Target
 
 
@@ -32,7 +34,7 @@ def test_a_stored_report_reads_back_as_it_was(tmp_path: Path) -> None:
     assert read_all(tmp_path) == [report("web")]
 
 
-def test_reports_come_back_in_the_readmes_order_and_missing_ones_are_left_out(tmp_path: Path) -> None:
+def test_reports_come_back_in_the_pages_order_and_missing_ones_are_left_out(tmp_path: Path) -> None:
     write(report("idle"), tmp_path)
     write(report("throughput"), tmp_path)
     assert [each.benchmark for each in read_all(tmp_path)] == ["throughput", "idle"]
@@ -49,14 +51,14 @@ def test_each_card_has_a_report_of_its_own_behind_the_others(tmp_path: Path) -> 
 
 
 def test_the_machine_is_named_once_for_reports_of_one_run() -> None:
-    text = readme([report("throughput"), report("web")])
+    text = tables([report("throughput"), report("web")])
     assert text.count("Measured on A CPU, 2 cores") == 1
     assert "commit 0123456789." in text
     assert text.index("Title of throughput") < text.index("Title of web")
 
 
 def test_a_report_of_another_commit_names_its_own() -> None:
-    text = readme([report("throughput"), report("web", commit="f" * 40, dirty=True)])
+    text = tables([report("throughput"), report("web", commit="f" * 40, dirty=True)])
     assert text.count("Measured on") == 2
     assert "commit ffffffffff with local changes." in text
 
@@ -74,4 +76,26 @@ def test_a_disturbed_measurement_says_so_under_its_table() -> None:
 def test_the_command_prints_what_is_stored_without_a_box_being_set_up() -> None:
     told = subprocess.run([sys.executable, "-m", "tests.bench", "table"], cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
-    assert told.stdout.strip() == readme(read_all()).strip()
+    assert told.stdout.strip() == tables(read_all()).strip()
+
+
+def test_the_pages_hold_what_is_stored() -> None:
+    """After a measurement: python -m tests.bench pages."""
+    for name, text in ((README, highlights(read_all())), (PERFORMANCE, tables(read_all()))):
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert with_tables(page, text) == page
+
+
+def test_only_what_stands_between_the_marks_is_replaced() -> None:
+    page = "# Title\n\n<!-- measured -->\n\nold\n\n<!-- end of measured -->\n\nprose\n"
+    assert with_tables(page, "new\n") == page.replace("old", "new")
+
+
+def test_a_page_without_marks_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="expected one pair"):
+        with_tables("# Title\n", "new")
+
+
+def test_a_highlight_that_was_never_measured_is_named() -> None:
+    with pytest.raises(KeyError, match="throughput: 0 rows are called 'generation, 1 concurrent'"):
+        highlights([report("web")])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from inference.host.client import HostClient
+from inference.host.api.client import HostClient
 from tests.bench import box
 from tests.bench.idle import usage
 from tests.bench.quiet import Quiet

@@ -15,9 +15,9 @@ from statistics import median
 
 import psutil
 
-from inference.core.generation import GenerationOptions
-from inference.core.options import LoadOptions
-from inference.host.client import HostClient
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.options import LoadOptions
+from inference.host.api.client import HostClient
 from tests.bench import box, chat_page, engine_worker, llama_build, machine, prompts
 from tests.bench.bare_load import bare_load
 from tests.bench.client import Client, Request

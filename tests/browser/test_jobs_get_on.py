@@ -18,7 +18,7 @@ from tests.browser.test_everybody_can_use_it import PHONE, complaints, sideways
 _MAKE = """
 import json
 from django.contrib.auth.models import User
-from models_app.job import Job, JobLine
+from models_app.models import Job, JobLine
 alice = User.objects.get(username="alice")
 common = dict(kind="test", unit="bytes", created_by=alice, total=1 << 30)
 running = Job.objects.create(title="Download Long-Name-24B-Instruct-2507-UD-Q4_K_XL from somebody/Long-Name-24B-Instruct-2507-GGUF",

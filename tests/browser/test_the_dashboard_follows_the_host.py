@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from inference.core.purposes import resident_id
+from inference.core.loads.purposes import resident_id
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
 from tests.browser.test_everybody_can_use_it import PHONE, complaints, sideways, tab_to

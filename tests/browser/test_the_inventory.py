@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from models_app.downloads.part import Part
+from models_app.intake.part import Part
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, Stage
 from tests.gguf_builder import SHAPES, build
@@ -18,7 +18,7 @@ from tests.web.fake_host import GIB, telemetry, variant_telemetry
 
 _ADD = """
 import json
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import HardwareProfile
 from pathlib import Path
 HardwareProfile.objects.get_or_create(is_this_machine=True, defaults=dict(name="this machine", ram_bytes=64 << 30, n_cores=8))

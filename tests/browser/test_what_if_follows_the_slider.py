@@ -12,7 +12,7 @@ from tests.gguf_builder import SHAPES, build
 
 SETUP = """
 from pathlib import Path
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import HardwareProfile
 GIB = 1 << 30
 for path in map(Path, {paths!r}):

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from inference.core import events
-from inference.core.ledger import Pool
-from inference.core.residency import LoadAlternative, VariantFacts
-from inference.core.turns import LeaseKind
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling import events
+from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 N_VARIANTS = 5

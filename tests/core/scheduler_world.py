@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from inference.core import events
-from inference.core.ledger import RAM, Pool
-from inference.core.options import LoadOptions
-from inference.core.residency import Failure, LoadAlternative, VariantFacts
-from inference.core.scheduler import Scheduler
-from inference.core.turns import LeaseKind
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling import events
+from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import Failure, VariantFacts
+from inference.core.scheduling.scheduler import Scheduler
 
 
 def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: Any) -> VariantFacts:

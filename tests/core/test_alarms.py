@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.alarms import (
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
+from inference.core.monitoring.alarms import (
     BASELINE_SAMPLES,
     SUSTAINED_SAMPLES,
     Alarm,
@@ -17,9 +20,6 @@ from inference.core.alarms import (
     Remedy,
     Running,
 )
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.core.residency import LoadAlternative
 
 GB = 10**9
 CARD = DeviceLoad("gpu0", 4 * GB, 3 * GB, utilisation_percent=60, bandwidth_percent=60)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.residency import VariantFacts
+from inference.core.scheduling.residency import VariantFacts
 from tests.core.scheduler_world import gpu, ram, variant, way
 from tests.core.simulation import Pace, Person, Simulation
+from tests.properties import examples
 
 MAX_WAIT_SECONDS = 10.0
 BUDGET_BYTES = 100
@@ -64,7 +65,7 @@ def crowds(draw: st.DrawFn, shelf: list[VariantFacts]) -> list[Person]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.data())
 def test_nobody_waits_beyond_the_bound(data: st.DataObject) -> None:
     shelf = data.draw(shelves())

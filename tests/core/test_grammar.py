@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.gbnf import BadGrammar, parse
-from inference.core.grammar import Follower, GrammarTooComplex, Recogniser, Vocabulary
+from inference.core.decoding.automaton import BadGrammar
+from inference.core.decoding.gbnf import parse
+from inference.core.decoding.grammar import Follower, GrammarTooComplex, Recogniser, Vocabulary
 
 
 def no_token(_text: str) -> int | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.history import History
+from inference.core.monitoring.history import History
 
 FIGURES = st.dictionaries(st.sampled_from("abc"), st.none() | st.integers(0, 2**40) | st.floats(0, 1e6), max_size=3)
 

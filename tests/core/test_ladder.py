@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.ladder import MOST_WAYS, Known, Measured, corrected, digest, ladder, unknown_way
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.core.placement import Wishes
-from inference.core.told import Told
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.load_ways import MOST_WAYS, Known, Measured, corrected, digest, ladder, unknown_way
+from inference.core.planning.placement import Wishes
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB, PROCESS_BYTES
 from tests.core.test_placement import header, machine
+from tests.properties import examples
 
 BASE = LoadOptions(n_ctx_seq=4096, n_seq_max=2)
 WISHES = Wishes(4096, n_seq_max=2)
@@ -136,7 +137,7 @@ def test_a_ladder_of_an_80_layer_model_takes_less_than_a_second() -> None:
     assert time.process_time() - started < 1
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     name=st.sampled_from(["llama-8b", "qwen3-30b-a3b", "gemma3-12b", "jamba-52b"]),
     gpus=st.lists(st.integers(1, 48), max_size=3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.liveness import Limits, Liveness
+from inference.core.monitoring.liveness import Limits, Liveness
 
 LIMITS = Limits(load_seconds=100, step_seconds=50, silence_seconds=60, pong_seconds=20)
 

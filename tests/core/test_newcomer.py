@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from inference.core.budget import Resident
-from inference.core.ledger import Pool
-from inference.core.newcomer import Leaving, leaving
+from inference.core.scheduling.eviction import Resident
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.would_evict import Leaving, leaving
 
 CARD = Pool("gpu0", "card", 12_000, 10_000, 1_000)
 RAM = Pool("ram", "RAM", 64_000, 32_000, 4_000)

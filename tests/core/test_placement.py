@@ -9,17 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.placement import CannotTell, Placement, Wishes, place
-from inference.core.placement_wording import cautions, reason_of
+from inference.core.planning.placement import CannotTell, Placement, Wishes, place
+from inference.wording.placements import cautions, reason_of
 from models_app.gguf import Header, read_files
 from models_app.hardware import Budget, Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB, MIB
 from tests.gguf_builder import LARGE, SHAPES, build
 from tests.gguf_shapes_more import MORE
+from tests.properties import examples
 
 BY_NAME = {**SHAPES, **{shape.name: shape for shape in MORE}}
 
@@ -156,7 +157,7 @@ def test_an_80_layer_model_is_placed_within_a_second() -> None:
     assert time.process_time() - started < 1
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     name=st.sampled_from([*(shape.name for shape in LARGE), *(shape.name for shape in MORE)]),
     gpus=st.lists(st.integers(256, 96 * 1024), max_size=3),

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.placement import Alternative, DeviceBytes
-from inference.core.placement_wording import Caution
-from inference.core.roofline import Speed
-from inference.plan_presentation import alternative_as_json, bar_view, rate, way_view
+from inference.core.planning.placement import Alternative, DeviceBytes
+from inference.core.planning.roofline import Speed
+from inference.web.plans.rows import alternative_as_json, bar_view, rate, way_view
+from inference.wording.placements import Caution
 from models_app.hardware.pools import DevicePool
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.preview import Preview
+from inference.core.scheduling.preview import Preview
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 

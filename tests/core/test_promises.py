@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core import events
-from inference.core.residency import REVOCABLE
+from inference.core.scheduling import events
+from inference.core.scheduling.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
+from tests.properties import examples
 
 STORIES = st.binary(min_size=SETUP_BYTES + 40, max_size=SETUP_BYTES + 120)
-every_history = settings(max_examples=720, deadline=None)
+every_history = examples(720)
 
 
 class KeepsWithinEveryDevice(Promise):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.ladder import digest
-from inference.core.options import BadOptions, LoadOptions
-from inference.core.purposes import PURPOSES, is_variant, resident_id, variant_of
+from inference.core.loads.options import BadOptions, LoadOptions
+from inference.core.loads.purposes import PURPOSES, is_variant, resident_id, variant_of
+from inference.core.planning.load_ways import digest
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from inference.quality import Places, compare, score, windows
+from inference.jobs.perplexity import Places, compare, score, windows
 
 
 def test_even_guesses_have_the_perplexity_of_the_vocabulary() -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from inference.recent import Recent
+from inference.web.crossing.recent_values import Recent
 
 
 def test_the_answers_used_last_are_kept() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.core.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.scheduling.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
 
 
 def facts(kv_bytes_per_token: int | None) -> VariantFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core import events
+from inference.core.scheduling import events
 from tests.core.scheduler_world import World, ram, variant
 from tests.core.simulation import Pace, Person, Simulation, first_come_seconds
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inference.core.events import ForEviction, ForLoading
-from inference.core.ledger import RAM
+from inference.core.loads.devices import RAM
+from inference.core.scheduling.events import ForEviction, ForLoading
 from tests.core.scheduler_world import World, variant
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core import events
+from inference.core.scheduling import events
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 MIB = 1 << 20

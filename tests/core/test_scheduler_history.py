@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inference.core import events
-from inference.core.ledger import RAM
+from inference.core.loads.devices import RAM
+from inference.core.scheduling import events
 from tests.core.scheduler_world import World, variant
+from tests.properties import examples
 
 VARIANTS = st.integers(1, 5)
 
@@ -110,5 +110,5 @@ class HistoryWithSurprises(History):
 
 @pytest.mark.parametrize("history", [History, HistoryWithSurprises])
 def test_every_history_keeps_the_promises(history: type[History]) -> None:
-    history.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+    history.TestCase.settings = examples(150, stateful_step_count=40)
     history.TestCase().runTest()

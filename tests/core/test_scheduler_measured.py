@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inference.core.ledger import RAM
+from inference.core.loads.devices import RAM
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 CONTEXT = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.residency import LoadAlternative
+from inference.core.loads.ways import LoadAlternative
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 

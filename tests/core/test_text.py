@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.text import MARKERS, PAIRS, Reasoning, Span, StopStrings, Utf8Decoder, open_tag
+from inference.core.decoding.text import MARKERS, PAIRS, Reasoning, Span, StopStrings, Utf8Decoder, open_tag
 
 
 def cuts(whole: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from inference.core.threads import LONGEST_HOLD_SECONDS, ThreadCount
+from inference.core.decoding.threads import LONGEST_HOLD_SECONDS, ThreadCount
 
 
 @dataclass

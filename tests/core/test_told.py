@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.core.told import Told
+from inference.core.planning.header_estimates import Told
 from models_app.gguf import read_files
 from models_app.memory import Cells, split_work
 from tests.gguf_builder import SHAPES, build

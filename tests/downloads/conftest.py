@@ -16,8 +16,7 @@ from tests.hub import HubServer
 from tests.stack import wait_for
 
 if TYPE_CHECKING:
-    from models_app.job import Job
-    from models_app.models import Variant
+    from models_app.models import Job, Variant
 
 NAME = "owner/tiny-GGUF"
 MIB = 1 << 20
@@ -43,8 +42,8 @@ class Box:
         return files
 
     def start(self, name: str = "tiny", repository: str = NAME, user: Any = None) -> Job:
-        from models_app.downloads.starting import start_download
         from models_app.hub import hub
+        from models_app.intake.start_download import start_download
 
         found = hub().repository(repository)
         files = sorted((file for file in found.files if file.path.endswith(".gguf")), key=lambda file: file.path)
@@ -92,8 +91,7 @@ class Box:
 
     def assert_whole(self, job: Job, sources: list[Path]) -> Variant:
         """The job is done, its files are the Hub's byte for byte, nothing else lies about."""
-        from models_app.job import Job
-        from models_app.models import Variant
+        from models_app.models import Job, Variant
 
         assert (job.state, job.reason) == (Job.State.DONE, "")
         variant = Variant.objects.get(pk=job.variant_id)

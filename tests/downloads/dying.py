@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 from tests.kills import lives
 
 if TYPE_CHECKING:
-    from models_app.job import Job
+    from models_app.models import Job
 
 
 class Told(TypedDict):
@@ -44,7 +44,6 @@ def main() -> None:
     from django.core.management import call_command
     from django.db import connections
 
-    import models_app.downloads.download
     import models_app.hub.session  # noqa: F401  imported once, for all that are forked
 
     settings.JOBS_WAKE = "tests.jobs.conftest.unheard"
@@ -82,8 +81,8 @@ def main() -> None:
 
 
 def _start(repository: str) -> None:
-    from models_app.downloads.starting import start_download
     from models_app.hub import hub
+    from models_app.intake.start_download import start_download
 
     found = hub().repository(repository)
     files = sorted(found.files, key=lambda file: file.path)
@@ -100,7 +99,7 @@ def _afresh() -> None:
 def _listed_too_early() -> int:
     from django.conf import settings
 
-    from models_app.inventory import scan_models
+    from models_app.intake.scan import scan_models
     from models_app.models import Shard
 
     # Whatever lies there as a whole file may be found by a scan at any moment.
@@ -122,7 +121,7 @@ def _report(told: Told) -> None:
 
 
 def _all_jobs() -> list[Job]:
-    from models_app.job import Job
+    from models_app.models import Job
 
     return list(Job.objects.all())
 

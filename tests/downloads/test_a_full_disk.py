@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from inference.core.quantizing import Recipe
+from inference.core.planning.recipe import Recipe
 from inference.jobs.orders import Order
 from models_app import jobs
-from models_app.downloads.download import FULL_DISK_SECONDS
-from models_app.downloads.imports import start_import
-from models_app.inventory import add_model, scan_models
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.catalog.register import add_model
+from models_app.intake.download_job import FULL_DISK_SECONDS
+from models_app.intake.import_job import start_import
+from models_app.intake.scan import scan_models
+from models_app.models import Job, Variant
 from tests.downloads.conftest import MIB, Box
 from tests.downloads.test_uploading import Browser
 from tests.gguf_builder import SHAPES, build

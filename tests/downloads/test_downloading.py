@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from models_app import jobs
-from models_app.downloads.download import FULL_DISK_SECONDS, download
-from models_app.downloads.hub_source import hub_source
-from models_app.downloads.limit import Limit
-from models_app.downloads.part import Part
-from models_app.downloads.starting import Here, NoDigest, start_download
+from models_app.catalog.register import add_model
 from models_app.hub.names import RemoteFile
 from models_app.hub.session import Body
-from models_app.inventory import add_model, scan_models
-from models_app.job import Job
+from models_app.intake.download_job import FULL_DISK_SECONDS, download
+from models_app.intake.hub_source import hub_source
+from models_app.intake.part import Part
+from models_app.intake.rate_limiter import Limit
+from models_app.intake.scan import scan_models
+from models_app.intake.start_download import Here, NoDigest, start_download
 from models_app.jobs import Running, kinds
-from models_app.models import Repository, Variant
+from models_app.models import Job, Repository, Variant
 from tests.downloads.conftest import MIB, NAME, Box
 from tests.gguf_builder import SHAPES, build
 from tests.hub import (
@@ -88,7 +88,7 @@ def test_an_answer_without_a_byte_is_asked_for_again_later(box: Box, monkeypatch
 
     box.offer()
     job = box.start()
-    monkeypatch.setattr("models_app.downloads.hub_source.hub_source", lambda *_: silent)
+    monkeypatch.setattr("models_app.intake.hub_source.hub_source", lambda *_: silent)
     assert box.run(job).state == Job.State.WAITING
     assert job.reason == "The connection ended before a byte of tiny-Q4_0.gguf came."
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from models_app import jobs
-from models_app.downloads.imports import BadImport, start_import, survey
-from models_app.inventory import add_model
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.catalog.register import add_model
+from models_app.intake.import_job import BadImport, start_import, survey
+from models_app.models import Job, Variant
 from tests.downloads.conftest import Box
 from tests.gguf_builder import SHAPES, build
 

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from models_app.download_limit import BadLimit, holding, read_limit, set_limit
+from models_app.intake.limit_setting import BadLimit, holding, read_limit, set_limit
 from models_app.models import DownloadLimit
 from tests.downloads.conftest import MIB, Box
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from django.db import connections
 
 from models_app import jobs
-from models_app.downloads.names import Names, giving_names
-from models_app.downloads.uploads import Offered, start_upload
+from models_app.intake.names import Names, giving_names
+from models_app.intake.upload_job import Offered, start_upload
 
 
 @pytest.fixture(autouse=True)

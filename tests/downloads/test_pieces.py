@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from models_app.downloads.download import trusted_bytes
-from models_app.downloads.limit import Limit
-from models_app.downloads.part import Held, Part
-from models_app.downloads.space import Room
-from models_app.downloads.spec import DownloadSpec, file_names
 from models_app.hub.names import RemoteFile
+from models_app.intake.download_job import trusted_bytes
+from models_app.intake.part import Held, Part
+from models_app.intake.rate_limiter import Limit
+from models_app.intake.space import Room
+from models_app.intake.spec import DownloadSpec, file_names
 
 SPEC = DownloadSpec("o/n", "rev", "name", (RemoteFile("a", 100, "1" * 64), RemoteFile("b", 50, "2" * 64)))
 

@@ -12,12 +12,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from models_app.downloads.part import QUARANTINE
-from models_app.downloads.quarantine import put_away, quarantined_bytes
-from models_app.job import Job
+from models_app.intake.part import QUARANTINE
+from models_app.intake.quarantine import put_away, quarantined_bytes
+from models_app.models import Job
 from tests.downloads.conftest import MIB, Box
 from tests.hub import WrongBytes
-from tests.web.test_models_page import text_of
+from tests.web.pages import text_of
 
 
 @pytest.fixture

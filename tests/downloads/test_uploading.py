@@ -12,10 +12,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from models_app.downloads import uploads
-from models_app.downloads.part import Part
-from models_app.job import Job
-from models_app.models import Variant
+from models_app.intake import upload_job
+from models_app.intake.part import Part
+from models_app.models import Job, Variant
 from tests.downloads.conftest import Box
 from tests.gguf_builder import SHAPES, build
 
@@ -152,7 +151,7 @@ def test_more_than_the_file_has_is_refused(browser: Browser, model: Path) -> Non
     pk = browser.begin(model).json()["id"]
     size = model.stat().st_size
     assert browser.put(pk, 0, size - 1, b"xx").status_code == 400
-    assert browser.put(pk, 0, 0, bytes(uploads.PIECE_BYTES + 1)).status_code == 413
+    assert browser.put(pk, 0, 0, bytes(upload_job.PIECE_BYTES + 1)).status_code == 413
     assert browser.put(pk, 7, 0, b"x").status_code == 404
 
 

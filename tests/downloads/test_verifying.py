@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from models_app import jobs
-from models_app.downloads.leftovers import YOUNG_SECONDS
-from models_app.downloads.part import Part
-from models_app.downloads.verify import start_verify
-from models_app.inventory import add_model, scan_models
-from models_app.job import Job
-from models_app.models import Shard, Variant
+from models_app.catalog.register import add_model
+from models_app.intake.leftovers import YOUNG_SECONDS
+from models_app.intake.part import Part
+from models_app.intake.scan import scan_models
+from models_app.intake.verify_job import start_verify
+from models_app.models import Job, Shard, Variant
 from tests.downloads.conftest import Box
 from tests.gguf_builder import SHAPES, build
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from inference.engine.cuda_driver import Card, card
+from inference.engine.llama.cuda_driver import Card, card
 
 ROOT = Path(__file__).resolve().parents[2]
 STUB = Path(__file__).with_name("cuda_stub.c")
-ASK = "from inference.engine.cuda_driver import card; print(card(0)); print(card(1))"
+ASK = "from inference.engine.llama.cuda_driver import card; print(card(0)); print(card(1))"
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from inference.core.options import LoadOptions
-from inference.engine.children import list_gpus
-from inference.engine.devices import shares
-from inference.host.worker_environment import worker_environment
+from inference.core.loads.options import LoadOptions
+from inference.engine.llama.devices import shares
+from inference.engine.tools.children import list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.memory import Allocation, Cells, Estimate, compute_bytes, estimate, split_work
 from tests.engine.rpc_listener import GET_DEVICE_MEMORY, listening

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from inference.core.options import LoadOptions
-from inference.core.site import Site
-from inference.engine.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
+from inference.core.loads.engine_devices import EngineDevices
+from inference.core.loads.options import LoadOptions
+from inference.engine.tools.children import DryRun, DryRunFailed, FileIdentity, cache_key, dry_run
 from models_app.gguf import read_files
 from models_app.memory import Allocation, Cells, Work, compute_bytes, estimate
 from tests.gguf_builder import SHAPES, TINY, Shape, build
@@ -42,7 +42,7 @@ def worker_params(options: LoadOptions) -> dict[str, Any]:
 
 
 def asked(path: Path, options: LoadOptions, endpoint: str) -> DryRun:
-    return asyncio.run(dry_run(path, options, ENVIRONMENT, site=Site((endpoint,))))
+    return asyncio.run(dry_run(path, options, ENVIRONMENT, engine_devices=EngineDevices((endpoint,))))
 
 
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from inference.core.generation import GenerationOptions
-from inference.engine.batching import Batcher
-from inference.engine.generation import Generation, Pieces
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.engine.chat.batching import Batcher
+from inference.engine.chat.generation import Generation, Pieces
 
 
 class ScriptedContext:

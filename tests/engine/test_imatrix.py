@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.core.quantizing import Recipe
-from inference.engine.imatrix import read_importance
-from inference.engine.quantizing import check, quantize
+from inference.core.planning.recipe import Recipe
+from inference.engine.imatrix.file import read_importance
+from inference.engine.tools.quantize import check, quantize
 from models_app.gguf import read_files
 from tests.engine.reading_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request
 from tests.engine.worker_process import WorkerProcess

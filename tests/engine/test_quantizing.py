@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.quantizing import TARGETS, Recipe, requantized
-from inference.engine.quantizing import (
+from inference.core.planning.recipe import TARGETS, Recipe, requantized
+from inference.engine.tools.quantize import (
     AtTensor,
     Begun,
     Child,
@@ -240,8 +240,8 @@ def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> 
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from inference.core.quantizing import Recipe\n"
-        "from inference.engine.quantizing import Child\n"
+        "from inference.core.planning.recipe import Recipe\n"
+        "from inference.engine.tools.quantize import Child\n"
         "request = {'type': 'quantize', 'source': sys.argv[1], 'target': '/dev/null/never', 'imatrix': None,\n"
         "           'n_threads': 1, 'recipe': Recipe('Q8_0').to_json()}\n"
         "with Child(request, os.environ, argv=(sys.executable, '-c', sys.argv[2])) as child:\n"

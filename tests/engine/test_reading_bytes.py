@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.importance import sums_bytes
-from inference.core.ladder import Way, ladder
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.core.placement import Wishes
-from inference.core.reading import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
-from inference.core.told import Told
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.imatrix_memory import sums_bytes
+from inference.core.planning.load_ways import Way, ladder
+from inference.core.planning.placement import Wishes
+from inference.host.planning.imatrix_load import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine.footprint import DeviceName
-from inference.engine.loading import refusal
+from inference.engine.llama.footprint import DeviceName
+from inference.engine.serving.loading import refusal
 
 GPUS = (DeviceName("gpu0", "NVIDIA GeForce RTX 3060", "CUDA0"), DeviceName("gpu1", "box:50052", "RPC0[box:50052]"))
 NO_ROOM_FOR_WEIGHTS = (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.quality import compare
+from inference.jobs.perplexity import compare
 from tests.engine.worker_process import Call, WorkerProcess, text
 
 pytestmark = pytest.mark.live

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from models_app.gguf import read_files
 from models_app.memory import compute_bytes, split_work
 from tests.engine.test_devices import LINE_BYTES, MIB, OPTIONS, cells_of, estimated

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.engine.rendering import PATIENCE_SECONDS, Renderer, RenderFailed
-from inference.engine.template import ChatTemplate, TemplateFailed
+from inference.engine.chat.template import ChatTemplate, TemplateFailed
+from inference.engine.chat.template_client import PATIENCE_SECONDS, Renderer, RenderFailed
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "", "pad_token": ""}
 CHAT = [

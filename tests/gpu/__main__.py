@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.engine.children import ListedGpu, NoAnswer, list_gpus
-from inference.host.worker_environment import worker_environment
+from inference.engine.tools.children import ListedGpu, NoAnswer, list_gpus
+from inference.host.workers.environment import worker_environment
 from models_app.hardware import Device
 from models_app.hardware.nvidia import nvidia_gpus
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from tests.gpu.cards import Cards, cuda_cards
 from tests.gpu.subjects import SUBJECTS, written
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.core.ladder import Way
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.engine.children import dry_run
-from inference.host.worker_environment import worker_environment
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.planning.load_ways import Way
+from inference.engine.tools.children import dry_run
+from inference.host.workers.environment import worker_environment
 from models_app.gguf import Header, read_files
 from models_app.units import format_bytes
 from tests.engine.worker_process import WorkerProcess
@@ -52,8 +52,8 @@ class Loaded:
 @contextmanager
 def loaded(path: Path, folder: Path, cards: Cards, options: LoadOptions) -> Iterator[Loaded]:
     before = cards.used_bytes()
-    site, options = cards.site.needed(options)
-    with WorkerProcess(path, folder, gpus=dict(site.gpus or ()), **options.to_json()) as worker:
+    engine_devices, options = cards.engine_devices.needed_for(options)
+    with WorkerProcess(path, folder, gpus=dict(engine_devices.gpus or ()), **options.to_json()) as worker:
         yield Loaded(worker, worker.report("ready"), cards, before)
 
 
@@ -123,7 +123,7 @@ def _copies(header: Header, way: Way, device: str) -> int:
 def figures(case: str, path: Path, folder: Path, cards: Cards, way: Way) -> list[Figures]:
     """Of every card that gets anything. Loads the model once and ends it."""
     header = read_files(path)
-    exact = asyncio.run(dry_run(path, way.options, worker_environment(os.environ), site=cards.site))
+    exact = asyncio.run(dry_run(path, way.options, worker_environment(os.environ), engine_devices=cards.engine_devices))
     with loaded(path, folder, cards, way.options) as load:
         assert load.ready["n_gpu_layers"] == exact.n_gpu_layers == way.options.n_gpu_layers
         buffers, held = load.buffers(), load.held()

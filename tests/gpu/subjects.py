@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inference.core.ladder import Way, ladder
-from inference.core.ledger import RAM
-from inference.core.options import LoadOptions
-from inference.core.placement import Wishes
-from inference.core.told import Told
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.load_ways import Way, ladder
+from inference.core.planning.placement import Wishes
 from models_app.gguf import read_files
 from models_app.hardware import Budget, Device, Profile
 from tests.gguf_builder import SHAPES, Shape, build

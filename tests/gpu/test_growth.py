@@ -16,7 +16,7 @@ from tests.gpu.subjects import SUBJECTS, WANTED, way, written
 LONG_PROMPT_TOKENS = 600
 MOST_GROWN_BYTES = 1024 * MIB
 NOISE_BYTES = 16 * MIB
-"""What the host takes no notice of (inference.host.workers)."""
+"""What the host takes no notice of (inference.host.workers.workers)."""
 
 
 def read_long_prompts(worker: WorkerProcess, n_slots: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.generation import GenerationOptions
-from inference.host.client import HostClient
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.host.api.client import HostClient
 from models_app.units import format_bytes
 from tests.bench.results import Target
 from tests.gpu.cards import Cards, Held

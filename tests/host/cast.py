@@ -12,16 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.core.generation import GenerationOptions
-from inference.core.ledger import RAM, Pool
-from inference.core.options import LoadOptions
-from inference.core.purposes import variant_of
-from inference.core.reading import facts_to_read
-from inference.core.residency import VariantFacts
-from inference.host.client import HostClient, Lease
-from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
-from inference.host.load_record import LoadMeasured
-from inference.host.messages import HostStatus, ResidentVariant
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.devices import RAM
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.purposes import variant_of
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
+from inference.host.api.client import HostClient, Lease
+from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.planning.imatrix_load import facts_to_read
+from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server

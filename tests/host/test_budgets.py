@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from inference.host.messages import ResidentVariant
+from inference.host.api.messages import ResidentVariant
 from tests.host.cast import Box, ready
 from tests.host.test_previews import CARD, GIB, pools, shelve, use
 

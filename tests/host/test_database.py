@@ -8,9 +8,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from inference.core.options import BadOptions, LoadOptions
-from inference.host.database import DjangoInventory
-from inference.host.inventory import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.core.loads.options import BadOptions, LoadOptions
+from inference.host.planning.database import DjangoInventory
+from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
 from models_app.models import Repository, Shard, Variant
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from inference.host.exits import failure_of, oom_kills
+from inference.host.workers.exits import failure_of, oom_kills
 
 
 @pytest.mark.parametrize(

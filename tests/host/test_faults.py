@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference.core.generation import GenerationOptions
-from inference.core.liveness import Limits
-from inference.host.client import HostRefusal, WorkerLost
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.monitoring.liveness import Limits
+from inference.host.api.client import HostRefusal, WorkerLost
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say, start_box
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inference.core.ledger import RAM, Pool
+from inference.core.loads.devices import RAM
+from inference.core.scheduling.ledger import Pool
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
 from tests.host.cast import Box

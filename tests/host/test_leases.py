@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference.host.client import HostRefusal
+from inference.host.api.client import HostRefusal
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say, start_box
 
 

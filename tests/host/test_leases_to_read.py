@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from inference.core.ledger import RAM, Pool
-from inference.core.purposes import resident_id
+from inference.core.loads.devices import RAM
+from inference.core.loads.purposes import resident_id
+from inference.core.scheduling.ledger import Pool
 from inference.engine import protocol
-from inference.host.client import HostRefusal, Lease, WorkerLost
-from inference.host.messages import HostStatus
+from inference.host.api.client import HostRefusal, Lease, WorkerLost
+from inference.host.api.messages import HostStatus
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inference.core.ledger import RAM, Pool
+from inference.core.loads.devices import RAM
+from inference.core.scheduling.ledger import Pool
 from tests.host.cast import Box
 
 MIB = 1 << 20

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.options import LoadOptions
-from inference.core.preview import Leaver, Preview
-from inference.core.residency import LoadAlternative
-from inference.host.preview_wording import load_preview
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling.preview import Leaver, Preview
+from inference.wording.previews import load_preview
 
 GIB = 1 << 30
 NAMES = {1: "qwen", 2: "llama", 3: "phi"}

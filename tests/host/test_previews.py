@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.ledger import RAM, Pool
-from inference.core.residency import LoadAlternative
-from inference.host.client import HostRefusal
+from inference.core.loads.devices import RAM
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling.ledger import Pool
+from inference.host.api.client import HostRefusal
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
 
 GIB = 1 << 30

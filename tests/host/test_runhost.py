@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from inference.core.generation import GenerationOptions
-from inference.host.client import HostClient, HostRefusal, Lease, WorkerLost
+from inference.core.decoding.generation_options import GenerationOptions
+from inference.host.api.client import HostClient, HostRefusal, Lease, WorkerLost
 from tests.host.cast import DEADLINE_SECONDS, ready
 from tests.host.installation import Installation, installed, workers_of
 

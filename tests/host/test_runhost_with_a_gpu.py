@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from inference.host.client import HostClient, HostRefusal
-from inference.host.messages import ResidentVariant
+from inference.host.api.client import HostClient, HostRefusal
+from inference.host.api.messages import ResidentVariant
 from tests.host.cast import DEADLINE_SECONDS
 from tests.host.installation import Installation, installed
 from tests.models_app.conftest import serving_device
@@ -24,7 +24,7 @@ LINE_BYTES = 10_000
 SET_BUDGET = """
 from django.contrib.auth import get_user_model
 from models_app.hardware.budgets import Amounts, read
-from models_app.hardware.edits import change_amounts, stored_amounts
+from models_app.machines.edits import change_amounts, stored_amounts
 from models_app.models import HardwareProfile
 owner, _ = get_user_model().objects.get_or_create(username="owner")
 row = HardwareProfile.objects.get(is_this_machine=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference.host.client import HostRefusal, HostUnavailable
+from inference.host.api.client import HostRefusal, HostUnavailable
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say, start_box
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from inference.host.process import Process, Spare
+from inference.host.workers.spare import Process, Spare
 from tests.host.cast import DEADLINE_SECONDS, FAKE_WORKER, Box, say, start_box
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.events import ForEviction, ForLoading, InQueue, Reason, Refuse
-from inference.host import wording
+from inference.core.scheduling.events import ForEviction, ForLoading, InQueue, Reason, Refuse
+from inference.wording import waits_and_refusals
 
 NAMES = {1: "one", 2: "two", 3: "three"}
 
@@ -47,13 +47,13 @@ NAMES = {1: "one", 2: "two", 3: "three"}
     ],
 )
 def test_a_wait_is_explained(why: Reason, position: int, sentence: str) -> None:
-    assert wording.reason(why, position, NAMES.__getitem__) == sentence
-    assert wording.wait(InQueue(position, why), NAMES.__getitem__) == sentence
+    assert waits_and_refusals.reason(why, position, NAMES.__getitem__) == sentence
+    assert waits_and_refusals.wait(InQueue(position, why), NAMES.__getitem__) == sentence
 
 
 def test_stages_have_sentences_too() -> None:
-    assert wording.wait(ForLoading(0.42), NAMES.__getitem__) == "Loading, 42%."
-    assert wording.wait(ForEviction((1, 2)), NAMES.__getitem__) == "Making room: one and two must leave."
+    assert waits_and_refusals.wait(ForLoading(0.42), NAMES.__getitem__) == "Loading, 42%."
+    assert waits_and_refusals.wait(ForEviction((1, 2)), NAMES.__getitem__) == "Making room: one and two must leave."
 
 
 def test_a_refusal_for_pinned_ones_names_them() -> None:
@@ -65,7 +65,7 @@ def test_a_refusal_for_pinned_ones_names_them() -> None:
         "pinned": [1],
         "foreign_bytes": 0,
     }
-    refusal = wording.refusal(Refuse(7, 2, "does_not_fit", facts), NAMES.__getitem__)
+    refusal = waits_and_refusals.refusal(Refuse(7, 2, "does_not_fit", facts), NAMES.__getitem__)
     assert refusal["detail"] == (
         "two needs at least 3.0 GiB in RAM, but of the budget of 4.0 GiB there one keeps 2.0 GiB pinned. "
         "Unpin it, or give two less context."

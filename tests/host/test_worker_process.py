@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.host.worker_environment import worker_environment
-from inference.host.worker_log import LARGEST_LOG_BYTES, WorkerLog
+from inference.host.workers.environment import worker_environment
+from inference.host.workers.log import LARGEST_LOG_BYTES, WorkerLog
 
 
 def test_a_worker_gets_libraries_and_devices_but_no_secrets() -> None:

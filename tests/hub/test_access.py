@@ -8,9 +8,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 
-from models_app.hub.access import BadToken, forget_token, is_readable, set_token, stored_token, token_for
 from models_app.hub.errors import CutOff, Unreachable
 from models_app.hub.reach import REMEMBERED_SECONDS, Reach
+from models_app.hub.token import BadToken, forget_token, is_readable, set_token, stored_token, token_for
 
 ENDPOINT = "https://hub.example"
 TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"

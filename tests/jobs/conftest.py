@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from models_app.job import Job
     from models_app.jobs import Running
     from models_app.jobs.runner import Runner
+    from models_app.models import Job
 
 
 @dataclass(slots=True)

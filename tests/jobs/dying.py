@@ -43,12 +43,11 @@ def main() -> None:
     from django.db import connections
 
     import inference.jobs.requantize
-    from inference.core.quantizing import Recipe
+    from inference.core.planning.recipe import Recipe
     from inference.jobs.orders import Order
     from models_app import jobs
-    from models_app.inventory import add_model
-    from models_app.job import Job
-    from models_app.models import Shard, Variant
+    from models_app.catalog.register import add_model
+    from models_app.models import Job, Shard, Variant
 
     settings.JOBS_WAKE = "tests.jobs.conftest.unheard"
     settings.DISK_RESERVE_BYTES = 0

@@ -6,8 +6,8 @@ import pytest
 from django.db import OperationalError
 
 from models_app import jobs
-from models_app.job import Job
 from models_app.jobs import Running, backoff
+from models_app.models import Job
 from tests.jobs.conftest import Works
 
 

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from inference.engine import protocol
-from inference.engine.imatrix_making import Collector, encoded
+from inference.engine.imatrix.collector import Collector, encoded
 from inference.jobs import register_kinds
 from models_app import jobs
 from models_app.gguf import read_files
-from models_app.job import Job
 from models_app.jobs.runner import Runner
-from models_app.models import Repository, Shard, Variant
+from models_app.models import Job, Repository, Shard, Variant
 
 TOTAL = 3
 AWAY = "The model host does not answer. It goes on when it does."

@@ -13,9 +13,8 @@ from inference.jobs import register_kinds
 from inference.jobs.measure import best_sibling
 from inference.jobs.ticking import ticking
 from models_app import jobs
-from models_app.job import Job
 from models_app.jobs.runner import Runner
-from models_app.models import Repository, Variant
+from models_app.models import Job, Repository, Variant
 
 
 @pytest.fixture

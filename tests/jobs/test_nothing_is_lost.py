@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 
 from models_app import jobs
-from models_app.job import Job
 from models_app.jobs import Running, kinds
 from models_app.jobs.runner import KEPT, RESEND_SECONDS, STALE_SECONDS
+from models_app.models import Job
 from tests.jobs.conftest import Works
 
 

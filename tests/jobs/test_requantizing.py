@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from inference.core.quantizing import Recipe
-from inference.engine import quantizing
+from inference.core.planning.recipe import Recipe
+from inference.engine.tools import quantize
 from inference.jobs import register_kinds
 from inference.jobs import requantize as requantize_job
 from inference.jobs.orders import Order, base_name, proposed_name
 from models_app import jobs
-from models_app.inventory import add_model, scan_models
-from models_app.job import Job
+from models_app.catalog.register import add_model
+from models_app.intake.scan import scan_models
 from models_app.jobs.runner import Runner
-from models_app.models import Variant
+from models_app.models import Job, Variant
 from tests.gguf_builder import TINY, build
 
 SHAPE = next(shape for shape in TINY if shape.name == "tiny-gqa")
@@ -85,7 +85,7 @@ def test_it_is_listed_once_by_a_scan_and_not_before_it_is_whole(
         seen.append(scan_models(folder).added)
         return iter(())
 
-    monkeypatch.setattr(quantizing, "check", check)
+    monkeypatch.setattr(quantize, "check", check)
     done(order(source, Recipe("Q8_0")))
     assert seen == [[]]
     assert scan_models(folder).added == []
@@ -103,10 +103,10 @@ def test_a_disk_that_fills_up_meanwhile_is_waited_for(
     source: Variant, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> Any:
-        raise quantizing.QuantizeFailed("The disk is full.", disk_full=True)
+        raise quantize.QuantizeFailed("The disk is full.", disk_full=True)
         yield
 
-    monkeypatch.setattr(quantizing, "quantize", full)
+    monkeypatch.setattr(quantize, "quantize", full)
     job = done(order(source, Recipe("Q8_0")))
     assert (job.state, job.reason) == (Job.State.WAITING, "The disk is full. It goes on when there is room.")
 
@@ -130,10 +130,10 @@ def test_a_result_that_does_not_decode_is_thrown_away(
     source: Variant, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def check(*_: Any) -> Any:
-        raise quantizing.QuantizeFailed("It says nothing.")
+        raise quantize.QuantizeFailed("It says nothing.")
         yield
 
-    monkeypatch.setattr(quantizing, "check", check)
+    monkeypatch.setattr(quantize, "check", check)
     job = done(order(source, Recipe("Q8_0")))
     assert job.state == Job.State.FAILED
     assert job.reason == "What came out cannot be used, and is thrown away: It says nothing."
@@ -150,15 +150,15 @@ def test_cancelling_kills_the_child_and_leaves_nothing(
     def work(source: Path, target: Path, *_: Any, **__: Any) -> Any:
         target.write_bytes(b"half")
         try:
-            yield quantizing.Begun(2, 100)
+            yield quantize.Begun(2, 100)
             jobs.cancel(job)
             while True:
                 yield None
         finally:
             closed.append(True)
 
-    monkeypatch.setattr(quantizing, "quantize", work)
-    monkeypatch.setattr("models_app.jobs.running.WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(quantize, "quantize", work)
+    monkeypatch.setattr("models_app.jobs.attempt.WRITE_SECONDS", 0.0)
     assert done(job).state == Job.State.CANCELLED
     assert closed == [True]
     assert files(folder) == []
@@ -189,11 +189,11 @@ def test_an_attempt_that_was_killed_while_it_was_added_goes_on_there(
         if crash == "before the name":
             patched.setattr(Path, "rename", killed)
         else:
-            patched.setattr(requantize_job.inventory, "add_model", killed)
+            patched.setattr(requantize_job.register, "add_model", killed)
         with pytest.raises(Killed):
             Runner("box", send=lambda _: None).work(job.pk)
     Job.objects.filter(pk=job.pk).update(state=Job.State.QUEUED, claimed_by="")
-    monkeypatch.setattr(quantizing, "quantize", killed)
+    monkeypatch.setattr(quantize, "quantize", killed)
     assert done(job).state == Job.State.DONE
     assert files(folder) == ["tiny-Q8_0.gguf"]
     assert Variant.objects.filter(made_from=source).count() == 1

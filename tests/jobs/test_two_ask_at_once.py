@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from models_app import jobs
-from models_app.inventory import add_model
-from models_app.job import Job
+from models_app.catalog.register import add_model
+from models_app.models import Job
 from tests.gguf_builder import SHAPES, build
 
 

@@ -60,7 +60,7 @@ def until_nothing_is_left(prepare: Callable[[], None] = lambda: None) -> None:
 
 def n_active() -> int:
     """Jobs that have not ended. What waits for its time is not to be waited for here."""
-    from models_app.job import Job
+    from models_app.models import Job
 
     Job.objects.filter(state=Job.State.WAITING).update(run_after=None)
     return Job.objects.filter(state__in=Job.ACTIVE).count()

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.core.quantizing import Recipe
-from inference.engine import quantizing
-from models_app.downloads.spec import file_names
+from inference.core.planning.recipe import Recipe
+from inference.engine.tools import quantize
+from models_app.intake.spec import file_names
 from tests.gguf_builder import SHAPES, build
 
 
@@ -75,6 +75,6 @@ def downloaded(name: str, files: list[Path]) -> list[File]:
 def requantized(source: Path, type_name: str, folder: Path) -> Path:
     """Made here and now, with nobody disturbing it."""
     made = folder / f"undisturbed-{type_name}.gguf"
-    for _ in quantizing.quantize(source, made, Recipe(type_name), os.environ):
+    for _ in quantize.quantize(source, made, Recipe(type_name), os.environ):
         pass
     return made

@@ -14,7 +14,7 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "hostui.settings"
     from django.core.management import execute_from_command_line
 
-    from hostui import supervisor
+    from hostui.box import supervisor
 
     supervisor.STABLE_SECONDS = 0.0
     supervisor.FIRST_DELAY_SECONDS = FIRST_DELAY_SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from inference.chat_protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
+from inference.web.chat.protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
 from tests.live.tab import tab
 from tests.stack import Stack
 

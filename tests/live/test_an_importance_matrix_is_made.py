@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from inference.core.quantizing import Recipe
-from inference.host.client import HostClient
-from inference.host.messages import HostStatus
+from inference.core.planning.recipe import Recipe
+from inference.host.api.client import HostClient
+from inference.host.api.messages import HostStatus
 from inference.jobs.orders import Order
 from models_app.gguf import read_files
 from tests.gguf_builder import SHAPES, build

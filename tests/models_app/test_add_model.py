@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import Repository, Shard, Variant
 from tests.gguf_builder import SHAPES, broken, build, header, key_value
 

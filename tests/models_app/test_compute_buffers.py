@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from models_app.gguf import read_files
+from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 from models_app.memory import Cells, compute_bytes, split_work
-from models_app.quantization import TENSOR_TYPES_BY_NAME
 from tests.gguf_builder import LARGE, SHAPES, TINY, Shape, build
 from tests.gguf_shapes_more import MORE
 from tests.models_app.conftest import LoadInLlama

@@ -7,12 +7,13 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models_app.gguf import BadGguf, Header, LongArray, ShardName, combine, parse, read_files, read_header, shard_paths
 from tests.gguf_builder import SHAPES, Raw, build, header, key_value, tensor_row
 from tests.models_app.conftest import Oracle
+from tests.properties import examples
 
 
 def feed(data: bytes, extra_bytes: int) -> tuple[Header, list[tuple[int, int]]]:
@@ -156,7 +157,7 @@ def test_heads_are_told_per_layer(tmp_path: Path) -> None:
     assert read_files(build(tmp_path / "mqa.gguf", SHAPES["tiny-mqa"])).n_kv_heads == (1,) * 4
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(extra_bytes=st.integers(0, 5000))
 def test_bytes_may_arrive_in_pieces_of_any_size(extra_bytes: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "pieces.gguf"

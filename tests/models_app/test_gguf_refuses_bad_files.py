@@ -9,7 +9,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from models_app.gguf import BadGguf, Header, parse, read_header
@@ -17,6 +17,7 @@ from models_app.gguf.values import MOST_BUILT_BYTES, MOST_STRINGS
 from models_app.memory import Allocation, Cells, estimate, kv_bytes_per_token
 from tests.gguf_builder import SHAPES, Raw, broken, build, header, key_value, tensor_row
 from tests.models_app.conftest import Oracle
+from tests.properties import examples
 
 BROKEN = broken()
 
@@ -145,7 +146,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, starter_path: Path, vocabula
     return heads
 
 
-_slow_is_fine = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_slow_is_fine = examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_slow_is_fine

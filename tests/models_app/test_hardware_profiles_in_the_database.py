@@ -8,10 +8,11 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from models_app import changes
-from models_app.hardware import Device, Profile, inventory
-from models_app.hardware.inventory import this_machine, this_machine_now
+from models_app import audit
+from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB
+from models_app.machines import this_machine_row
+from models_app.machines.this_machine_row import this_machine, this_machine_now
 from models_app.models import HardwareProfile
 
 pytestmark = pytest.mark.django_db
@@ -36,11 +37,11 @@ def test_this_machine_is_detected_once_and_what_its_owner_set_stays() -> None:
 def test_a_card_keeps_its_budget_when_another_is_plugged_in_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ram = Device("RAM", "ram", 64 * GIB)
     old, new = Device("Old", "gpu", 12 * GIB), Device("New", "gpu", 24 * GIB)
-    monkeypatch.setattr(inventory, "detect", lambda: Profile("this machine", ram, (old, old), 4))
+    monkeypatch.setattr(this_machine_row, "detect", lambda: Profile("this machine", ram, (old, old), 4))
     row = this_machine()
     row.gpus[1]["budget"] = "11GiB"
     row.save()
-    monkeypatch.setattr(inventory, "detect", lambda: Profile("this machine", ram, (new, old, old), 4))
+    monkeypatch.setattr(this_machine_row, "detect", lambda: Profile("this machine", ram, (new, old, old), 4))
     again = this_machine(again=True)
     assert [gpu.get("budget") for gpu in again.gpus] == [None, None, "11GiB"]
 
@@ -53,7 +54,7 @@ def test_a_card_that_was_changed_is_noticed_without_measuring_the_ram_again(monk
         speed = ram_bandwidth_bytes_per_second or 1000
         return Profile("this machine", replace(ram, bandwidth_bytes_per_second=speed), tuple(cards), 4)
 
-    monkeypatch.setattr(inventory, "detect", detect)
+    monkeypatch.setattr(this_machine_row, "detect", detect)
     row = this_machine()
     row.gpus[0]["budget"] = "11GiB"
     row.ram_bandwidth_bytes_per_second = 2000
@@ -64,8 +65,8 @@ def test_a_card_that_was_changed_is_noticed_without_measuring_the_ram_again(monk
     now = this_machine_now()
     assert [(gpu["name"], gpu.get("budget")) for gpu in now.gpus] == [("New", None), ("Old", "11GiB")]
     assert now.ram_bandwidth_bytes_per_second == 2000
-    (noted,) = changes.history(row)
-    assert noted.who == changes.THE_BOX
+    (noted,) = audit.history(row)
+    assert noted.who == audit.THE_BOX
     assert noted.told == "This machine is another one now: New, Old, 64.0 GiB of RAM, 4 cores."
     cards.clear()
     ram = replace(ram, memory_bytes=32 * GIB)

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from models_app.inventory import add_model
+from models_app.catalog.register import add_model
 from models_app.models import Repository, Shard, Variant
 from tests.gguf_builder import SHAPES, build
 

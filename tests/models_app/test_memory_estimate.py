@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models_app.gguf import Header, read_files
+from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 from models_app.memory import Allocation, Cells, Estimate, estimate, kv_bytes_per_token, layer_caches
-from models_app.quantization import TENSOR_TYPES_BY_NAME
 from tests.gguf_builder import LARGE, SHAPES, TINY, Shape, build
 from tests.models_app.conftest import LoadInLlama
+from tests.properties import examples
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one sequence": {"n_ctx": 4096, "n_seq_max": 1},
@@ -201,7 +202,7 @@ _ARCHITECTURES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @example("llama", {"attention.head_count_kv": (-1, 2, 3, 4)}, 4, 2)
 @given(_ARCHITECTURES, st.dictionaries(st.sampled_from(_NAMES), _VALUES), _N_LAYERS, st.integers(0, 600))
 def test_no_metadata_makes_it_fail_or_say_nonsense(

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB, parse_bytes
-from models_app.inventory import add_model
 from models_app.models import HardwareProfile
 from tests.gguf_builder import SHAPES, build
 

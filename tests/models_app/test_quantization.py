@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models_app.quantization import (
+from models_app.gguf.quantization import (
     QUANTIZATION_TYPES,
     QUANTIZATION_TYPES_BY_NAME,
     TENSOR_TYPES,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from models_app.inventory import ScanReport, add_model, scan_models
+from models_app.catalog.register import add_model
+from models_app.intake.scan import ScanReport, scan_models
 from models_app.models import Shard, Variant
 from tests.gguf_builder import SHAPES, broken, build
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from models_app.gguf import read_files
+from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
 from models_app.memory import kv_bytes_per_token
-from models_app.quantization import QUANTIZATION_TYPES_BY_NAME
 from tests.gguf_builder import LARGE, SHAPES, TINY, Shape, build
 from tests.models_app.conftest import LoadInLlama
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.engine.children import ListedGpu
+from inference.engine.tools.children import ListedGpu
 from models_app.hardware import Device
 from tests.gpu.__main__ import why_not
 from tests.nvml.machine import BASE_DIR, RTX_3060, compile_stub

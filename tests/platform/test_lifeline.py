@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hostui import locks
+from hostui.box import locks
 from tests.stack import BASE_DIR
 
 WAITS = "from hostui import lifeline; lifeline.hold(); print('up', flush=True)\nimport time\nwhile True: time.sleep(60)"

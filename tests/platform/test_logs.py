@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.test import Client
 
-from hostui import logs
+from hostui.box import logs
 
 
 def record(message: str = "hello %s", *arguments: object, **extra: object) -> logging.LogRecord:

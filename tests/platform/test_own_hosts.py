@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from hostui.origin import same_origin
-from hostui.own_hosts import REFRESH_SECONDS, OwnHosts, lan_addresses, own_names, search_domains
+from hostui.http.origin import same_origin
+from hostui.http.own_hosts import REFRESH_SECONDS, OwnHosts, lan_addresses, own_names, search_domains
 
 
 def test_names_are_the_hosts_own_with_the_lans_domains() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hostui import secret_key
-from hostui.env import BadSetting, Environment, parse_size
+from hostui.box import secret_key
+from hostui.box.env import BadSetting, Environment, parse_size
 from tests.stack import BASE_DIR
 
 

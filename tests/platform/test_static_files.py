@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from hostui.static_files import StaticFiles
+from hostui.http.static_files import StaticFiles
 
 INNER = {"status": 299, "headers": {}, "body": b"inner"}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hostui.supervisor import STABLE_SECONDS, Backoff, Program, Supervisor, WillNotStart, ending
+from hostui.box.supervisor import STABLE_SECONDS, Backoff, Program, Supervisor, WillNotStart, ending
 from tests.stack import is_gone
 
 UNTIL_EOF = "import sys; sys.stdin.read()"

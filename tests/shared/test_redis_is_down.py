@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from hostui.accounts.throttle import FAILURES_PER_NAME
-from hostui.shared_layer import SharedLayer
+from hostui.http.channel_layer import SharedLayer
 from tests.shared.servers import running_redis, why_none
 from tests.stack import Account, Stack, csrf_token, free_port, running_stack, wait_for
 

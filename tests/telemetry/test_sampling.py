@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from inference.core.ledger import RAM, Pool
-from inference.core.residency import LoadAlternative
+from inference.core.loads.devices import RAM
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling.ledger import Pool
 from inference.host.telemetry import sampler
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry

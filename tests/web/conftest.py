@@ -30,7 +30,7 @@ def sockets() -> Iterator[Path]:
 
 @pytest_asyncio.fixture
 async def host(sockets: Path, settings: Any, transactional_db: None) -> AsyncIterator[FakeHost]:
-    from inference import turns
+    from inference.web.chat import turns
 
     settings.HOST_SOCKET = str(sockets / "host.sock")
     async with fake_host(sockets) as host:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
-from inference.routing import websocket_urlpatterns
+from inference.web.routing import websocket_urlpatterns
 
 if TYPE_CHECKING:
     from models_app.models import Variant

@@ -26,11 +26,11 @@ from django.urls import URLPattern, get_resolver, reverse
 
 from hostui.accounts.models import ApiKey, Invitation
 from hostui.routing import websocket_urlpatterns
-from models_app import changes, jobs
-from models_app.changes import THE_BOX
-from models_app.downloads.part import QUARANTINE
+from models_app import audit, jobs
+from models_app.audit import THE_BOX
+from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
-from models_app.inventory import add_model
+from models_app.intake.part import QUARANTINE
 from models_app.models import HardwareProfile, HubToken, Job, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.hub import HubServer
@@ -162,8 +162,8 @@ PAGES: dict[str, tuple[Callable[[Cast], Any], str]] = {
 """By the address's name: how it changes something, and what the log then says."""
 
 WITH_A_HOST = {
-    "residency": "tests/web/test_loading_from_the_dashboard.py",
-    "model-delete": "tests/web/test_models_are_deleted.py",
+    "residency": "tests/web/dashboard/test_loading_from_the_dashboard.py",
+    "model-delete": "tests/web/models/test_models_are_deleted.py",
 }
 """Walked where a host answers."""
 
@@ -239,7 +239,7 @@ def test_what_is_done_to_a_variant_or_its_jobs_stands_on_its_page(cast: Cast) ->
     job = Job.objects.get(kind="measure")
     for action in ("pause", "resume", "cancel"):
         cast.post("job", job.pk, action=action)
-    told = {each.told for each in changes.history(cast.tiny)}
+    told = {each.told for each in audit.history(cast.tiny)}
     assert {f"{done}: {job.title}." for done in ("Paused", "Resumed", "Cancelled")} <= told
     assert {f"Job begun: {each.title}." for each in Job.objects.all()} <= told
 
@@ -251,7 +251,7 @@ def test_a_variant_that_a_job_made_names_who_began_the_job(cast: Cast) -> None:
     job = Job.objects.get(kind="import")
     Runner("box", send=lambda _: None).work(job.pk)
     job.refresh_from_db()
-    (made,) = changes.history(Variant.objects.get(pk=job.variant_id))
+    (made,) = audit.history(Variant.objects.get(pk=job.variant_id))
     assert (made.who, made.told) == ("owner", f"Made by a job: {job.title}.")
 
 
@@ -365,7 +365,7 @@ ACTIONS = {
     "job": {"pause", "resume", "cancel", "retry"},
     "apikey": {"revoke"},
 }
-"""Beside deleting, which Django writes down itself; walked here and in tests/web/test_variants_admin.py."""
+"""Beside deleting, which Django writes down itself; walked here and in tests/web/models/test_variants_admin.py."""
 
 
 def test_the_admin_logs_itself_and_has_no_action_that_nobody_thought_of() -> None:
@@ -452,7 +452,7 @@ def test_what_the_admin_changes_is_in_the_log(cast: Cast, name: str) -> None:
 @pytest.mark.parametrize("at_once", [False, True])
 def test_what_somebody_did_stays_in_the_log_when_their_account_goes(cast: Cast, at_once: bool) -> None:
     carol = User.objects.create_user("carol", is_staff=True)
-    changes.note([cast.tiny], carol.pk, changes.CHANGE, "Pinned.")
+    audit.note([cast.tiny], carol.pk, audit.CHANGE, "Pinned.")
     if at_once:
         act(cast, "auth_user", "delete_selected", carol, post="yes")
     else:
@@ -461,7 +461,7 @@ def test_what_somebody_did_stays_in_the_log_when_their_account_goes(cast: Cast, 
         assert "permission" not in question
         admin_post(cast, "auth_user_delete", carol.pk, post="yes")
     assert not User.objects.filter(username="carol").exists()
-    (kept,) = changes.history(cast.tiny)
+    (kept,) = audit.history(cast.tiny)
     assert (kept.who, kept.told) == (THE_BOX, "carol, whose account is gone: Pinned.")
-    (gone,) = [each for each in changes.recent(User) if each.what == "carol"]
+    (gone,) = [each for each in audit.recent(User) if each.what == "carol"]
     assert gone.who == "owner"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from inference import turn
 from inference.models import Message
+from inference.web.chat import turn
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost, resident
 from tests.web.tab import OpenTab, asked

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models_app.models import Job
 from tests.web.fake_host import GIB, FakeHost, device, segment, telemetry, variant_telemetry
-from tests.web.test_pages import signed_in
+from tests.web.pages import signed_in
 
 
 async def key_of(user: User) -> str:

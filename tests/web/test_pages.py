@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
-import re
 import uuid
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,19 +9,8 @@ from django.test import AsyncClient
 from inference.models import Conversation
 from models_app.models import Variant
 from tests.web.fake_host import GIB, FakeHost, decision, device, segment, telemetry, variant_telemetry
+from tests.web.pages import payload, signed_in
 from tests.web.tab import OpenTab
-
-
-async def signed_in(user: User) -> AsyncClient:
-    client = AsyncClient()
-    await client.aforce_login(user)
-    return client
-
-
-def payload(page: str, name: str) -> Any:
-    match = re.search(rf'<script id="{name}" type="application/json">(.*?)</script>', page, re.DOTALL)
-    assert match is not None
-    return json.loads(match[1])
 
 
 async def test_pages_need_a_login(host: FakeHost) -> None:

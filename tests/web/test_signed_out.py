@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
-from inference import consumers
+from inference.web.chat import consumer
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab, Tab
@@ -26,7 +26,7 @@ async def test_a_made_up_session_gets_nothing(host: FakeHost, alice: User) -> No
 async def test_an_account_that_is_switched_off_loses_its_socket(
     open_tab: OpenTab, alice: User, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "AUTHORISED_SECONDS", 0.0)
+    monkeypatch.setattr(consumer, "AUTHORISED_SECONDS", 0.0)
     tab = await open_tab(alice)
     await tab.hear("conversations")
     alice.is_active = False
@@ -38,7 +38,7 @@ async def test_an_account_that_is_switched_off_loses_its_socket(
 async def test_a_logout_in_another_tab_ends_a_running_stream(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "AUTHORISED_SECONDS", 0.0)
+    monkeypatch.setattr(consumer, "AUTHORISED_SECONDS", 0.0)
     tab = await open_tab(alice)
     accepted = await tab.send("Hi", variant.pk)
     _lease, generation = await host.lease()
@@ -53,7 +53,7 @@ async def test_a_logout_in_another_tab_ends_a_running_stream(
 async def test_a_changed_password_ends_the_sockets_of_the_old_one(
     open_tab: OpenTab, alice: User, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "AUTHORISED_SECONDS", 0.0)
+    monkeypatch.setattr(consumer, "AUTHORISED_SECONDS", 0.0)
     tab = await open_tab(alice)
     await tab.hear("conversations")
     alice.set_password("another")

@@ -14,7 +14,7 @@ from celery import bootsteps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hostui import lifeline, locks
+from hostui.box import lifeline, locks
 from models_app.jobs.heartbeat import HEARTBEAT_SECONDS, JOBS_HEARTBEAT
 
 CONCURRENCY = 12

@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from hostui import lifeline, locks
-from hostui.listen import LISTENING, CannotListen, listen
+from hostui.box import lifeline, locks
+from hostui.http.listen import LISTENING, CannotListen, listen
 
 PREDECESSOR_SECONDS = 15.0
 SHUTDOWN_SECONDS = 5.0
@@ -41,16 +41,18 @@ class Command(BaseCommand):
         from twisted.internet import defer, reactor
 
         from hostui.asgi import application
-        from hostui.bodies import bound
-        from inference import turns
-        from inference.chat_protocol import LONGEST_FRAME_BYTES
+        from hostui.http.bodies import bound
+        from hostui.http.lingering_close import end_patiently
+        from inference.web.chat import turns
+        from inference.web.chat.protocol import LONGEST_FRAME_BYTES
 
         turns.interrupt_orphans()
 
         def adopt() -> None:
             bound(server.http_factory)
             for listener in sockets:
-                reactor.adoptStreamPort(listener.fileno(), listener.family, server.http_factory)
+                port = reactor.adoptStreamPort(listener.fileno(), listener.family, server.http_factory)
+                end_patiently(port, server.ws_factory)
                 listener.close()
 
         longest = LONGEST_FRAME_BYTES + FRAME_MARGIN_BYTES

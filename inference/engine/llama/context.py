@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from inference.core.options import LoadOptions
+from inference.core.loads.options import LoadOptions
 from inference.engine.llama.bindings import c
 from inference.engine.llama.log import LoadFailed, Log
 from inference.engine.llama.model import Model

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from inference.engine.footprint import Buffers
 from inference.engine.llama.bindings import c
+from inference.engine.llama.footprint import Buffers
 
 _LOG_DEBUG, _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 1, 2, 4, 5
 

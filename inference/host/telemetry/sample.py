@@ -6,16 +6,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inference.core.ledger import RAM, Pool
-from inference.host.messages import Decision, HostStatus, ResidentVariant
-from inference.host.telemetry_messages import (
-    DeviceTelemetry,
-    LogLine,
-    QueueEntry,
-    Segment,
-    SegmentKind,
-    VariantTelemetry,
-)
+from inference.core.loads.devices import RAM
+from inference.core.scheduling.ledger import Pool
+from inference.host.api.messages import Decision, HostStatus, ResidentVariant
+from inference.host.api.telemetry import DeviceTelemetry, LogLine, QueueEntry, Segment, SegmentKind, VariantTelemetry
 from models_app.hardware.nvidia import GpuReading
 
 SETTLED_SAMPLES = 3

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
-from inference.core.alarms import Alarms, DeviceLoad, Running
-from inference.core.history import History
-from inference.core.ledger import Pool
-from inference.core.residency import LoadAlternative
-from inference.host.messages import Decision, HostStatus
-from inference.host.telemetry import alarm_wording
+from inference.core.loads.ways import LoadAlternative
+from inference.core.monitoring.alarms import Alarms, DeviceLoad, Running
+from inference.core.monitoring.history import History
+from inference.core.scheduling.ledger import Pool
+from inference.host.api.messages import Decision, HostStatus
+from inference.host.api.telemetry import Backlog, DecidedCount, Delta, DeviceTelemetry
 from inference.host.telemetry.sample import (
     RamReading,
     Reading,
@@ -28,7 +28,7 @@ from inference.host.telemetry.sample import (
     shares,
     variant_telemetry,
 )
-from inference.host.telemetry_messages import Backlog, DecidedCount, Delta, DeviceTelemetry
+from inference.wording import alarms as alarm_wording
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import HostStatus, ResidentVariant
-from inference.host.naming import NoSuchVariant, find_variant
-from inference.host.wording import size
-from models_app.changes import CHANGE, note
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.wording.waits_and_refusals import size
+from models_app.audit import CHANGE, note
+from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
 
 class Command(BaseCommand):

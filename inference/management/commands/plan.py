@@ -13,19 +13,19 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.core.placement import Alternative, CannotTell, Placement, Wishes, place
-from inference.core.placement_wording import cautions, reason_of, unknown_reason
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.messages import LoadPreview
-from inference.plan_presentation import plan_as_json
+from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.messages import LoadPreview
+from inference.web.plans.rows import plan_as_json
 from inference.wishes import wishes_of
-from models_app.facts import NotAModel, explain, read_variant
+from inference.wording.placements import cautions, reason_of, unknown_reason
+from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
-from models_app.hardware.inventory import UnknownProfile, profile_named, this_machine
 from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.profile import BadAmount, parse_bytes
 from models_app.hardware.stored import BadDevices
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
 from models_app.models import Variant
 from models_app.units import format_bytes
 

@@ -13,18 +13,18 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from inference.core.liveness import Limits
-from inference.host.database import DjangoInventory
-from inference.host.dry_runs import DryRuns
-from inference.host.inventory import InventoryUnavailable
-from inference.host.planning import Planning
+from inference.core.monitoring.liveness import Limits
+from inference.host.planning.database import DjangoInventory
+from inference.host.planning.dry_runs import DryRuns
+from inference.host.planning.survey import survey
+from inference.host.planning.variant_source import InventoryUnavailable
+from inference.host.planning.ways import Planning
 from inference.host.run_dir import HostIsRunning, RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
-from inference.host.survey import survey
 from inference.host.telemetry.readings import Machine
 from inference.host.telemetry.sampler import Telemetry
-from inference.host.worker_environment import worker_environment
+from inference.host.workers.environment import worker_environment
 
 logger = logging.getLogger("inference.host")
 
@@ -52,9 +52,9 @@ class Command(BaseCommand):
 async def _host(run_dir: RunDir) -> Host:
     """Looks at what this machine has. Raises CommandError where the owner's settings for it cannot be used."""
     environment = worker_environment(os.environ)
-    site = await survey(settings.RPC_SERVERS, environment)
-    planning = Planning(site, settings.BUDGET_BYTES, settings.RPC_CLIENTS)
-    inventory = DjangoInventory(settings.KEEP_ALIVE_SECONDS, planning, DryRuns(site, environment))
+    engine_devices = await survey(settings.RPC_SERVERS, environment)
+    planning = Planning(engine_devices, settings.BUDGET_BYTES, settings.RPC_CLIENTS)
+    inventory = DjangoInventory(settings.KEEP_ALIVE_SECONDS, planning, DryRuns(engine_devices, environment))
     try:
         pools = await inventory.pools()
     except InventoryUnavailable as error:
@@ -65,7 +65,7 @@ async def _host(run_dir: RunDir) -> Host:
         max_wait_seconds=settings.MAX_WAIT_SECONDS,
         drain_seconds=settings.DRAIN_SECONDS,
         limits=Limits(load_seconds=settings.LOAD_TIMEOUT_SECONDS, step_seconds=settings.STEP_TIMEOUT_SECONDS),
-        site=site,
+        engine_devices=engine_devices,
     )
     return Host(options, inventory, run_dir)
 

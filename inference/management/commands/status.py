@@ -10,9 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from inference.host.client import HostClient, HostUnavailable
-from inference.host.messages import HostStatus, ResidentVariant
-from inference.host.wording import size
+from inference.host.api.client import HostClient, HostUnavailable
+from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.wording.waits_and_refusals import size
 
 
 class Command(BaseCommand):

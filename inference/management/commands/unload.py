@@ -9,10 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.host.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.naming import NoSuchVariant, find_variant
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.management.commands.load import no_such_variant
-from models_app.changes import CHANGE, note
+from models_app.audit import CHANGE, note
+from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
 
 class Command(BaseCommand):

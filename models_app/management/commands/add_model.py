@@ -9,9 +9,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app import inventory
-from models_app.changes import ADDITION, CHANGE, note
-from models_app.facts import NotAModel, explain
+from models_app.audit import ADDITION, CHANGE, note
+from models_app.catalog import register
+from models_app.catalog.read_files import NotAModel, explain
 from models_app.gguf import BadGguf
 from models_app.units import format_bytes, format_params
 
@@ -26,10 +26,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, path: Path, name: str | None, json: bool, **options: Any) -> None:
         try:
-            added = inventory.add_model(path, name=name)
+            added = register.add_model(path, name=name)
         except (BadGguf, NotAModel, OSError) as error:
             raise CommandError(f"{path} was not added: {explain(error)}.") from None
-        except inventory.NameTaken as error:
+        except register.NameTaken as error:
             raise CommandError(f"{path} was not added: {error}. Choose another with --name.") from None
         except ValidationError as error:
             raise CommandError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from None
@@ -37,14 +37,14 @@ class Command(BaseCommand):
         self.stdout.write(_as_json(added) if json else _as_text(added))
 
 
-def _log(added: inventory.Added) -> None:
+def _log(added: register.Added) -> None:
     if added.created:
         note([added.variant], None, ADDITION, "Added on the console.")
     else:
         note([added.variant], None, CHANGE, "Its files were read again, on the console.")
 
 
-def _as_json(added: inventory.Added) -> str:
+def _as_json(added: register.Added) -> str:
     variant = added.variant
     return json.dumps(
         {
@@ -66,7 +66,7 @@ def _as_json(added: inventory.Added) -> str:
     )
 
 
-def _as_text(added: inventory.Added) -> str:
+def _as_text(added: register.Added) -> str:
     variant = added.variant
     facts = [variant.architecture, variant.quantization, format_bytes(variant.size_bytes)]
     if variant.n_params is not None:

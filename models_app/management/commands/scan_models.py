@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app import inventory
+from models_app.intake import scan
 
 _SENTENCES = {
     "added": "Added {}.",
@@ -33,15 +33,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, folder: Path | None, json: bool, **options: Any) -> None:
         if folder is not None and not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
-        report = inventory.scan_models(folder or settings.MODELS_DIR)
+        report = scan.scan_models(folder or settings.MODELS_DIR)
         self.stdout.write(_as_json(report) if json else _as_text(report))
 
 
-def _as_json(report: inventory.ScanReport) -> str:
+def _as_json(report: scan.ScanReport) -> str:
     return json.dumps(asdict(report))
 
 
-def _as_text(report: inventory.ScanReport) -> str:
+def _as_text(report: scan.ScanReport) -> str:
     found = asdict(report)
     lines = [sentence.format(name) for kind, sentence in _SENTENCES.items() for name in found[kind]]
     lines += [f"Not added: {path}: {reason}." for path, reason in report.refused.items()]

@@ -1,5 +1,5 @@
 // @ts-check
-// The dashboard's words, as inference/dashboard.py writes them for the first paint.
+// The dashboard's words, as inference/web/dashboard/rows.py writes them for the first paint.
 import { duration, size } from "../shared/numbers.js";
 import { device as words, loaded, numbers, residency } from "../shared/words.js";
 

@@ -70,7 +70,7 @@ function drawBar(node, bar) {
   });
 }
 
-/** The answer to what-if. The server has painted the first one; later ones (inference.what_if.Answer) are drawn over it. */
+/** The answer to what-if. The server has painted the first one; later ones (inference.web.plans.what_if.Answer) are drawn over it. */
 export class Plan {
   #root = byId("plan");
   #found = byId("plan-found");

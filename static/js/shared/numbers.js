@@ -32,7 +32,7 @@ export function size(count) {
 const DURATIONS = [[90, 1, words.seconds], [5400, 60, words.minutes], [129_600, 3600, words.hours]];
 
 /**
- * 5 s, 3 min, 2 h, 4 d; as inference.dashboard.duration writes it.
+ * 5 s, 3 min, 2 h, 4 d; as inference.web.dashboard.rows.duration writes it.
  * @param {number} seconds
  */
 export function duration(seconds) {

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 
 from hostui.accounts.console import noted
-from models_app.changes import CHANGE
+from models_app.audit import CHANGE
 
 
 class Command(changepassword.Command):

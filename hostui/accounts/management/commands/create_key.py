@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hostui.accounts.models import ApiKey
-from models_app.changes import THE_BOX
+from models_app.audit import THE_BOX
 
 
 class Command(BaseCommand):

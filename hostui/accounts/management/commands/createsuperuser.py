@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.management.commands import createsuperuser
 
 from hostui.accounts.console import noted
-from models_app.changes import ADDITION
+from models_app.audit import ADDITION
 
 
 class Command(createsuperuser.Command):

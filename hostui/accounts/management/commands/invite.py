@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.urls import reverse
 
 from hostui.accounts.models import INVITATION_DAYS, Invitation
-from hostui.addresses import base_urls
+from hostui.http.addresses import base_urls
 
 
 class Command(BaseCommand):

@@ -1,0 +1,1 @@
+"""What a watched box is told from its readings: alarms, history, liveness."""

@@ -1,0 +1,55 @@
+"""Of several files that could be made of a model, which is the largest that runs well here? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from inference.core.planning.placement import CannotTell, Placement, Wishes, place
+from models_app.gguf import Header
+from models_app.hardware import Budget, Profile
+from models_app.hardware.pools import named_devices
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that could be made."""
+
+    name: str
+    header: Header
+
+
+def beside(profile: Profile, held_bytes: Mapping[str, int]) -> Profile:
+    """The profile with less to spend: by device (`ram`, `gpu0` …), what is not to be moved for this."""
+    ram, *gpus = (
+        replace(device, budget=Budget(n_bytes=max(0, device.budget_bytes - held_bytes.get(name, 0))))
+        for name, device in named_devices(profile)
+    )
+    return replace(profile, ram=ram, gpus=tuple(gpus))
+
+
+def largest_that_fits(candidates: Iterable[Candidate], profile: Profile, wishes: Wishes) -> Candidate | None:
+    """The largest that runs on the GPUs as a whole, or in RAM where there are none, with the full context; None: none does."""
+    # Shorter contexts and moving to RAM would let nearly anything fit: the question is what fits without giving in.
+    firm = replace(wishes, least_n_ctx_seq=None, may_leave_gpu=False, n_gpu_layers=None)
+    return next((each for each in by_size(candidates) if _fits_wholly(each, profile, firm)), None)
+
+
+def by_size(candidates: Iterable[Candidate]) -> Sequence[Candidate]:
+    """Largest first."""
+    return sorted(candidates, key=lambda each: each.header.tensor_bytes, reverse=True)
+
+
+def _fits_wholly(candidate: Candidate, profile: Profile, firm: Wishes) -> bool:
+    try:
+        return is_whole(place(candidate.header, profile, firm), profile)
+    except CannotTell:
+        return False
+
+
+def is_whole(placement: Placement, profile: Profile) -> bool:
+    """Whether the best way leaves nothing in RAM that a GPU could have. Without a GPU: whether there is a way."""
+    if not placement.alternatives:
+        return False
+    best = placement.alternatives[0]
+    return not profile.gpus or (best.n_gpu_layers == best.n_layers + 1 and best.n_cpu_moe == 0)

@@ -1,0 +1,161 @@
+"""The devices as one look over the queue sees them: who stays, who goes, and whom the free bytes are meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.ways import LoadAlternative
+from inference.core.scheduling import eviction
+from inference.core.scheduling.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.residency import REVOCABLE, Residency
+
+_INTERRUPTION_SECONDS = 1e6
+"""On top of a busy resident's cost: no number of lingering ones outweighs a running answer."""
+
+
+class Room:
+    """Pure: starts from the ledger, and changes nothing but itself."""
+
+    def __init__(
+        self, ledger: Ledger, residencies: Mapping[int, Residency], wanted: Collection[int], now: float
+    ) -> None:
+        """`wanted`: the variants that somebody waits for."""
+        self.pools: Mapping[str, Pool] = ledger.pools
+        self._wanted = wanted
+        self._now = now
+        self._limit = {device: pool.spendable_bytes for device, pool in ledger.pools.items()}
+        self._reserved = {device: ledger.reserved(device) for device in ledger.pools}
+        self._staying: dict[int, Residency] = {}
+        self._pinned_bytes: dict[str, int] = {}
+        self._unclaimed = dict(self._limit)
+        self._known: dict[bool, eviction.Residents] = {}
+        """By `lingers`, until somebody is taken out."""
+        for each in residencies.values():
+            if each.state in ("loading", "resident") or (each.state == "draining" and each.departure in REVOCABLE):
+                self._staying[each.variant_id] = each
+                if each.facts.pinned:
+                    _add(self._pinned_bytes, each.bytes_by_device)
+
+    # asking -------------------------------------------------------------------------------------------------------
+
+    def fits_now(self, wanted: BytesByDevice) -> bool:
+        """Beside all that is still there, those who are leaving included."""
+        return all(
+            self._reserved.get(device, 0) + n_bytes <= self._limit.get(device, 0)
+            for device, n_bytes in wanted.items()
+            if n_bytes
+        )
+
+    def plan(self, wanted: BytesByDevice, lingers: bool) -> eviction.Plan | None:
+        """Who must leave for `wanted`, beside what others have claimed; None: nobody's leaving would do.
+
+        `lingers`: residents whose people are expected back within moments count as busy."""
+        try:
+            return eviction.plan(wanted, self._residents(lingers), self._unclaimed)
+        except eviction.DoesNotFit:
+            return None
+
+    def must_drain(self, wanted: BytesByDevice, lingers: bool) -> bool:
+        """Whether all idle residents together would not be enough for `wanted`. Cheap, where `plan` is not."""
+        return eviction.must_drain(wanted, self._residents(lingers), self._unclaimed)
+
+    def unfit(self, ways: Iterable[LoadAlternative], foreign: bool) -> eviction.DoesNotFit | None:
+        """Where the way that lacks least would lack most, if none fits even with everybody gone who isn't pinned.
+
+        `foreign`: judged by what other programs leave us now, not by what we might have."""
+        nearest: tuple[int, eviction.DoesNotFit] | None = None
+        for way in ways:
+            short = self._short(way, foreign)
+            if short is None:
+                return None
+            if nearest is None or short[0] < nearest[0]:
+                nearest = short
+        return nearest[1] if nearest else None
+
+    def _short(self, way: LoadAlternative, foreign: bool) -> tuple[int, eviction.DoesNotFit] | None:
+        """By how many bytes `way` can't fit, and where worst."""
+        short_bytes = 0
+        worst: tuple[int, str, int] | None = None
+        for device, n_bytes in way.bytes_by_device.items():
+            pool = self.pools.get(device)
+            most = (pool.spendable_bytes if foreign else pool.own_bytes) if pool else 0
+            short = n_bytes + self._pinned_bytes.get(device, 0) - most
+            if n_bytes and short > 0:
+                short_bytes += short
+                worst = max(worst or (0, "", 0), (short, device, n_bytes))
+        if worst is None:
+            return None
+        _, device, n_bytes = worst
+        pool = self.pools.get(device)
+        pinned = tuple(
+            each.variant_id for each in self._staying.values() if each.facts.pinned and each.bytes_by_device.get(device)
+        )
+        return short_bytes, eviction.DoesNotFit(
+            device,
+            n_bytes,
+            pool.own_bytes if pool else 0,
+            pinned,
+            self._pinned_bytes.get(device, 0),
+            pool.foreign_bytes if pool else 0,
+        )
+
+    def relief(self, shortages: Mapping[str, Shortage]) -> eviction.Plan:
+        """Who leaves so that overdrawn devices hold no more than they should; as far as the pinned ones allow."""
+        residents = self._residents(lingers=False)
+        lacking = {}
+        for device in shortages:
+            excess = residents.bytes_on(device) - self._limit.get(device, 0)
+            lacking[device] = min(excess, residents.idle.bytes_on(device) + residents.busy.bytes_on(device))
+        return eviction.relieve({device: short for device, short in lacking.items() if short > 0}, residents)
+
+    def spared(self, leaving: Collection[int]) -> tuple[tuple[int, float], ...]:
+        """The next three that might have gone instead of `leaving`, and what each would have cost."""
+        others = [each for each in self._residents(True).idle.residents if each.variant_id not in leaving]
+        others.sort(key=lambda each: each.cost_seconds)
+        return tuple((each.variant_id, each.cost_seconds) for each in others[:3])
+
+    # acting -------------------------------------------------------------------------------------------------------
+
+    def take_out(self, leaving: Sequence[int]) -> None:
+        """These go: their bytes are spoken for, though not free yet."""
+        for variant_id in leaving:
+            del self._staying[variant_id]
+        if leaving:
+            self._known.clear()
+
+    def claim(self, wanted: BytesByDevice) -> None:
+        """Bytes that are meant for somebody who waits: nobody behind may have them."""
+        _add(self._unclaimed, {device: -n_bytes for device, n_bytes in wanted.items()})
+
+    def start(self, wanted: BytesByDevice) -> None:
+        """A load begins now."""
+        _add(self._reserved, wanted)
+
+    # residents ----------------------------------------------------------------------------------------------------
+
+    def _residents(self, lingers: bool) -> eviction.Residents:
+        if lingers not in self._known:
+            self._known[lingers] = eviction.Residents(self._resident(each, lingers) for each in self._staying.values())
+        return self._known[lingers]
+
+    def _resident(self, residency: Residency, lingers: bool) -> eviction.Resident:
+        cost_seconds = residency.eviction_cost_seconds(self._now)
+        is_awaited = residency.state in ("loading", "resident") and residency.variant_id in self._wanted
+        if residency.leases or is_awaited:
+            cost_seconds += _INTERRUPTION_SECONDS
+        is_lingering = lingers and residency.use.lingers_until > self._now
+        return eviction.Resident(
+            residency.variant_id,
+            residency.bytes_by_device,
+            cost_seconds,
+            busy=bool(residency.leases) or is_awaited or is_lingering,
+            pinned=residency.facts.pinned,
+            draining=residency.state == "draining",
+            used_at=residency.used_at,
+        )
+
+
+def _add(totals: dict[str, int], more: BytesByDevice) -> None:
+    for device, n_bytes in more.items():
+        totals[device] = totals.get(device, 0) + n_bytes

@@ -1,0 +1,39 @@
+"""Who would leave for something that the host does not hold yet: asked of the function that chooses evictions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inference.core.loads.devices import BytesByDevice
+from inference.core.scheduling.eviction import DoesNotFit, Resident, Residents, plan
+from inference.core.scheduling.ledger import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """By id. All empty: it fits beside everybody."""
+
+    evicts: tuple[int, ...] = ()
+    waits_for: tuple[int, ...] = ()
+    pinned: tuple[int, ...] = ()
+    """It fits only if one of these were not pinned."""
+    foreign_bytes: int = 0
+    """It fits only if other programs used less of the device: what they use."""
+
+    @property
+    def is_possible(self) -> bool:
+        return not self.pinned and not self.foreign_bytes
+
+
+def leaving(wanted: BytesByDevice, residents: Sequence[Resident], pools: Sequence[Pool]) -> Leaving:
+    """`wanted` keeps within every pool's budget: the machine as it is now is the question, not the machine."""
+    room = {pool.device: pool.spendable_bytes for pool in pools}
+    asked = {device: n_bytes for device, n_bytes in wanted.items() if device in room}
+    try:
+        chosen = plan(asked, Residents(residents), room)
+    except DoesNotFit as unfit:
+        if unfit.pinned:
+            return Leaving(pinned=unfit.pinned)
+        return Leaving(foreign_bytes=next(pool.foreign_bytes for pool in pools if pool.device == unfit.device) or 1)
+    return Leaving(chosen.evict, chosen.drain)

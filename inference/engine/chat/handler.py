@@ -1,0 +1,59 @@
+"""What an ordinary worker answers: texts, their tokens and their scores."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from inference.engine.chat.batching import Batcher
+from inference.engine.chat.requests import Intake
+from inference.engine.protocol import Tokens
+from inference.engine.serving.connection import Connection
+from inference.engine.serving.fields import RequestRefused
+from inference.engine.serving.server import log, pong, until_over
+
+
+class Chats:
+    """What an ordinary worker answers: texts, their tokens and their scores."""
+
+    def __init__(self, intake: Intake, batcher: Batcher) -> None:
+        self._intake = intake
+        self._batcher = batcher
+
+    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        if message["type"] == "generate":
+            await self._generate(message, reader, connection)
+        elif message["type"] == "tokenize":
+            connection.send(Tokens(type="tokens", tokens=await self._intake.tokens(message)), last=True)
+        elif message["type"] == "score":
+            await self._score(message, reader, connection)
+        elif message["type"] == "ping":
+            self._batcher.ping(lambda ms: pong(connection, ms))
+            await until_over(reader, connection)
+        else:
+            raise RequestRefused(
+                "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize, score or ping"
+            )
+
+    async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        try:
+            generation = await self._intake.generation(message, connection)
+        except RequestRefused as refused:
+            log(message, "refused", code=refused.code)
+            raise
+        self._batcher.submit(generation)
+        await until_over(reader, connection)
+        log(
+            message,
+            "caller left" if connection.broken else "answered",
+            prompt_n=len(generation.prompt),
+            cache_n=generation.n_cached,
+            predicted_n=generation.n_generated,
+        )
+        self._batcher.cancel(generation)
+
+    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+        with self._intake.scoring(message, connection) as scoring:
+            self._batcher.submit(scoring)
+            await until_over(reader, connection)
+            await asyncio.wrap_future(self._batcher.withdraw(scoring))

@@ -1,0 +1,1 @@
+"""The worker that reads a text and collects an importance matrix."""

@@ -1,0 +1,48 @@
+"""What the host asks of the inventory. The answers come from inference.host.planning.database, or from a test."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from inference.core.loads.options import BadOptions
+from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.residency import VariantFacts
+from inference.host.planning.load_record import LoadMeasured
+
+
+class UnknownVariant(Exception):
+    """No such variant, or one without a file."""
+
+
+class DisabledVariant(Exception):
+    """The owner switched it off. `name` is the variant's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class InventoryUnavailable(Exception):
+    """The database did not answer, or makes no sense. The message is a sentence for a person."""
+
+
+class Inventory(Protocol):
+    """Every method raises InventoryUnavailable."""
+
+    async def facts(self, resident_id: int) -> VariantFacts:
+        """What is known of the variant for its purpose: see core.purposes and core.reading. Raises UnknownVariant, DisabledVariant, BadOptions."""
+
+    async def pools(self) -> tuple[Pool, ...]:
+        """What each device may hold, as its owner has it now; foreign memory is left out."""
+
+    async def set_pinned(self, variant_id: int, pinned: bool) -> None:
+        """Raises UnknownVariant."""
+
+    async def used(self, variant_id: int) -> None:
+        """Notes that the variant was used just now."""
+
+    async def record(self, load: LoadMeasured) -> None:
+        """Keeps what a load took, so that the next one is planned by it."""
+
+
+__all__ = ["BadOptions", "DisabledVariant", "Inventory", "InventoryUnavailable", "UnknownVariant"]

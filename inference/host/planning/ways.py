@@ -1,0 +1,320 @@
+"""The ways to load a variant on this machine: header, hardware profile, measurements and dry runs brought together.
+
+Blocks on the disk and the database; core.ladder decides. One Planning belongs to a host and may be asked from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from inference.core.loads.devices import RAM, clients_of
+from inference.core.loads.engine_devices import EngineDevices
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.purposes import Purpose, resident_id
+from inference.core.loads.ways import LoadAlternative
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.load_ways import Known, Measured, Way, corrected, digest, ladder, unknown_way
+from inference.core.planning.placement import CannotTell, DeviceBytes, Wishes
+from inference.core.scheduling.ledger import Pool
+from inference.engine.tools.children import FileIdentity, cache_key, engine_version
+from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
+from inference.host.planning.load_record import LoadMeasured
+from inference.wishes import wishes_of
+from models_app.catalog.read_files import NotAModel, read_variant
+from models_app.gguf import BadGguf
+from models_app.hardware import Device, Profile
+from models_app.hardware.pools import with_ram_budget
+from models_app.hardware.stored import BadDevices
+from models_app.machines.this_machine_row import this_machine
+from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
+
+_MOST_HEADERS = 16
+_MOST_LADDERS = 256
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ways, best first; none where the files cannot be read, which the worker words."""
+
+    ways: tuple[Way, ...] = ()
+    alternatives: tuple[LoadAlternative, ...] = ()
+    """`ways` with what was measured."""
+    unknown: str | None = None
+    """What the header does not tell: the only way is then an allowance."""
+    dry_run_keys: tuple[str, ...] = ()
+    """Of `ways`: under which key the result of a dry run is kept."""
+    dry_runs: frozenset[str] = frozenset()
+    """Those keys of which there is a result."""
+
+    @property
+    def wants_dry_run(self) -> bool:
+        """Whether buffers of the best way are allowed for, and not known."""
+        return bool(self.ways) and not self.ways[0].buffers_known and self.dry_run_keys[0] not in self.dry_runs
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Everything that a ladder follows from."""
+
+    resident_id: int
+    path: str
+    fingerprint: str
+    size_bytes: int
+    wishes: Wishes
+    base: LoadOptions
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class _Ladder:
+    told: Told | None = None
+    """None: the files cannot be read."""
+    ways: tuple[Way, ...] = ()
+    unknown: str | None = None
+
+
+class Planning:
+    def __init__(
+        self, engine_devices: EngineDevices, ram_budget_bytes: int | None = None, n_rpc_clients: int = 1
+    ) -> None:
+        """`engine_devices` as `survey` found them. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
+        answers at once; llama.cpp's own answers one."""
+        self._gpus = engine_devices.gpus or ()
+        self._remote = engine_devices.remote
+        self._n_rpc_clients = n_rpc_clients
+        self._ram_budget_bytes = ram_budget_bytes
+        self._headers: _Recent[tuple[str, str], Told | None] = _Recent(_MOST_HEADERS)
+        self._ladders: _Recent[Hashable, _Ladder] = _Recent(_MOST_LADDERS)
+        self._plans: _Recent[Hashable, Plan] = _Recent(_MOST_LADDERS)
+        self._last: dict[int, tuple[Way, ...]] = {}
+        self._n_records = 0
+        """What was planned before the last one is void."""
+        self._lock = threading.Lock()
+        self._engine_version = engine_version()
+
+    def plan(
+        self,
+        variant: Variant,
+        shards: Sequence[Shard],
+        fingerprint: str,
+        size_bytes: int,
+        purpose: Purpose = "chat",
+    ) -> Plan:
+        """Blocks for the first plan of a file, up to a second; a repeated one is remembered until something is recorded.
+
+        Raises BadOptions, and BadDevices for a profile that is not fit for use.
+        """
+        base, wishes, profile = LoadOptions.from_json(variant.load_options()), wishes_of(variant), self.profile()
+        if purpose == "imatrix":
+            base, wishes = options_to_read(base), wishes_to_read(wishes)
+        subject = _Subject(
+            resident_id(variant.pk, purpose), shards[0].path, fingerprint, size_bytes, wishes, base, profile
+        )
+        known = self._plans.get(subject)
+        if known is None:
+            n_records = self._n_records
+            known = self._make(subject, shards)
+            if n_records == self._n_records:
+                self._plans.put(subject, known)
+        return known
+
+    def _make(self, subject: _Subject, shards: Sequence[Shard]) -> Plan:
+        found = self._ladders.get(subject) or self._climb(subject)
+        ways = found.ways
+        self._last[subject.resident_id] = ways
+        if not ways:
+            return Plan()
+        keys = self._dry_run_keys(shards, ways, subject.fingerprint)
+        results = _results(keys)
+        if found.unknown is not None and keys[0] in results:
+            ways = (self._allowance(subject, found.told, results[keys[0]]),)
+        exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
+        known = replace(_read_known(subject.resident_id, subject.fingerprint, self._engine_version), dry_runs=exact)
+        alternatives = tuple(self._with_clients(corrected(way, known)) for way in ways)
+        return Plan(ways, alternatives, found.unknown, keys, frozenset(results))
+
+    def _with_clients(self, way: LoadAlternative) -> LoadAlternative:
+        held = way.bytes_by_device
+        clients = {clients_of(device): 1 for device in self._remote if held.get(device)}
+        return replace(way, bytes_by_device={**held, **clients}) if clients else way
+
+    def profile(self) -> Profile:
+        """This machine's, with the GPUs that the engine can use and the RAM budget of this host. Raises BadDevices."""
+        row = HardwareProfile.objects.filter(is_this_machine=True).first() or this_machine()
+        profile = row.profile()
+        usable = tuple(profile.gpus[int(device[3:])] for device, _ in self._gpus if int(device[3:]) < len(profile.gpus))
+        if len(usable) < len(self._gpus):
+            raise BadDevices("it has lost a GPU that the engine uses")
+        return replace(with_ram_budget(profile, self._ram_budget_bytes), gpus=usable)
+
+    def pools(self) -> tuple[Pool, ...]:
+        """What each device may hold, the RAM first, before anybody else's use of it is known. Raises BadDevices."""
+        profile = self.profile()
+        gpus = tuple(map(_pool, self._gpu_ids, profile.gpus))
+        n_clients = self._n_rpc_clients
+        clients = (
+            Pool(clients_of(each.device), each.name, n_clients, n_clients)
+            for each in gpus
+            if each.device in self._remote
+        )
+        return (_pool(RAM, profile.ram), *gpus, *clients)
+
+    def record(self, load: LoadMeasured) -> None:
+        """Stores what a load took, for the next plan."""
+        estimated = self._estimated(load)
+        for device, held in load.devices.items():
+            told = estimated.get(device)
+            which = {
+                "variant_id": load.variant_id,
+                "options_digest": digest(load.options),
+                "device": device,
+                "engine_version": self._engine_version,
+            }
+            fingerprint = load.fingerprint[:200]
+            before = Measurement.objects.filter(**which, fingerprint=fingerprint).values_list(
+                "overhead_bytes", flat=True
+            )
+            Measurement.objects.update_or_create(
+                **which,
+                defaults={
+                    "options": load.options.to_json(),
+                    "fingerprint": fingerprint,
+                    "estimated_bytes": told,
+                    "measured_bytes": _split(held),
+                    "overhead_bytes": _overhead(device, before.first(), held.overhead_bytes),
+                    "decode_tokens_per_second": held.decode_tokens_per_second,
+                    "load_seconds": load.load_seconds,
+                },
+            )
+        # An overhead that one variant shows counts for those that show none.
+        self._forget_plans()
+
+    def record_dry_run(self, key: str, compute_bytes: Mapping[str, int]) -> None:
+        DryRunResult.objects.update_or_create(
+            key=key, defaults={"compute_bytes": dict(compute_bytes), "engine_version": self._engine_version}
+        )
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self._n_records += 1
+        self._plans.clear()
+
+    @property
+    def _gpu_ids(self) -> tuple[str, ...]:
+        return tuple(device for device, _ in self._gpus)
+
+    def _climb(self, subject: _Subject) -> _Ladder:
+        with self._lock:
+            told = self._told(subject.path, subject.fingerprint)
+            if told is None:
+                return _Ladder()
+            try:
+                ways = ladder(told, subject.profile, self._gpu_ids, subject.wishes, subject.base)
+                if subject.base.purpose == "imatrix":
+                    ways = tuple(way_to_read(way, told.header) for way in ways)
+                found = _Ladder(told, ways)
+            except CannotTell as cannot:
+                found = _Ladder(told, (self._allowance(subject, told),), cannot.what)
+            self._ladders.put(subject, found)
+            return found
+
+    def _allowance(self, subject: _Subject, told: Told | None, exact: Mapping[str, int] | None = None) -> Way:
+        assert told is not None
+        return unknown_way(
+            told, subject.size_bytes, subject.profile, self._gpu_ids, subject.wishes, subject.base, exact
+        )
+
+    def _told(self, path: str, fingerprint: str) -> Told | None:
+        told = self._headers.get((path, fingerprint))
+        if told is None:
+            try:
+                told = Told(read_variant(Path(path)).header)
+            except (BadGguf, NotAModel, OSError):
+                return None
+            self._headers.put((path, fingerprint), told)
+        return told
+
+    def _dry_run_keys(self, shards: Sequence[Shard], ways: Sequence[Way], fingerprint: str) -> tuple[str, ...]:
+        files = [
+            FileIdentity(f"{shard.path}\0{fingerprint}", shard.size_bytes, shard.mtime_ns or 0, shard.sha256)
+            for shard in shards
+        ]
+        names = [key for _, key in self._gpus]
+        return tuple(cache_key(files, way.options, self._engine_version, names) for way in ways)
+
+    def _estimated(self, load: LoadMeasured) -> dict[str, dict[str, int]]:
+        """What was planned for the way that was loaded, by device; nothing for ways and devices never planned."""
+        ways = self._last.get(load.variant_id, ())
+        planned = next((way for way in ways if digest(way.options) == digest(load.options)), None)
+        return {} if planned is None else {device: _split(each) for device, each in planned.devices.items()}
+
+
+def _pool(device: str, owned: Device) -> Pool:
+    return Pool(device, owned.name, owned.memory_bytes, owned.budget_bytes, owned.reserve_bytes)
+
+
+def _overhead(device: str, before: int | None, now: int | None) -> int | None:
+    """What a load is expected to take beyond its buffers, once it has run a while: of a GPU the most that it ever took, as a worker
+    that has just begun holds less than it will."""
+    if now is None or before is None:
+        return before if now is None else now
+    return now if device == RAM else max(before, now)
+
+
+def _split(held: Measured | DeviceBytes) -> dict[str, int]:
+    return {"weights": held.weights_bytes, "kv": held.kv_bytes, "compute": held.compute_bytes}
+
+
+def _results(keys: Sequence[str]) -> dict[str, dict[str, int]]:
+    return dict(DryRunResult.objects.filter(key__in=keys).values_list("key", "compute_bytes"))
+
+
+def _read_known(variant_id: int, fingerprint: str, version: str) -> Known:
+    measured: dict[str, dict[str, Measured]] = {}
+    overheads: dict[str, int] = {}
+    own_overheads: dict[str, int] = {}
+    for row in Measurement.objects.filter(engine_version=version).order_by("updated_at"):
+        if row.overhead_bytes is not None:
+            overheads[row.device] = row.overhead_bytes
+        if row.variant_id != variant_id or row.fingerprint != fingerprint[:200]:
+            continue
+        if row.overhead_bytes is not None:
+            own_overheads[row.device] = row.overhead_bytes
+        sizes = row.measured_bytes
+        measured.setdefault(row.options_digest, {})[row.device] = Measured(
+            sizes["weights"], sizes["kv"], sizes["compute"], row.overhead_bytes, row.decode_tokens_per_second
+        )
+    return Known(measured, {**overheads, **own_overheads})
+
+
+class _Recent(Generic[_Key, _Value]):
+    """The values used last. Safe to use from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[_Key, _Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: _Key) -> _Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: _Key, value: _Value) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()

@@ -1,0 +1,1 @@
+"""The worker processes as the host sees them: started, heard, measured, ended."""

@@ -1,0 +1,1 @@
+"""Pages, sockets and APIs: a folder a feature, each with the same few files."""

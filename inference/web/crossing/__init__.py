@@ -1,0 +1,1 @@
+"""The one place where synchronous code and the event loop meet."""

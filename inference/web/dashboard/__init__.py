@@ -1,0 +1,1 @@
+"""What the box is doing: the first page and its socket."""

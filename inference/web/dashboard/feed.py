@@ -1,0 +1,240 @@
+"""One subscription to the host's telemetry per web process, handed to every open `/ws/host/` socket; encoded once for all to whom the
+same may be told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections import deque
+from collections.abc import Collection, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, cast
+
+from django.conf import settings
+
+from inference.core.monitoring.history import History
+from inference.engine.protocol import BadMessage
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.telemetry import Backlog, Delta, HostAway, LogLine
+from inference.web.crossing.database_thread import StorageFailed
+from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
+from inference.web.visibility import visibility
+from inference.web.visibility.redaction import Discretion, told_to
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 2.0
+MOST_DECISIONS = 200
+STATE_WITHIN_SECONDS = 1.5
+
+AWAY: HostAway = {"type": "away"}
+
+
+class Mirror:
+    """The host's telemetry as this process knows it. Pure."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._history = History()
+        self._history.extend(backlog["at"], backlog["series"])
+        self._decisions: deque[LogLine] = deque(backlog["decisions"], MOST_DECISIONS)
+        self._state: Mapping[str, Any] = backlog
+        self._texts: dict[Discretion, str] = {}
+
+    def apply(self, delta: Delta) -> None:
+        self._history.append(delta["at"], delta["figures"])
+        self._decisions.extend(delta["decisions"])
+        self._state = {**self._state, **delta}
+        self._texts = {}
+
+    @property
+    def backlog(self) -> Backlog:
+        """As the host would answer now to somebody new."""
+        state = {name: value for name, value in self._state.items() if name != "figures"}
+        return cast(
+            Backlog,
+            {
+                **state,
+                "type": "backlog",
+                "at": self._history.at,
+                "series": self._history.series,
+                "decisions": list(self._decisions),
+            },
+        )
+
+    def text(self, discretion: Discretion) -> str:
+        """`backlog`, encoded; once for all who join in the same second and may read the same."""
+        if discretion not in self._texts:
+            self._texts[discretion] = encode(told_to(discretion, self.backlog))
+        return self._texts[discretion]
+
+
+class _Seat:
+    """What one watcher has been sent."""
+
+    __slots__ = ("discretion", "is_behind", "unseen")
+
+    def __init__(self) -> None:
+        self.unseen = 0
+        self.discretion: Discretion | None = None
+        """None: not known yet, so nothing is told."""
+        self.is_behind = True
+        """Its next frame is a whole backlog."""
+
+
+class HostWatch:
+    """Lives in one event loop. The subscription starts with the first watcher and ends with the last."""
+
+    def __init__(self, client: HostClient) -> None:
+        self._client = client
+        self._seats: dict[Watcher, _Seat] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mirror: Mirror | None = None
+        self._is_away = False
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._tasks)
+
+    async def join(self, watcher: Watcher) -> None:
+        """The watcher hears a backlog at once where one is known, and then what happens. It was found signed in just now."""
+        seat = self._seats[watcher] = _Seat()
+        if not self._tasks:
+            self._is_away = False
+            self._tasks = [
+                asyncio.create_task(self._keep(), name="host telemetry"),
+                asyncio.create_task(self._guard(), name="watchers' sessions"),
+            ]
+        elif self._is_away:
+            await watcher.tell(encode(AWAY))
+        with suppress(StorageFailed):  # asked again by the guard
+            await self._learn([watcher])
+        if seat.is_behind:
+            await self._catch_up(watcher)
+
+    def leave(self, watcher: Watcher) -> None:
+        self._seats.pop(watcher, None)
+        if not self._seats:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
+            self._mirror = None
+
+    async def seen(self, watcher: Watcher) -> None:
+        """The watcher has taken in everything it was sent, or is near."""
+        seat = self._seats.get(watcher)
+        if seat is not None:
+            seat.unseen = 0
+            if seat.is_behind and self._mirror is not None:
+                await self._catch_up(watcher)
+
+    async def state(self) -> Backlog | None:
+        """The present telemetry, for a first paint or a scrape; None where no host answers."""
+        if self._mirror is not None:
+            return self._mirror.backlog
+        try:
+            return await asyncio.wait_for(self._ask_once(), STATE_WITHIN_SECONDS)
+        except (HostUnavailable, HostRefusal, BadMessage, asyncio.TimeoutError):
+            return None
+
+    async def _ask_once(self) -> Backlog | None:
+        async with aclosing(self._client.telemetry()) as frames:
+            async for frame in frames:
+                if frame["type"] == "backlog":
+                    return frame
+        return None
+
+    # upstream -----------------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        delay_seconds = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                async with aclosing(self._client.telemetry()) as frames:
+                    async for frame in frames:
+                        delay_seconds = FIRST_RETRY_SECONDS
+                        await self._heard(frame)
+            except (HostUnavailable, HostRefusal, BadMessage) as error:
+                logger.debug("no telemetry: %s", error)
+            await self._lost()
+            await asyncio.sleep(delay_seconds)
+            delay_seconds = min(delay_seconds * 2, LONGEST_RETRY_SECONDS)
+
+    async def _heard(self, frame: Backlog | Delta) -> None:
+        self._is_away = False
+        if frame["type"] == "backlog":
+            self._mirror = Mirror(frame)
+            for seat in self._seats.values():
+                seat.is_behind = True
+            for watcher in list(self._seats):
+                await self._catch_up(watcher)
+        elif self._mirror is not None:
+            self._mirror.apply(frame)
+            await self._spread(frame)
+
+    async def _lost(self) -> None:
+        self._mirror = None
+        if not self._is_away:
+            self._is_away = True
+            text = encode(AWAY)
+            for watcher in list(self._seats):
+                await tell(watcher, text)
+
+    # downstream ---------------------------------------------------------------------------------------------------
+
+    async def _spread(self, frame: Delta) -> None:
+        texts: dict[Discretion, str] = {}
+        for watcher, seat in list(self._seats.items()):
+            discretion = seat.discretion
+            if discretion is None or seat.unseen >= MOST_UNSEEN:
+                seat.is_behind = True
+            elif seat.is_behind:
+                await self._catch_up(watcher)
+            else:
+                seat.unseen += 1
+                if discretion not in texts:
+                    texts[discretion] = encode(told_to(discretion, frame))
+                await tell(watcher, texts[discretion])
+
+    async def _catch_up(self, watcher: Watcher) -> None:
+        seat = self._seats.get(watcher)
+        if seat is None or seat.discretion is None or self._mirror is None or seat.unseen >= MOST_UNSEEN:
+            return
+        seat.is_behind = False
+        seat.unseen += 1
+        await tell(watcher, self._mirror.text(seat.discretion))
+
+    async def _guard(self) -> None:
+        """Closes the sockets of whoever is not signed in any more, and learns what is kept from the others by now."""
+        while True:
+            await asyncio.sleep(AUTHORISED_SECONDS)
+            await self.check_sessions()
+
+    async def check_sessions(self) -> None:
+        watchers = list(self._seats)
+        # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
+        with suppress(StorageFailed):
+            await self._learn(watchers)
+            await show_out(watchers)
+
+    async def _learn(self, watchers: Collection[Watcher]) -> None:
+        """Whoever may be told more or less than before begins anew. Raises StorageFailed."""
+        found = await visibility.discretions({watcher.session[1] for watcher in watchers})
+        for watcher in watchers:
+            seat = self._seats.get(watcher)
+            if seat is not None and seat.discretion != found[watcher.session[1]]:
+                seat.discretion, seat.is_behind = found[watcher.session[1]], True
+
+
+_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, HostWatch] = weakref.WeakKeyDictionary()
+
+
+def host_watch() -> HostWatch:
+    """The watch of the running event loop: a web process has one."""
+    loop = asyncio.get_running_loop()
+    found = _by_loop.get(loop)
+    if found is None:
+        found = _by_loop[loop] = HostWatch(HostClient(settings.HOST_SOCKET))
+    return found

@@ -1,0 +1,134 @@
+"""Staff load, unload and pin variants from the dashboard and from a variant's page; before a load they are told what it would do.
+
+The page's script asks for JSON; without it the same addresses are a page and forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypedDict
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods
+
+from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.messages import LoadPreview
+from inference.web.chat.turns import turns
+from inference.web.crossing.background_host import within_a_moment
+from models_app.audit import CHANGE, note
+from models_app.models import Variant
+
+STAFF_ONLY = "Only whoever runs this box may do that."
+AWAY = "The model host does not answer. Try again in a moment."
+
+_NOTES = {
+    "load": "Load asked for.",
+    "load-anyway": "Load asked for, before everybody who waits.",
+    "unload": "Unload asked for.",
+    "pin": "Pinned.",
+    "unpin": "Unpinned.",
+}
+
+
+class LoadQuestion(TypedDict):
+    """What is asked before a load."""
+
+    variant_id: int
+    name: str
+    sentence: str
+    may_anyway: bool
+    """Whether it would have to wait, and "load anyway" might wait less."""
+    instead: str
+    """What "load anyway" would do; "" where that is told in the same words."""
+    load_words: str
+    """On the button; "" where there is nothing to press."""
+
+
+def load_question(found: LoadPreview, instead: LoadPreview | None) -> LoadQuestion:
+    """`instead`: the preview of "load anyway", where loading would have to wait."""
+    words = {"fits": "Load", "evicts": "Load", "waits": "Load when there is room"}
+    return {
+        "variant_id": found["variant_id"],
+        "name": found["name"],
+        "sentence": found["sentence"],
+        "may_anyway": instead is not None,
+        "instead": "" if instead is None or instead["sentence"] == found["sentence"] else instead["sentence"],
+        "load_words": words.get(found["outcome"], ""),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
+    """GET: a LoadQuestion. POST `action`: load, load-anyway, unload, pin or unpin; 200 done, 202 begun.
+
+    Otherwise `detail` says what to do.
+    """
+    if not (await request.auser()).is_staff:
+        return await _said(request, {"detail": STAFF_ONLY}, 403)
+    client = turns().client
+    try:
+        if request.method != "POST":
+            return await _said(request, {"question": await _question(client, variant_id)}, 200)
+        asked = _asked(client, request.POST.get("action", ""), variant_id)
+        if asked is None:
+            return await _said(request, {"detail": "There is no such action."}, 400)
+        is_done = await within_a_moment(asked)
+        await _note(await request.auser(), variant_id, request.POST["action"])
+    except HostRefusal as refusal:
+        return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
+    except HostUnavailable:
+        return await _said(request, {"detail": AWAY}, 503)
+    return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect(_back(request))
+
+
+async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
+    found = await client.preview(variant_id)
+    instead = await client.preview(variant_id, anyway=True) if found["outcome"] == "waits" else None
+    return load_question(found, None if instead is not None and instead["outcome"] == "cannot" else instead)
+
+
+@sync_to_async
+def _note(user: Any, variant_id: int, action: str) -> None:
+    """What was asked for and begun; what became of it stands in the host's own log."""
+    note(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
+
+
+def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:
+    """None for an action that there is not."""
+    match action:
+        case "load" | "load-anyway":
+            return client.load(variant_id, anyway=action == "load-anyway")
+        case "unload":
+            return client.unload(variant_id)
+        case "pin" | "unpin":
+            return client.pin(variant_id, action == "pin")
+    return None
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that the form stands on, as it says; the dashboard without it."""
+    back = request.POST.get("back") or request.GET.get("back", "")
+    is_ours = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return back if is_ours else reverse("dashboard")
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+async def _said(request: HttpRequest, content: dict[str, Any], status: int) -> HttpResponse:
+    """`question` or `detail`, as JSON or as a page."""
+    response: HttpResponse
+    if _wants_json(request):
+        response = JsonResponse(content.get("question", content), status=status)
+    else:
+        response = await sync_to_async(render)(
+            request, "dashboard/load.html", {**content, "back": _back(request)}, status=status
+        )
+    patch_vary_headers(response, ["Accept"])
+    return response

@@ -1,0 +1,1 @@
+"""Sockets of pages that watch: one subscription a page, with back-pressure."""

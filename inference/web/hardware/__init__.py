@@ -1,0 +1,1 @@
+"""The hardware page: devices, budgets, and what would fit."""

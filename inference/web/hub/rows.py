@@ -1,0 +1,119 @@
+"""Repositories of the Hub as the pages show them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from models_app.gguf.quantization import described
+from models_app.hub.names import Contents, RemoteVariant
+from models_app.hub.records import Found
+from models_app.intake.space import Room
+from models_app.units import format_bytes, format_params
+
+_NAME = r"(?P<owner>[A-Za-z0-9][\w.-]{0,95})/(?P<name>[A-Za-z0-9][\w.-]{0,95})"
+_ADDRESS = re.compile(rf"https?://(?P<host>[^/\s]+)/{_NAME}(?:[/?#].*)?", re.ASCII)
+_HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_NOT_OWNERS = frozenset({"api", "collections", "datasets", "docs", "models", "papers", "settings", "spaces"})
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A repository that was named, not searched for."""
+
+    owner: str
+    name: str
+    is_address: bool
+    """As a page's address, pasted from a browser; else as owner/name, which may be words, too."""
+
+
+def repository_named(words: str, endpoint: str) -> Named | None:
+    """The repository whose name or address `words` are; None where they are neither."""
+    if match := re.fullmatch(_NAME, words, re.ASCII):
+        return Named(match["owner"], match["name"], False)
+    match = _ADDRESS.fullmatch(words)
+    if match is None or match["owner"] in _NOT_OWNERS:
+        return None
+    if match["host"] not in _HUB_HOSTS | {urlsplit(endpoint).netloc}:
+        return None
+    return Named(match["owner"], match["name"], True)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundView:
+    owner: str
+    name: str
+    facts: str
+    """`8.03B parameters · llama · 1.2M downloads`."""
+    gated: bool
+    private: bool
+    updated_at: datetime | None
+
+
+def found_view(found: Found) -> FoundView:
+    owner, _, name = found.name.rpartition("/")
+    facts = []
+    if found.n_params:
+        facts.append(f"{format_params(found.n_params)} parameters")
+    if found.architecture:
+        facts.append(found.architecture)
+    if found.n_ctx_train:
+        facts.append(f"{found.n_ctx_train:,} tokens of context")
+    if found.downloads is not None:
+        facts.append(f"{_counted(found.downloads, 'download')} in a month")
+    if found.likes:
+        facts.append(_counted(found.likes, "like"))
+    return FoundView(owner, name, " · ".join(facts), found.gated, found.private, found.updated_at)
+
+
+def _counted(count: int, what: str) -> str:
+    said = f"{count:,}" if count < 10_000 else format_params(count)
+    return f"{said} {what}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantView:
+    key: str
+    file: str
+    """What people see of the key: the file's name, with its folder."""
+    quantization: str
+    description: str
+    size: str
+    n_files: int
+    is_verifiable: bool
+    room: str
+    """Why the disk has no room; "" where it has."""
+    here: str
+    """The variant in the inventory that has the same bytes, by name; "" where none has."""
+    job_id: int | None
+    """Of the download that is under way; None where none is."""
+
+
+def variant_views(
+    contents: Contents, room_for: Mapping[str, Room], here: Mapping[str, str], coming: Mapping[str, int]
+) -> list[VariantView]:
+    """Of `contents`, in its order. `room_for` by key; `here`: names of variants by their first file's SHA-256; `coming`:
+    likewise, the jobs that download."""
+    return [_variant_view(each, room_for[each.key], here, coming) for each in contents.variants]
+
+
+def _variant_view(
+    variant: RemoteVariant, room: Room, here: Mapping[str, str], coming: Mapping[str, int]
+) -> VariantView:
+    digest = variant.files[0].sha256 or ""
+    lacking = room.lacking_bytes
+    return VariantView(
+        key=variant.key,
+        file=variant.key,
+        quantization=variant.quantization or "Type not named",
+        description=described(variant.quantization or "") or "The file's name does not tell how it is quantized.",
+        size=format_bytes(variant.size_bytes),
+        n_files=len(variant.files),
+        is_verifiable=variant.is_verifiable,
+        room=f"The disk lacks {format_bytes(lacking)} for it." if lacking else "",
+        here=here.get(digest, ""),
+        job_id=coming.get(digest),
+    )

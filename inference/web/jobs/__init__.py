@@ -1,0 +1,1 @@
+"""The jobs page, its rows and its socket."""

@@ -1,0 +1,197 @@
+"""`/ws/jobs/`: one reader of the job rows per web process while anybody watches, and for each watcher what is new to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import weakref
+from collections.abc import Collection
+from typing import Protocol
+
+from django.utils import timezone
+
+from inference.web.crossing.database_thread import StorageFailed
+from inference.web.feeds import subscribers
+from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
+from inference.web.jobs import queries
+from inference.web.jobs.line_tail import LineTail
+from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row
+from inference.web.visibility import visibility
+from inference.web.visibility.redaction import NOTHING_KEPT
+from models_app.models import Job
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+IDLE_LOOK_SECONDS = 3.0
+"""Where nothing is under way: a page that starts something paints it itself."""
+
+
+class Watcher(subscribers.Watcher, Protocol):
+    is_staff: bool
+
+
+class _Seat:
+    """What one watcher was told."""
+
+    __slots__ = ("discretion", "is_behind", "told", "unseen")
+
+    def __init__(self) -> None:
+        self.discretion = NOTHING_KEPT
+        """Learnt before the first frame."""
+        self.told: dict[int, JobRow] = {}
+        self.unseen = 0
+        self.is_behind = True
+        """Its next frame is a backlog."""
+
+
+class JobWatch:
+    """Lives in one event loop. The reader starts with the first watcher and ends with the last."""
+
+    def __init__(self) -> None:
+        self._seats: dict[Watcher, _Seat] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._active: set[int] = set()
+        self._last_job = 0
+        self._tail: LineTail | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._tasks)
+
+    async def join(self, watcher: Watcher) -> None:
+        """The watcher hears a backlog, then what changes. It was found signed in just now."""
+        self._seats[watcher] = _Seat()
+        if not self._tasks:
+            self._tail = None
+            self._tasks = [
+                asyncio.create_task(self._keep_looking(), name="job rows"),
+                asyncio.create_task(self._guard(), name="job watchers' sessions"),
+            ]
+        await self._catch_up([watcher])
+
+    def leave(self, watcher: Watcher) -> None:
+        self._seats.pop(watcher, None)
+        if not self._seats:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
+
+    async def seen(self, watcher: Watcher) -> None:
+        """The watcher has taken in everything it was sent, or is near."""
+        seat = self._seats.get(watcher)
+        if seat is not None:
+            seat.unseen = 0
+            if seat.is_behind:
+                await self._catch_up([watcher])
+
+    # looking ------------------------------------------------------------------------------------------------------
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS if self._active else IDLE_LOOK_SECONDS)
+            try:
+                await self.look()
+            except StorageFailed:
+                logger.debug("no look at the jobs")
+
+    async def look(self) -> None:
+        """Tells every watcher what has changed since it was last told. Raises StorageFailed."""
+        await self._catch_up([watcher for watcher, seat in self._seats.items() if seat.is_behind])
+        # Whoever is told a backlog while the rows are read knows more than they say.
+        told = [(watcher, seat, seat.told) for watcher, seat in self._seats.items()]
+        tail = await self._lines()
+        found = await queries.changes(self._active, self._last_job, tail.after, tail.seen)
+        self._remember(found.jobs)
+        tail.tell([line.pk for line in found.lines], time.monotonic())
+        for watcher, seat, before in told:
+            if seat.told is not before or seat.is_behind:
+                continue
+            if seat.unseen >= MOST_UNSEEN:
+                seat.is_behind = True
+                continue
+            rows = _rows(watcher, seat, found.jobs)
+            news = [row for row in rows if seat.told.get(row["id"]) != row]
+            lines = [
+                line_row(line)
+                for line in found.lines
+                if watcher.is_staff or found.owners.get(line.job_id) == watcher.session[1]
+            ]
+            if news or lines:
+                await self._tell(watcher, seat, {"type": "delta", "jobs": news, "lines": lines})
+
+    async def _lines(self) -> LineTail:
+        """From the first time on; earlier lines are the pages' own to fetch. Raises StorageFailed."""
+        if self._tail is None:
+            self._tail = LineTail(*await queries.last_lines(), time.monotonic())
+        return self._tail
+
+    def _remember(self, found: list[Job]) -> None:
+        self._active = {job.pk for job in found if job.is_active}
+        self._last_job = max([self._last_job, *(job.pk for job in found)])
+
+    async def _catch_up(self, watchers: list[Watcher]) -> None:
+        behind = [watcher for watcher in watchers if self._seats[watcher].unseen < MOST_UNSEEN]
+        if not behind:
+            return
+        try:
+            await self._lines()
+            jobs = await queries.backlog()
+            await self._learn(behind)
+        except StorageFailed:
+            return
+        # Kept from the next look: what was active here and has ended by then is told, too.
+        self._active |= {job.pk for job in jobs if job.is_active}
+        self._last_job = max([self._last_job, *(job.pk for job in jobs)])
+        for watcher in behind:
+            seat = self._seats.get(watcher)
+            if seat is not None:
+                seat.is_behind, seat.told = False, {}
+                await self._tell(watcher, seat, {"type": "backlog", "jobs": _rows(watcher, seat, jobs)})
+
+    async def _learn(self, watchers: Collection[Watcher]) -> None:
+        """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
+        found = await visibility.discretions({watcher.session[1] for watcher in watchers})
+        for watcher in watchers:
+            seat, discretion = self._seats.get(watcher), found[watcher.session[1]]
+            if seat is not None and seat.discretion != discretion:
+                seat.discretion, seat.is_behind = discretion, True
+
+    async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
+        seat.unseen += 1
+        seat.told.update((row["id"], row) for row in frame["jobs"])
+        await tell(watcher, encode(frame))
+
+    # who may watch ------------------------------------------------------------------------------------------------
+
+    async def _guard(self) -> None:
+        while True:
+            await asyncio.sleep(AUTHORISED_SECONDS)
+            await self.check_sessions()
+
+    async def check_sessions(self) -> None:
+        """Closes the sockets of whoever is not signed in any more, and learns who has become staff or ceased to be."""
+        watchers = list(self._seats)
+        try:
+            staff = await queries.staff_among({watcher.session[1] for watcher in watchers})
+            for watcher in watchers:
+                watcher.is_staff = watcher.session[1] in staff
+            await self._learn(watchers)
+            await show_out(watchers)
+        except StorageFailed:
+            # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
+            return
+
+
+def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:
+    now = timezone.now()
+    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.discretion) for job in jobs]
+
+
+_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()
+
+
+def job_watch() -> JobWatch:
+    """The watch of the running event loop: a web process has one."""
+    return _by_loop.setdefault(asyncio.get_running_loop(), JobWatch())

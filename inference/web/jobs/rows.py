@@ -1,0 +1,186 @@
+"""Jobs as pages show them: the first paint and the frames of `/ws/jobs/` are made of the same rows. Words are made here alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypedDict
+
+from inference.web.dashboard.rows import duration
+from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
+from models_app.models import Job, JobLine
+from models_app.units import format_bytes
+
+SOON_SECONDS = 0.5
+_STATES = {
+    Job.State.QUEUED: "queued",
+    Job.State.RUNNING: "running",
+    Job.State.PAUSED: "paused",
+    Job.State.WAITING: "waiting",
+    Job.State.DONE: "done",
+    Job.State.FAILED: "failed",
+    Job.State.CANCELLED: "cancelled",
+}
+
+
+class JobRow(TypedDict):
+    """One job, as one person may see it. Everything is words or a number ready to be shown."""
+
+    id: int
+    kind: str
+    state: str
+    is_active: bool
+    variant_id: int | None
+    title: str
+    state_words: str
+    facts: str
+    """How far it is, how fast, how long it will take; or when it ended. May be empty."""
+    reason: str
+    by: str
+    permille: int | None
+    """Done, of 1000; None: unknown."""
+    may_pause: bool
+    may_resume: bool
+    may_cancel: bool
+    may_retry: bool
+    may_discard: bool
+    """Whether there may be something left of it to be removed."""
+
+
+class LineRow(TypedDict):
+    id: int
+    job: int
+    at: str
+    """ISO 8601."""
+    level: str
+    text: str
+
+
+class JobBacklog(TypedDict):
+    type: Literal["backlog"]
+    jobs: list[JobRow]
+
+
+class JobDelta(TypedDict):
+    """Jobs that changed, whole, and lines that were added to jobs whose log this person may read."""
+
+    type: Literal["delta"]
+    jobs: list[JobRow]
+    lines: list[LineRow]
+
+
+JobFrame = JobBacklog | JobDelta
+
+
+def may_act(job: Job, user_id: int, is_staff: bool) -> bool:
+    """Whether somebody may steer the job and read its log: whoever started it, and who runs the box."""
+    return is_staff or job.created_by_id == user_id
+
+
+def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, discretion: Discretion = NOTHING_KEPT) -> JobRow:
+    """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act; names that are kept from the
+    person are left out.
+    """
+    may = may_act(job, user_id, is_staff)
+    cancelling = job.wish == Job.Wish.CANCEL
+    state = Job.State(job.state)
+    return {
+        "id": job.pk,
+        "kind": job.kind,
+        "state": state.value,
+        "is_active": job.is_active,
+        "variant_id": job.variant_id,
+        "title": discretion.sentence(job.title),
+        "state_words": _state_words(job),
+        "facts": _facts(job, now),
+        "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",
+        "by": "" if job.created_by is None else job.created_by.get_username(),
+        "permille": _permille(job),
+        "may_pause": may and not cancelling and state in (Job.State.QUEUED, Job.State.RUNNING, Job.State.WAITING),
+        "may_resume": may and not cancelling and state in (Job.State.PAUSED, Job.State.WAITING),
+        "may_cancel": may and not cancelling and job.is_active,
+        "may_retry": may and state in (Job.State.FAILED, Job.State.CANCELLED),
+        "may_discard": may and state == Job.State.FAILED,
+    }
+
+
+def line_row(line: JobLine) -> LineRow:
+    return {
+        "id": line.pk,
+        "job": line.job_id,
+        "at": line.at.isoformat(timespec="seconds"),
+        "level": line.level,
+        "text": line.text,
+    }
+
+
+def seconds_left(job: Job) -> float | None:
+    """At the present rate; None where that cannot be told."""
+    if job.state != Job.State.RUNNING or job.total is None or not job.rate_per_second:
+        return None
+    return max(0.0, (job.total - job.done) / job.rate_per_second)
+
+
+def _state_words(job: Job) -> str:
+    if job.is_active and job.wish == Job.Wish.CANCEL:
+        return "cancelling"
+    if job.state == Job.State.RUNNING and job.wish == Job.Wish.PAUSE:
+        return "pausing"
+    if job.state == Job.State.RUNNING and job.stage:
+        stage, _ = _stage(job)
+        return stage[0].lower() + stage[1:]
+    return _STATES[Job.State(job.state)]
+
+
+def _stage(job: Job) -> tuple[str, str]:
+    """What it does, and a sentence about it where there is one: `Waiting for a-model: You are next.`"""
+    stage, _, sentence = job.stage.partition(": ")
+    return stage, sentence
+
+
+def _facts(job: Job, now: datetime) -> str:
+    if job.state == Job.State.DONE:
+        total = _amount(job, job.total) if job.total and job.unit == Job.Unit.BYTES else ""
+        return " · ".join(part for part in (total, _took(job)) if part)
+    if not job.is_active:
+        return ""
+    parts = [_progress(job)]
+    if job.state == Job.State.RUNNING:
+        parts = [_stage(job)[1], *parts, _rate(job)]
+        left = seconds_left(job)
+        parts.append("" if left is None else f"{duration(left)} left")
+    elif job.state == Job.State.WAITING and job.run_after is not None:
+        wait = (job.run_after - now).total_seconds()
+        parts.append(f"again in {duration(wait)}" if wait > SOON_SECONDS else "again any moment")
+    return " · ".join(part for part in parts if part)
+
+
+def _progress(job: Job) -> str:
+    if job.total:
+        return f"{_amount(job, job.done)} of {_amount(job, job.total)}"
+    return _amount(job, job.done) if job.done else ""
+
+
+def _amount(job: Job, amount: int) -> str:
+    return format_bytes(amount) if job.unit == Job.Unit.BYTES else f"{amount} {job.unit}".strip()
+
+
+def _rate(job: Job) -> str:
+    if not job.rate_per_second:
+        return ""
+    if job.unit == Job.Unit.BYTES:
+        return f"{format_bytes(int(job.rate_per_second))}/s"
+    if job.rate_per_second < 0.5:
+        return f"{duration(1 / job.rate_per_second)} each"
+    return f"{job.rate_per_second:.3g} {job.unit}/s" if job.unit else ""
+
+
+def _took(job: Job) -> str:
+    if job.started_at is None or job.ended_at is None:
+        return ""
+    return f"took {duration((job.ended_at - job.started_at).total_seconds())}"
+
+
+def _permille(job: Job) -> int | None:
+    if job.state == Job.State.DONE:
+        return 1000
+    return min(1000, job.done * 1000 // job.total) if job.total else None

@@ -1,0 +1,154 @@
+"""`/jobs/`: all jobs, one job with its log, and what may be done to it; for staff the limit on downloads and the quarantine, too.
+
+A job's page's script asks for JSON; without it the same addresses are pages and forms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from inference.web.jobs import queries
+from inference.web.jobs.rows import job_row, line_row, may_act
+from inference.web.visibility.visibility import discretion_for
+from models_app import audit
+from models_app.intake.limit_setting import BadLimit, forget_limit, holding, read_limit, set_limit, told
+from models_app.intake.quarantine import discard, put_away
+from models_app.jobs.heartbeat import jobs_beat
+from models_app.models import Job
+from models_app.units import format_bytes
+
+MOST_ENDED = 100
+MOST_LINES = 500
+_REFUSED = "It is too late for that: the job has moved on. The page shows how it stands now."
+
+
+@login_required
+@require_safe
+def jobs(request: HttpRequest) -> HttpResponse:
+    """Context: `jobs` (job_presentation.JobRow), `is_stalled` and `is_woken_by_redis`; for staff `limit` and `put_away`."""
+    return _page(request)
+
+
+def _page(request: HttpRequest, entered: str | None = None, problem: str = "", status: int = 200) -> HttpResponse:
+    """`entered`: a limit that was refused, and why."""
+    rows = queries.job_rows(request.user, MOST_ENDED)
+    context: dict[str, Any] = {
+        "jobs": rows,
+        "is_stalled": any(row["is_active"] for row in rows) and not jobs_beat(),
+        "is_woken_by_redis": settings.REDIS_URL is not None,
+    }
+    if request.user.is_staff:
+        found, limit = put_away(), holding()
+        limit_now = "" if limit.bytes_per_second is None else format_bytes(limit.bytes_per_second)
+        context |= {
+            "limit": limit,
+            "limit_entered": limit_now if entered is None else entered,
+            "limit_problem": problem,
+            "limit_of_environment": told(settings.DOWNLOAD_BYTES_PER_SECOND),
+            "is_limited_by_environment": settings.DOWNLOAD_BYTES_PER_SECOND is not None,
+            "put_away": found,
+            "put_away_size": format_bytes(sum(each.size_bytes for each in found)),
+        }
+    return render(request, "jobs/page.html", context, status=status)
+
+
+@require_POST
+def limit(request: HttpRequest) -> HttpResponse:
+    """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again. For staff."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    if "forget" in request.POST:
+        forget_limit(request.user)
+    else:
+        entered = request.POST.get("limit", "")
+        try:
+            set_limit(read_limit(entered), request.user)
+        except BadLimit as bad:
+            return _page(request, entered[:40], str(bad), status=422)
+    messages.success(request, f"Downloads: {holding().words}. Those that run follow within seconds.")
+    return redirect(f"{reverse('jobs')}#limit")
+
+
+@require_POST
+def discard_quarantined(request: HttpRequest) -> HttpResponse:
+    """`name` of a file in quarantine. For staff."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    name = request.POST.get("name", "")
+    try:
+        gone = discard(name, request.user)
+    except OSError as error:
+        messages.error(request, f"{name} could not be removed: {error.strerror or error}.")
+    else:
+        told_so = f"{name} is gone already." if gone is None else f"{name} is discarded; {gone.size} are free again."
+        messages.success(request, told_so)
+    return redirect(f"{reverse('jobs')}#quarantine")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def job(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET: the job and its log; as JSON, `lines` (job_presentation.LineRow). POST `action`: pause, resume, cancel or retry;
+    otherwise `detail` says what to do.
+    """
+    if request.method == "POST":
+        return _acted(request, pk)
+    found = _found(pk)
+    may_read = may_act(found, request.user.pk, request.user.is_staff)
+    newest = found.lines.order_by("-pk")[:MOST_LINES] if may_read else []
+    lines = [line_row(line) for line in reversed(newest)]
+    if _wants_json(request):
+        response: HttpResponse = JsonResponse({"lines": lines})
+    else:
+        row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), discretion_for(request.user))
+        acts = audit.history(found) if may_read else ()
+        context = {"job": row, "lines": lines, "may_read": may_read, "row": found, "acts": acts}
+        response = render(request, "jobs/job.html", context)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def _found(pk: int) -> Job:
+    try:
+        return Job.objects.select_related("created_by", "variant").get(pk=pk)
+    except Job.DoesNotExist:
+        raise Http404("There is no such job.") from None
+
+
+def _acted(request: HttpRequest, pk: int) -> HttpResponse:
+    try:
+        done = queries.act(pk, request.POST.get("action", ""), request.user)
+    except Job.DoesNotExist:
+        raise Http404("There is no such job.") from None
+    except queries.NotAllowed:
+        return _said(request, pk, "Only whoever started this job, or runs this box, may do that.", 403)
+    if done is None:
+        return _said(request, pk, "There is no such action.", 400)
+    return _said(request, pk, "" if done else _REFUSED, 200 if done else 409)
+
+
+def _said(request: HttpRequest, pk: int, detail: str, status: int) -> HttpResponse:
+    response: HttpResponse
+    if _wants_json(request):
+        response = JsonResponse({"detail": detail} if detail else {}, status=status)
+    elif detail:
+        response = render(request, "jobs/refused.html", {"detail": detail, "pk": pk}, status=status)
+    else:
+        response = redirect("job", pk)
+    patch_vary_headers(response, ["Accept"])
+    return response

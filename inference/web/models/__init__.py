@@ -1,0 +1,1 @@
+"""The inventory's pages: the list, a variant, adding, deleting."""

@@ -1,0 +1,65 @@
+"""Deleting a variant that may be in memory: refused while somebody uses it, then unloaded, then taken off the disk. Blocks."""
+
+from __future__ import annotations
+
+from inference.core.loads.purposes import variant_of
+from inference.host.api.client import HostRefusal, HostUnavailable
+from inference.web.crossing.ask_host import ask
+from models_app.catalog import deletion
+from models_app.catalog.deletion import Removal
+from models_app.models import Variant
+
+UNLOADS_WITHIN_SECONDS = 30.0
+
+
+class InUse(Exception):
+    """Somebody uses it now. `detail` is a sentence for a person."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+def delete_variant(variant: Variant, user_id: int) -> Removal:
+    """What was taken away. Nothing is cut: a lease that slips in after the look is waited for, a job must have ended.
+
+    Raises InUse, HostUnavailable (whether it is in use can't be told then), OSError.
+    """
+    jobs = deletion.removal(variant).jobs
+    if jobs:
+        titles = ", ".join(f"“{job.title}”" for job in jobs)
+        raise InUse(
+            f"{variant.name} is needed by a job that has not ended: {titles}. Cancel it, or wait until it is done."
+        )
+    is_loaded = _check_idle(variant)
+    deletion.withhold(variant)
+    if is_loaded:
+        try:
+            ask(lambda client: client.unload(variant.pk), UNLOADS_WITHIN_SECONDS)
+        except HostRefusal as refusal:
+            if refusal.code not in ("unknown_variant", "disabled"):  # those: it has left by itself
+                deletion.restore(variant)
+                raise InUse(refusal.detail) from None
+        except HostUnavailable:
+            deletion.restore(variant)
+            raise
+    return deletion.delete(variant, user_id)
+
+
+def _check_idle(variant: Variant) -> bool:
+    """Whether it is in memory. Raises InUse, HostUnavailable."""
+    status = ask(lambda client: client.status())
+    own = [each for each in status["residents"] if variant_of(each["variant_id"])[0] == variant.pk]
+    n_leases, n_queued = sum(each["leases"] for each in own), sum(each["queued"] for each in own)
+    if n_leases or n_queued:
+        raise InUse(_in_use(variant.name, n_leases, n_queued))
+    return any(each["purpose"] == "chat" and each["state"] not in ("absent", "failed") for each in own)
+
+
+def _in_use(name: str, n_leases: int, n_queued: int) -> str:
+    said = []
+    if n_leases:
+        said.append(f"{n_leases} {'request is' if n_leases == 1 else 'requests are'} running on it")
+    if n_queued:
+        said.append(f"{n_queued} {'waits' if n_queued == 1 else 'wait'} for it")
+    return f"{name} is in use: {' and '.join(said)}. Try again when nobody uses it, or disable it first so that nobody new does."

@@ -1,0 +1,78 @@
+"""From variants' rows to what `/models/` shows of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from inference.web.dashboard.rows import STATE_WORDS, duration
+from inference.web.models.usage import Use
+from inference.web.plans.badge import Badge
+from models_app.gguf.quantization import described
+from models_app.models import Variant
+from models_app.units import format_bytes, format_params
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfRow:
+    pk: int
+    name: str
+    size: str
+    quantization: str
+    explained: str
+    """The quantization type in words; "" for one that nobody has words for."""
+    facts: str
+    """`llama · 8.03B · trained for 8,192 tokens`."""
+    state: str
+    state_words: str
+    pinned: bool
+    enabled: bool
+    trouble: str
+    badge: Badge | None
+    """None: not worked out yet."""
+    used: str
+    """`3 days ago · 2 conversations of 1 person`; "" for never."""
+
+
+def shelf_row(variant: Variant, residents: Mapping[int, str], badge: Badge | None, use: Use, now: datetime) -> ShelfRow:
+    """`residents`: states by variant id, as the host told; a variant that it does not name is on disk."""
+    state = residents.get(variant.pk, "absent")
+    return ShelfRow(
+        pk=variant.pk,
+        name=variant.name,
+        size=format_bytes(variant.size_bytes),
+        quantization=variant.quantization,
+        explained=described(variant.quantization) or "",
+        facts=" · ".join(_facts(variant)),
+        state=state,
+        state_words=STATE_WORDS[state],
+        pinned=variant.pinned,
+        enabled=variant.enabled,
+        trouble=variant.trouble or "",
+        badge=badge,
+        used=" · ".join(filter(None, (last_used(variant, now), use.words))),
+    )
+
+
+def states_of(residents: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    return {each["variant_id"]: each["state"] for each in residents}
+
+
+def last_used(variant: Variant, now: datetime) -> str:
+    return "" if variant.last_used_at is None else ago(variant.last_used_at, now)
+
+
+def ago(at: datetime, now: datetime) -> str:
+    seconds = (now - at).total_seconds()
+    return "just now" if seconds < 60 else f"{duration(seconds)} ago"
+
+
+def _facts(variant: Variant) -> Iterable[str]:
+    if variant.architecture:
+        yield variant.architecture
+    if variant.n_params is not None:
+        yield format_params(variant.n_params)
+    if variant.n_ctx_train is not None:
+        yield f"{variant.n_ctx_train:,} tokens"

@@ -1,0 +1,204 @@
+"""`/models/`: the inventory, and a page for each variant.
+
+Everybody who is logged in may look; staff may change. The views are synchronous: each runs in a thread of its own request.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from inference.host.api.client import HostUnavailable
+from inference.web.jobs.queries import job_rows
+from inference.web.models import query
+from inference.web.models.deletion import InUse, delete_variant
+from inference.web.models.form import ChangedMeanwhile, VariantForm
+from inference.web.models.rows import shelf_row, states_of
+from inference.web.models.usage import Use, people_of, use_by_variant
+from inference.web.models.variant_page import variant_context
+from inference.web.plans import badges
+from inference.web.visibility.visibility import status_for
+from models_app import audit
+from models_app.catalog import deletion
+from models_app.catalog.access import visible_to
+from models_app.intake.quarantine import quarantined_bytes
+from models_app.intake.verify_job import start_verify
+from models_app.models import Variant
+from models_app.units import format_bytes
+
+MOST_ROWS = 1000
+SHOWN_JOBS = 5
+"""That ended, beside those that have not."""
+PLANS_AT_ONCE = 32
+PLANS_WITHIN_SECONDS = 0.4
+AWAY = "The model host does not answer, so nobody can tell whether it is in use. Try again in a moment."
+
+
+# looking ------------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def shelf(request: HttpRequest) -> HttpResponse:
+    """The inventory. Context: `rows` (ShelfRow), `asked`, what can be asked for, and the totals."""
+    host = status_for(request.user)
+    states = states_of(host["residents"]) if host else {}
+    everything = _visible(request)
+    choices = list(everything.values_list("architecture", "quantization", "size_bytes"))
+    asked = query.read(request.GET.dict())
+    variants = list(query.found(everything, asked, _in_memory(states))[:MOST_ROWS])
+    profile = badges.here()
+    known = badges.remembered(badges.subjects(variants, profile)) if profile else {}
+    use, now = use_by_variant(), timezone.now()
+    rows = [shelf_row(each, states, known.get(each.pk), use.get(each.pk, Use()), now) for each in variants]
+    context = {
+        "rows": rows,
+        "jobs": job_rows(request.user, most_ended=0),
+        "n_all": len(choices),
+        "total": format_bytes(sum(size_bytes for *_, size_bytes in choices)),
+        "free": format_bytes(shutil.disk_usage(settings.DATA_DIR).free),
+        "asked": asked,
+        "words": " ".join(asked.words),
+        "architectures": sorted({name for name, *_ in choices if name}),
+        "quantizations": sorted({name for _, name, _ in choices if name}),
+        "states": query.STATES.items(),
+        "orders": [(name, words) for name, (words, _) in query.ORDERS.items()],
+        "residents": host["residents"] if host else [],
+        "quarantined": _quarantined() if request.user.is_staff else "",
+        "changes": audit.recent(Variant, 5) if request.user.is_staff else (),
+    }
+    return render(request, "models/list.html", context)
+
+
+def _quarantined() -> str:
+    """How much; "" for nothing."""
+    n_bytes = quarantined_bytes()
+    return format_bytes(n_bytes) if n_bytes else ""
+
+
+def _in_memory(states: dict[int, str]) -> list[int]:
+    return [pk for pk, state in states.items() if state not in ("absent", "failed")]
+
+
+@require_safe
+def plans(request: HttpRequest) -> JsonResponse:
+    """`?ids=1,2,3`: what their badges say, by id. Those that took too long are left out: ask again."""
+    ids = [
+        int(each) for each in request.GET.get("ids", "").split(",")[:PLANS_AT_ONCE] if each.isascii() and each.isdigit()
+    ]
+    variants = list(_visible(request).filter(pk__in=[each for each in ids if each < 1 << 63]))
+    found = badges.badges(variants, PLANS_WITHIN_SECONDS)
+    return JsonResponse(
+        {
+            str(pk): {"verdict": each.verdict, "words": each.words, "speed": each.speed, "detail": each.detail}
+            for pk, each in found.items()
+        }
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def variant(request: HttpRequest, name: str) -> HttpResponse:
+    """One variant. POST: VariantForm, from staff."""
+    row = _named(request, name)
+    if request.method != "POST":
+        return _page(request, row, VariantForm(instance=row))
+    _staff(request)
+    form = VariantForm(request.POST, instance=_named(request, name))
+    if not form.is_valid():
+        return _page(request, row, form, status=422)
+    try:
+        told = form.store(_user_id(request))
+    except ChangedMeanwhile:
+        form.add_error(None, "Somebody changed this meanwhile. Look at what stands here now, and change it again.")
+        return _page(request, row, VariantForm(instance=row), status=409, problem=form.non_field_errors()[0])
+    messages.success(request, told or "Nothing was changed.")
+    return redirect("model", form.cleaned_data["name"])
+
+
+def _page(
+    request: HttpRequest, row: Variant, form: VariantForm, *, status: int = 200, problem: str = ""
+) -> HttpResponse:
+    host = status_for(request.user)
+    context = {
+        **variant_context(row, host, _visible(request)),
+        "residents": host["residents"] if host else [],
+        "jobs": job_rows(request.user, SHOWN_JOBS, row.pk),
+        "form": form,
+        "problem": problem,
+        "people": people_of(row.pk) if request.user.is_staff else (),
+        "history": audit.history(row) if request.user.is_staff else (),
+    }
+    return render(request, "models/variant.html", context, status=status)
+
+
+def _visible(request: HttpRequest) -> QuerySet[Variant]:
+    return visible_to(request.user, Variant.objects.all())
+
+
+def _named(request: HttpRequest, name: str) -> Variant:
+    row = _visible(request).select_related("repository", "made_from").filter(name=name).first()
+    if row is None:
+        raise Http404(f"There is no model named “{name}”.")
+    return row
+
+
+def _staff(request: HttpRequest) -> None:
+    if not request.user.is_staff:
+        raise PermissionDenied
+
+
+def _user_id(request: HttpRequest) -> int:
+    pk = request.user.pk
+    assert isinstance(pk, int)
+    return pk
+
+
+@require_POST
+def verify(request: HttpRequest, name: str) -> HttpResponse:
+    """Has its files compared with their digests, by a job."""
+    _staff(request)
+    row = _named(request, name)
+    start_verify(row, request.user)
+    return redirect("model", row.name)
+
+
+# deleting -----------------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, name: str) -> HttpResponse:
+    """GET: what would go and what depends on it. POST: does it."""
+    _staff(request)
+    row = _named(request, name)
+    if request.method != "POST":
+        return _question(request, row)
+    try:
+        gone = delete_variant(row, _user_id(request))
+    except InUse as used:
+        return _question(request, row, used.detail, status=409)
+    except HostUnavailable:
+        return _question(request, row, AWAY, status=503)
+    except OSError as error:
+        detail = f"{error.filename or 'A file'} could not be deleted: {error.strerror or error}. The model is withheld; mend that and delete it again."
+        return _question(request, row, detail, status=500)
+    messages.success(request, f"{row.name} is gone. {gone.sentence}")
+    return redirect("models")
+
+
+def _question(request: HttpRequest, row: Variant, problem: str = "", status: int = 200) -> HttpResponse:
+    found = deletion.removal(row)
+    context: dict[str, Any] = {
+        "variant": row,
+        "removal": found,
+        "use": use_by_variant(row.pk).get(row.pk, Use()),
+        "problem": problem,
+    }
+    return render(request, "models/delete.html", context, status=status)

@@ -1,0 +1,1 @@
+"""Plans as several pages show them: rows, badges, what-if."""

@@ -1,0 +1,132 @@
+"""What would loading this variant take there: a question from a page's query, and its answer. Reads the disk, not the database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypedDict, cast, get_args
+
+from inference.core.planning.header_estimates import Told
+from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
+from inference.web.plans.rows import ToldWay, WayView, plan_as_json, way_view
+from inference.wording.placements import cautions, reason_of, unknown_reason
+from models_app.catalog.read_files import NotAModel, explain, read_variant
+from models_app.gguf import BadGguf
+from models_app.hardware import Profile
+from models_app.hardware.pools import profile_pools
+
+KvChoice = Literal["auto", "f16", "q8_0"]
+KV_CHOICES: tuple[KvChoice, ...] = get_args(KvChoice)
+CONTEXT_RANGE = (64, 4_194_304)
+SLOTS_RANGE = (1, 64)
+
+
+class BadQuestion(ValueError):
+    """`problems` has a sentence for each parameter that will not do."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = dict(problems)
+
+
+class CannotBePlanned(Exception):
+    """The variant's files cannot be read. `detail` is a sentence for a person."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the person moved, over the variant's own wishes; None where nothing was."""
+
+    n_ctx_seq: int | None = None
+    n_seq_max: int | None = None
+    kv: KvChoice = "auto"
+
+    def to(self, wishes: Wishes) -> Wishes:
+        return replace(
+            wishes,
+            n_ctx_seq=wishes.n_ctx_seq if self.n_ctx_seq is None else self.n_ctx_seq,
+            n_seq_max=wishes.n_seq_max if self.n_seq_max is None else self.n_seq_max,
+            may_quantize_kv=wishes.may_quantize_kv if self.kv == "auto" else self.kv != "f16",
+        )
+
+
+def read_changes(query: Mapping[str, str]) -> Changes:
+    """From `ctx`, `slots` and `kv`, each of which may be missing or empty. Raises BadQuestion."""
+    problems: dict[str, str] = {}
+    numbers: dict[str, int | None] = {}
+    for name, spoken, (least, most) in (
+        ("ctx", "The context", CONTEXT_RANGE),
+        ("slots", "The number of slots", SLOTS_RANGE),
+    ):
+        text = query.get(name, "").strip()
+        numbers[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+        number = numbers[name]
+        if text and (number is None or not least <= number <= most):
+            problems[name] = f"{spoken} must be a whole number from {least:,} to {most:,}."
+    kv = query.get("kv", "").strip() or "auto"
+    if kv not in KV_CHOICES:
+        problems["kv"] = f"The cache type must be one of {', '.join(KV_CHOICES)}."
+    if problems:
+        raise BadQuestion(problems)
+    return Changes(numbers["ctx"], numbers["slots"], cast(KvChoice, kv))
+
+
+def told_of(paths: Sequence[str]) -> Told:
+    """The header of the variant whose files these are; read again when one of them has changed. Blocks. Raises CannotBePlanned."""
+    try:
+        stats = [(path, os.stat(path)) for path in paths]
+        return _read(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
+    except (BadGguf, NotAModel, OSError) as error:
+        raise CannotBePlanned(f"{Path(paths[0]).name} cannot be planned: {explain(error)}.") from None
+
+
+@lru_cache(maxsize=8)
+def _read(files: tuple[tuple[str, int, int], ...]) -> Told:
+    return Told(read_variant(Path(files[0][0])).header)
+
+
+class Answer(TypedDict):
+    """`manage.py plan --json` and, for each alternative in its order, what a page shows of it."""
+
+    profile: str
+    alternatives: list[dict[str, Any]]
+    reason: str | None
+    asked: dict[str, Any]
+    ways: list[WayView]
+    note: str | None
+
+
+def answer(told: Told, profile: Profile, own: Wishes, changes: Changes) -> Answer:
+    """Nothing is loaded. The first answer about a large header takes a tenth of a second."""
+    wishes, header = changes.to(own), told.header
+    ways: list[ToldWay] = []
+    note: str | None = None
+    try:
+        placement = place(header, profile, wishes, told)
+        found, note = _of_type(placement, changes.kv)
+        ways = [(each, cautions(each, placement, header, profile, wishes)) for each in found]
+        reason = None if placement.shortfall is None else reason_of(placement.shortfall)
+    except CannotTell as error:
+        reason = unknown_reason(error)
+    pools = profile_pools(profile)
+    asked = {"ctx": wishes.n_ctx_seq, "slots": wishes.n_seq_max, "kv": changes.kv}
+    views = [way_view(pools, each, said) for each, said in ways]
+    return cast(Answer, {**plan_as_json(profile.name, ways, reason), "asked": asked, "ways": views, "note": note})
+
+
+def _of_type(placement: Placement, kv: KvChoice) -> tuple[tuple[Alternative, ...], str | None]:
+    """Those with the cache that was asked for; all, and a sentence why, where it makes none faster."""
+    if kv != "q8_0" or not placement.alternatives:
+        return placement.alternatives, None
+    best = placement.alternatives[0].speed.decode_tokens_per_second
+    quantized = tuple(each for each in placement.alternatives if each.type_k == "q8_0")
+    if quantized and quantized[0].speed.decode_tokens_per_second >= best:
+        return quantized, None
+    return placement.alternatives, "A q8_0 cache gains nothing here, so f16 is shown."

@@ -1,0 +1,81 @@
+"""Files that came and were not what they should be: kept apart until somebody discards them or a later attempt brings the right ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from models_app.audit import DELETION, note, note_named
+from models_app.intake.part import QUARANTINE
+from models_app.models import Job, JobLine
+from models_app.units import format_bytes
+
+_TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf(\.part)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class PutAway:
+    """One file in quarantine."""
+
+    name: str
+    size_bytes: int
+    at: datetime
+    """When it was put there."""
+    job: Job | None
+    """That brought it; None where its row is gone."""
+    why: str
+    """Sentences; empty where the job's log no longer tells."""
+
+    @property
+    def size(self) -> str:
+        return format_bytes(self.size_bytes)
+
+
+def put_away() -> list[PutAway]:
+    """All of them, the latest first. Blocks on the disk and the database."""
+    return sorted((_told(path) for path in _files()), key=lambda each: each.at, reverse=True)
+
+
+def quarantined_bytes() -> int:
+    return sum(path.lstat().st_size for path in _files())
+
+
+def discard(name: str, user: Any) -> PutAway | None:
+    """What was removed; None where there is no such file (any more). Raises OSError."""
+    path = next((path for path in _files() if path.name == name), None)
+    if path is None:
+        return None
+    found = _told(path)
+    path.unlink(missing_ok=True)
+    told = f"Discarded from the quarantine: {name}, {found.size}."
+    if found.job is None:
+        note_named(name, user.pk, DELETION, told)
+    else:
+        note([found.job], user.pk, DELETION, told)
+    return found
+
+
+def _files() -> Iterator[Path]:
+    folder = Path(settings.MODELS_DIR) / QUARANTINE
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink())
+
+
+def _told(path: Path) -> PutAway:
+    stat = path.lstat()
+    job = Job.objects.filter(kind="download", spec__name=_TAIL.sub("", path.name)).order_by("-pk").first()
+    # Renaming it into the quarantine was the last change of its inode.
+    at = datetime.fromtimestamp(stat.st_ctime, timezone.utc)
+    return PutAway(path.name, stat.st_size, at, job, "" if job is None else _why(job, path.name))
+
+
+def _why(job: Job, name: str) -> str:
+    lines = job.lines.filter(level=JobLine.Level.ERROR, text__contains=QUARANTINE).order_by("-pk")
+    found = list(lines.values_list("text", flat=True)[:20])
+    return next((text for text in found if f"{QUARANTINE}/{name}" in text), found[0] if found else "")

@@ -1,0 +1,1 @@
+"""Machines in the database: this one's row, edits, forms."""

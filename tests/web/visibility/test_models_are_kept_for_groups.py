@@ -1,0 +1,351 @@
+"""A variant that is kept for a group is used and seen by its members and by administrators, and by nobody else."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group, User
+from django.test import AsyncClient, Client
+from django.urls import reverse
+
+from hostui.accounts.models import ApiKey
+from inference.core.loads.purposes import resident_id
+from inference.web.dashboard.feed import host_watch
+from inference.web.jobs.feed import job_watch
+from inference.web.visibility.redaction import without_names
+from inference.web.visibility.visibility import discretions
+from models_app.catalog.access import Access, access_of, restrictions, usable_by
+from models_app.models import Job, Repository, Variant
+from tests.web.fake_host import FakeHost, decision, device, resident, segment, telemetry, variant_telemetry
+from tests.web.pages import payload, signed_in
+from tests.web.tab import OpenTab, Tab, session_cookie
+
+
+@pytest.fixture
+def kept(variant: Variant) -> Variant:
+    """Beside `variant`, which is everybody's: one for grown-ups and one for two groups."""
+    grown, guests = Group.objects.create(name="grown-ups"), Group.objects.create(name="guests")
+    own = Variant.objects.create(repository=variant.repository, name="kept", size_bytes=1)
+    both = Variant.objects.create(repository=variant.repository, name="both", size_bytes=1)
+    own.groups.set([grown])
+    both.groups.set([grown, guests])
+    return own
+
+
+def join(user: User, group: str) -> None:
+    user.groups.add(Group.objects.get(name=group))
+
+
+def test_groups_decide_and_administrators_use_everything(alice: User, bob: User, kept: Variant) -> None:
+    def usable(user: User) -> list[str]:
+        access, kept_for = access_of(user), restrictions()
+        found = [each.name for each in usable_by(user, Variant.objects.order_by("name"))]
+        assert found == [each.name for each in Variant.objects.all() if access.allows(kept_for.get(each.pk, ()))]
+        return found
+
+    assert usable(alice) == ["smol"]
+    join(alice, "guests")
+    assert usable(alice) == ["both", "smol"]
+    join(alice, "grown-ups")
+    assert usable(alice) == ["both", "kept", "smol"]
+    assert usable(bob) == ["smol"]
+    bob.is_superuser = True
+    assert usable(bob) == ["both", "kept", "smol"]
+
+
+def test_no_group_is_not_every_group() -> None:
+    nobody = Access(frozenset(), is_administrator=False)
+    assert nobody.allows(())
+    assert not nobody.allows({1})
+
+
+async def test_the_chat_offers_and_begins_only_what_one_may_use(
+    host: FakeHost, open_tab: OpenTab, alice: User, kept: Variant
+) -> None:
+    tab = await open_tab(alice)
+    frame = await tab.hear("variants")
+    assert [row["name"] for row in frame["rows"]] == ["smol"]
+    page = (await (await signed_in(alice)).get("/chat/")).content.decode()
+    assert [row["name"] for row in payload(page, "variants-payload")["rows"]] == ["smol"]
+    await tab.ask("Hello?", kept.pk)
+    refused = await tab.hear("error")
+    assert refused["code"] == "no_variant"
+    assert "kept for a group" in refused["detail"]
+
+
+async def test_a_member_is_offered_it_and_gets_an_answer(
+    host: FakeHost, open_tab: OpenTab, alice: User, kept: Variant
+) -> None:
+    await sync_to_async(join)(alice, "grown-ups")
+    tab = await open_tab(alice)
+    frame = await tab.hear("variants")
+    assert sorted(row["name"] for row in frame["rows"]) == ["both", "kept", "smol"]
+    await tab.send("Hello?", kept.pk)
+    _lease, generation = await host.lease()
+    assert generation.request["messages"][-1]["content"] == "Hello?"
+
+
+async def test_programs_list_and_ask_only_what_their_owner_may_use(host: FakeHost, alice: User, kept: Variant) -> None:
+    _row, key = await sync_to_async(ApiKey.issue)(alice)
+    client, headers = AsyncClient(), {"authorization": f"Bearer {key}"}
+
+    async def listed() -> list[str]:
+        answer = await client.get("/v1/models", headers=headers)
+        return [each["id"] for each in answer.json()["data"]]
+
+    body = {"model": "kept", "messages": [{"role": "user", "content": "Hello?"}]}
+    assert await listed() == ["smol"]
+    assert (await client.get("/v1/models/kept", headers=headers)).status_code == 404
+    asked = await client.post("/v1/chat/completions", body, content_type="application/json", headers=headers)
+    assert (asked.status_code, asked.json()["error"]["code"]) == (404, "model_not_found")
+    await sync_to_async(join)(alice, "grown-ups")
+    assert sorted(await listed()) == ["both", "kept", "smol"]
+
+
+def test_the_inventory_shows_what_one_may_use_and_all_of_it_to_staff(
+    client: Client, alice: User, bob: User, kept: Variant
+) -> None:
+    def names() -> list[str]:
+        return [row.name for row in client.get(reverse("models")).context["rows"]]
+
+    client.force_login(alice)
+    assert names() == ["smol"]
+    assert client.get(reverse("model", args=["kept"])).status_code == 404
+    assert [each["name"] for each in client.get(reverse("hardware")).context["variants"]] == ["smol"]
+    assert "no model named" in client.get(reverse("hardware-plan"), {"variant": "kept"}).json()["problems"]["variant"]
+    bob.is_staff = True
+    bob.save()
+    client.force_login(bob)
+    assert names() == ["both", "kept", "smol"]
+
+
+def test_staff_names_the_groups_on_the_variants_page(client: Client, alice: User, kept: Variant) -> None:
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    url = reverse("model", args=["smol"])
+    form: Any = client.get(url).context["form"]
+    sent = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    guests = Group.objects.get(name="guests")
+    response = client.post(url, {**sent, "groups": [guests.pk]}, follow=True)
+    assert "everybody → guests" in response.content.decode()
+    assert list(Variant.objects.get(name="smol").groups.all()) == [guests]
+    assert Repository.objects.count() == 1
+
+
+# what the box tells of what it does -------------------------------------------------------------------------------
+
+
+def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
+    """The box has evicted one that is everybody's for one that is kept, and somebody waits for that."""
+    ours = {"variant_id": smol.pk, "name": "smol"}
+    theirs = {"variant_id": kept.pk, "name": "kept-as-it-was-called"}
+    return telemetry(
+        "backlog",
+        devices=[device("ram", "RAM", [segment("weights", 3 << 30, kept.pk)])],
+        variants=[
+            variant_telemetry(kept.pk, "kept-before", failure_detail="/models/kept.gguf is broken", state="failed")
+        ],
+        queue=[
+            {
+                "position": 1,
+                "user": "0",
+                "variant_id": smol.pk,
+                "variant": "smol",
+                "kind": "chat",
+                "reason": "Waiting for kept and kept-before to make room; kept-2 is another, and you are next.",
+                "waiting_seconds": 1.0,
+            }
+        ],
+        decisions=[
+            decision(
+                1,
+                "smol leaves: kept-as-it-was-called needs the room.",
+                "smol",
+                "evict",
+                variant_id=smol.pk,
+                mentions=[ours, theirs],
+            ),
+            decision(
+                2,
+                "kept-as-it-was-called failed. /models/kept.gguf is broken",
+                "kept-as-it-was-called",
+                "failure",
+                variant_id=kept.pk,
+                mentions=[theirs],
+            ),
+        ],
+        decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept", "n": 3}],
+    )
+
+
+async def test_the_dashboard_shows_the_bytes_and_not_the_name(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = crowded(kept, variant)
+    host.residents = [resident(kept.pk, "kept")]
+    member = await signed_in(alice)
+    page = (await member.get("/")).content.decode()
+    assert "a model kept for others" in page
+    assert "3 GiB" in page
+    others = "a model kept for others and a model kept for others"
+    assert f"Waiting for {others} to make room; kept-2 is another" in page
+    assert "smol leaves: a model kept for others needs the room." in page
+    assert "A model kept for others failed." in page
+    without = page.replace("kept for others", "").replace("kept-2", "").replace("kept free", "")
+    assert not re.search(r"\bkept\b", without)
+    assert not re.search(r"\bboth\b", without)
+    for address in ("/models/", "/hardware/", "/models/smol/"):
+        told = (await member.get(address)).content.decode()
+        assert "a model kept for others" in told, address
+        assert not re.search(r">\s*kept\s*<", told), address
+    await sync_to_async(join)(alice, "grown-ups")
+    assert "kept-as-it-was-called failed. /models/kept.gguf" in (await member.get("/")).content.decode()
+
+
+async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
+    host: FakeHost, alice: User, bob: User, variant: Variant, kept: Variant
+) -> None:
+    await sync_to_async(join)(bob, "grown-ups")
+    host.backlog = crowded(kept, variant)
+    tabs = {user: await Tab(await session_cookie(user), "/ws/host/").connect() for user in (alice, bob)}
+    try:
+        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept-before"
+        assert "/models/kept.gguf" not in json.dumps(await tabs[alice].frame())
+        await host.tell_telemetry(telemetry("delta", 2, variants=[variant_telemetry(kept.pk, "kept")]))
+        assert (await tabs[alice].frame())["variants"][0]["name"] == "a model kept for others"
+        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept"
+        await sync_to_async(join)(alice, "grown-ups")
+        await host_watch().check_sessions()
+        await host.tell_telemetry(telemetry("delta", 3, variants=[variant_telemetry(kept.pk, "kept")]))
+        anew = await tabs[alice].frame()
+        assert (anew["type"], anew["variants"][0]["name"]) == ("backlog", "kept")
+    finally:
+        for tab in tabs.values():
+            await tab.close()
+
+
+async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    reader = resident_id(kept.pk, "imatrix")
+    waiting = {"position": 1, "user": "0", "kind": "batch", "reason": "You are next.", "waiting_seconds": 1.0}
+    host.backlog = telemetry(
+        "backlog",
+        variants=[variant_telemetry(reader, "kept, read", purpose="imatrix")],
+        queue=[{**waiting, "variant_id": reader, "variant": "kept, read"}],
+        decisions=[
+            decision(1, "kept, read leaves.", "kept, read", mentions=[{"variant_id": reader, "name": "kept, read"}])
+        ],
+    )
+    host.residents = [resident(reader, "kept, read")]
+    member = await signed_in(alice)
+    for address in ("/", "/models/"):
+        page = (await member.get(address)).content.decode()
+        assert "a model kept for others" in page
+        assert "kept, read" not in page
+
+
+async def test_one_that_is_gone_is_not_named_by_old_lines(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = {**crowded(kept, variant), "variants": [], "queue": []}
+    await kept.adelete()
+    page = (await (await signed_in(alice)).get("/")).content.decode()
+    assert "smol leaves: a model that is gone needs the room." in page
+    assert "kept-as-it-was-called" not in page
+
+
+async def test_a_scraper_of_a_member_tells_them_apart_by_number(
+    host: FakeHost, alice: User, bob: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = crowded(kept, variant)
+
+    async def scraped(user: User) -> str:
+        _row, key = await sync_to_async(ApiKey.issue)(user)
+        answer = await AsyncClient().get("/metrics", headers={"authorization": f"Bearer {key}"})
+        return answer.content.decode()
+
+    told = await scraped(alice)
+    assert f'hostui_variant_failures_total{{variant="a model kept for others ({kept.pk})"}} 3.0' in told
+    assert '"kept"' not in told
+    bob.is_superuser = True
+    await bob.asave()
+    assert 'hostui_variant_failures_total{variant="kept"} 3.0' in await scraped(bob)
+
+
+async def test_whoever_waits_for_it_in_the_chat_is_not_told_its_name(
+    host: FakeHost, open_tab: OpenTab, alice: User, variant: Variant, kept: Variant
+) -> None:
+    tab = await open_tab(alice)
+    await tab.hear("variants")
+    await tab.send("Hello?", variant.pk)
+    lease = await host.take("lease")
+
+    async def waits(stage: str) -> dict[str, Any]:
+        while True:
+            patch = await tab.hear("patch")
+            if patch["wait"] is not None and patch["wait"]["stage"] == stage:
+                return dict(patch["wait"])
+
+    await lease.say({"type": "queued", "position": 1, "reason": "Waiting for kept to make room; you are next."})
+    told = await waits("queued")
+    assert told["reason"] == "Waiting for a model kept for others to make room; you are next."
+    await lease.say({"type": "evicting", "variants": ["kept", "other"]})
+    assert (await waits("evicting"))["variants"] == ["a model kept for others", "other"]
+    await lease.say({"type": "refused", "code": "does_not_fit", "detail": "There kept is pinned.", "facts": {}})
+    ended = (await tab.hear("final"))["view"]
+    assert ended["error_detail"] == "There a model kept for others is pinned."
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("big leaves.", "It leaves."),
+        ("For big.", "For it."),
+        ("big-2 and big.v2 and a.big stay", "big-2 and big.v2 and a.big stay"),
+        ("big, big; (big)", "It, it; (it)"),
+        ("bigger", "bigger"),
+    ],
+)
+def test_a_name_is_left_out_where_it_stands_by_itself(text: str, told: str) -> None:
+    assert without_names(text, {"big": "it"}) == told
+
+
+def test_jobs_tell_that_something_is_done_and_not_to_what(
+    client: Client, alice: User, bob: User, kept: Variant
+) -> None:
+    job = Job.objects.create(kind="verify", title="Verify kept", variant=kept, created_by=bob)
+    client.force_login(alice)
+    for address in (reverse("jobs"), reverse("job", args=[job.pk])):
+        page = client.get(address).content.decode()
+        assert "Verify a model kept for others" in page
+        assert "Verify kept" not in page
+    join(alice, "grown-ups")
+    assert "Verify kept" in client.get(reverse("jobs")).content.decode()
+
+
+async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User, kept: Variant) -> None:
+    await Job.objects.acreate(kind="verify", title="Verify kept", variant=kept)
+    tab = await Tab(await session_cookie(alice), "/ws/jobs/").connect()
+    try:
+        assert (await tab.frame())["jobs"][0]["title"] == "Verify a model kept for others"
+        await sync_to_async(join)(alice, "grown-ups")
+        await job_watch().check_sessions()
+        await job_watch().look()
+        assert (await tab.frame())["jobs"][0]["title"] == "Verify kept"
+    finally:
+        await tab.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_kept_from_a_room_full_of_people_costs_no_queries_for_each(django_assert_max_num_queries: Any) -> None:
+    people = [User.objects.create_user(f"person-{number}") for number in range(20)]
+    with django_assert_max_num_queries(8):
+        found = discretions.__wrapped__({each.pk for each in people})
+    assert len(found) == 20
+    assert len({id(each) for each in found.values()}) == 1
