@@ -74,6 +74,8 @@ types:
 check: lint
 	@# djlint's release that formats as we do needs Python 3.11
 	@if [ -x $(VENV)/djlint ]; then $(VENV)/djlint --check --quiet templates; else echo "templates: not checked on this Python"; fi
+	@# node comes with the machine's npm, or with npm from PyPI: hostui/setup
+	@if [ -x node_modules/.bin/tsc ]; then PATH="$(CURDIR)/$(VENV):$$PATH"; node_modules/.bin/tsc && node_modules/.bin/eslint static/js; else echo "static/js: not checked, as its tools are not here (make test installs them)"; fi
 	$(VENV)/python manage.py makemigrations --check --dry-run
 	$(VENV)/python manage.py check --deploy --fail-level WARNING
 

@@ -149,12 +149,12 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 class LogEntryAdmin(ModelAdmin):
     """Who changed what, and when: in the admin, on the pages and through jobs. Nobody edits it."""
 
-    list_display: ClassVar = ["at", "who", "kind", "called", "told"]
+    list_display: ClassVar = ["at", "who", "kind", "called", "message"]
     list_filter: ClassVar = ["user", "content_type", "action_flag"]
     list_select_related: ClassVar = ["user", "content_type"]
     search_fields: ClassVar = ["object_repr", "change_message", "user__username"]
     date_hierarchy = "action_time"
-    fields: ClassVar = ["at", "who", "kind", "called", "told"]
+    fields: ClassVar = ["at", "who", "kind", "called", "message"]
     readonly_fields: ClassVar = fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -185,5 +185,5 @@ class LogEntryAdmin(ModelAdmin):
         return name
 
     @admin.display(description="what")
-    def told(self, entry: LogEntry) -> str:
+    def message(self, entry: LogEntry) -> str:
         return entry.get_change_message() or ("Deleted." if entry.is_deletion() else "Changed.")

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from hostui.accounts import throttle
 from hostui.accounts.models import Invitation
-from models_app.audit import ADDITION, note
+from models_app.audit import ADDITION, record
 
 
 class LoginForm(AuthenticationForm):
@@ -63,7 +63,7 @@ def _create_account(invitation: Invitation, form: BaseUserCreationForm[User]) ->
         user.is_staff = user.is_superuser = invitation.is_superuser
         user.save()
         Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
-        note([user], user.pk, ADDITION, f"Account made, by an {invitation}.")
+        record([user], user.pk, ADDITION, f"Account made, by an {invitation}.")
     return user
 
 

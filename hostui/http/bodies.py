@@ -42,6 +42,8 @@ class BoundedRequest(WebRequest):
     def _refuse(self) -> None:
         if not self._is_refused:
             self._is_refused = True
+            # Twisted would go on to ask for the body of whoever waits to be asked for it.
+            self.requestHeaders.removeHeader(b"Expect")
             self.channel.transport.write(_REFUSAL)
             self.channel.loseConnection()
 

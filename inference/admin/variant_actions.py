@@ -23,7 +23,7 @@ from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
 from inference.web.visibility.queries import visibility_for
 from inference.wording import refusals
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
 from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
@@ -89,7 +89,7 @@ class VariantActions:
         with transaction.atomic():
             changed = list(queryset.filter(enabled=not enabled))
             Variant.objects.filter(pk__in=[each.pk for each in changed]).update(enabled=enabled)
-            note(changed, request.user.pk, CHANGE, f"{done}.")
+            record(changed, request.user.pk, CHANGE, f"{done}.")
         self._say(request, done, changed)
 
     @admin.action(description=_("Load into memory"), permissions=["change"])
@@ -128,8 +128,8 @@ class VariantActions:
                 self._warn(request, variant, AWAY)
             else:
                 (finished if outcome else begun).append(variant)
-        note(finished, request.user.pk, CHANGE, f"{done}.")
-        note(begun, request.user.pk, CHANGE, f"{begins}.")
+        record(finished, request.user.pk, CHANGE, f"{done}.")
+        record(begun, request.user.pk, CHANGE, f"{begins}.")
         if finished or not begun:
             self._say(request, done, finished)
         if begun:
@@ -165,7 +165,7 @@ class VariantActions:
             changed = list(queryset)
             for variant in changed:
                 variant.groups.set(groups)
-            note(changed, request.user.pk, CHANGE, f"Kept for: {words}.")
+            record(changed, request.user.pk, CHANGE, f"Kept for: {words}.")
         self._say(request, f"Kept for {words}", changed)
         return None
 
@@ -185,7 +185,7 @@ class VariantActions:
                     continue
                 Variant.objects.filter(pk=variant.pk).update(**wished)
                 changed.append(variant)
-            note(changed, request.user.pk, CHANGE, f"{said}.")
+            record(changed, request.user.pk, CHANGE, f"{said}.")
         self._say(request, said, changed)
         return None
 

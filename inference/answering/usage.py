@@ -1,4 +1,4 @@
-"""Who used what: one record for each request, however it ended. Logged, and told to whoever subscribed in this process."""
+"""Who used what: one record for each request, however it ended. Logged, and passed to whoever subscribed in this process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _observers: list[Observer] = []
 
 
 def subscribe(observer: Observer) -> Callable[[], None]:
-    """Tells `observer` of every request that ends from now on in this process; returns what ends that.
+    """Passes every request that ends from now on in this process to `observer`; returns what ends that.
 
     It is called in the event loop and must not block; what it raises is logged and harms nobody.
     """
@@ -55,7 +55,7 @@ def subscribe(observer: Observer) -> Callable[[], None]:
 def record(usage: UsageRecord) -> None:
     """The one place where a request that is over becomes known. Raises nothing."""
     logger.info("answered", extra=asdict(usage))
-    for observer in _observers:
+    for observer in _observers.copy():
         _tell(observer, usage)
 
 

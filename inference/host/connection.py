@@ -6,39 +6,55 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from inference.engine import lingering_close
 from inference.host.api import wire
 
 MOST_UNREAD_BYTES = 1024 * 1024
 """A caller that lets this much pile up has stopped reading."""
-FINISH_SECONDS = 5.0
+_DISCARDED_BYTES = 64 * 1024
 
 
 class Connection:
     """Writing never blocks and never raises: a caller that is gone is noticed where its end is read."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
         self._writer = writer
+        self._last_sent = asyncio.Event()
 
     def send(self, message: Any) -> None:
         transport = self._writer.transport
-        if transport.is_closing():
+        if transport.is_closing() or self._last_sent.is_set():
             return
         self._writer.write(wire.encode(message))
         if transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
             transport.abort()
 
     def send_last(self, message: Any) -> None:
-        """Sends and closes: the other side reads the message, then the end."""
+        """Sends what ends `until_over`: the other side reads the message, then the end."""
         self.send(message)
-        self._writer.close()
+        self._last_sent.set()
 
     async def drain(self) -> None:
         """Returns when the caller has taken most of what was sent. Raises ConnectionError once it is gone."""
         await self._writer.drain()
 
+    async def until_over(self) -> None:
+        """Returns when the caller has closed or was sent its last message. Whatever it still sends means nothing."""
+        waits = asyncio.ensure_future(self.until_left()), asyncio.ensure_future(self._last_sent.wait())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def until_left(self) -> None:
+        """Returns when the caller has closed. Whatever it still sends means nothing."""
+        with suppress(ConnectionError):
+            while await self._reader.read(_DISCARDED_BYTES):
+                pass
+
     async def finish(self) -> None:
-        """Closes, after what was sent is out or FINISH_SECONDS have passed."""
-        self._writer.close()
-        with suppress(ConnectionError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._writer.wait_closed(), FINISH_SECONDS)
-        self._writer.transport.abort()
+        """Closes in such a way that what was sent last arrives. Nobody reads any more."""
+        await lingering_close.close(self._reader, self._writer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.purposes import variant_of
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadAlternative
@@ -56,7 +56,7 @@ class HostOptions:
     worker_argv: tuple[str, ...] = WORKER_ARGV
     spare_after_seconds: float = 1.0
     """After a load, until the process for the next one is started."""
-    site: Site = field(default_factory=Site)
+    engine_devices: EngineDevices = field(default_factory=EngineDevices)
     """What workers may load on."""
 
 
@@ -81,7 +81,7 @@ class Host:
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._workers = Workers(
             spare=Spare(options.worker_argv, options.spare_after_seconds),
-            site=options.site,
+            engine_devices=options.engine_devices,
             limits=options.limits,
             run_dir=run_dir,
             log_dir=options.log_dir,
@@ -223,7 +223,7 @@ class Host:
 
     def bus_ids(self) -> Mapping[str, str]:
         """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
-        return dict(self._options.site.bus_ids)
+        return dict(self._options.engine_devices.bus_ids)
 
     def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
         """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""

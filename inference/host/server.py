@@ -80,7 +80,7 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        connection = Connection(writer)
+        connection = Connection(reader, writer)
         try:
             await self._converse(reader, connection)
         except (ConnectionError, asyncio.CancelledError):
@@ -97,7 +97,6 @@ class Server:
             request = await asyncio.wait_for(_read_request(reader), FIRST_LINE_SECONDS)
         except (BadShape, protocol.BadMessage) as error:
             connection.send(_refused(NotUnderstood(str(error))))
-            await _discard(reader)
             return
         except asyncio.TimeoutError:
             return
@@ -122,17 +121,17 @@ class Server:
             case "lease":
                 facts = await host.facts_for_lease(resident_id(request["variant_id"], request["purpose"]))
                 ticket = host.lease(connection, facts, request["user"], request["kind"], request["request_id"])
-                await self._until_closed(ticket, reader)
+                await self._until_over(ticket, connection)
             case "load":
                 facts = await host.read_facts(request["variant_id"])
-                await self._until_closed(host.load(connection, facts, request["anyway"]), reader)
+                await self._until_over(host.load(connection, facts, request["anyway"]), connection)
             case "preview":
                 preview = await host.preview(request["variant_id"], request["anyway"])
                 connection.send(LoadPreviewed(type="preview", preview=preview))
             case "unload":
                 if not host.knows(request["variant_id"]):
                     await host.read_facts(request["variant_id"])
-                await self._until_closed(host.unload(connection, request["variant_id"]), reader)
+                await self._until_over(host.unload(connection, request["variant_id"]), connection)
             case "pin":
                 await host.pin(request["variant_id"], request["pinned"])
                 connection.send({"type": "completed"})
@@ -142,19 +141,19 @@ class Server:
             case "status":
                 connection.send(host.status())
             case "watch":
-                await self._follow(reader, connection)
+                await self._follow(connection)
             case "telemetry":
                 await serve(self._telemetry, reader, connection)
 
-    async def _until_closed(self, ticket: int, reader: asyncio.StreamReader) -> None:
+    async def _until_over(self, ticket: int, connection: Connection) -> None:
         """The open connection is the ticket."""
         try:
-            await _discard(reader)
+            await connection.until_over()
         finally:
             self._host.left(ticket)
 
-    async def _follow(self, reader: asyncio.StreamReader, connection: Connection) -> None:
-        closed = asyncio.ensure_future(_discard(reader))
+    async def _follow(self, connection: Connection) -> None:
+        closed = asyncio.ensure_future(connection.until_left())
         try:
             async with self._host.changes() as changed:
                 while not closed.done():
@@ -168,6 +167,7 @@ class Server:
                     waiter.cancel()
         finally:
             closed.cancel()
+            await asyncio.gather(closed, return_exceptions=True)
 
 
 def _refused(refusal: Refusal) -> HostRefused:
@@ -187,10 +187,3 @@ async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     if schema is None:
         raise protocol.BadMessage(f"unknown type {message['type'][:40]!r}; known are {', '.join(sorted(_SCHEMAS))}")
     return check({**_DEFAULTS.get(message["type"], {}), **message}, schema)
-
-
-async def _discard(reader: asyncio.StreamReader) -> None:
-    """Returns when the other side has closed. Whatever it still sends means nothing."""
-    with suppress(ConnectionError):
-        while await reader.read(65_536):
-            pass

@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from inference.core.scheduling.reasons import ForEviction, ForLoading
+from inference.core.loads.purposes import variant_of
+from inference.core.scheduling.refusals import mentioned
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
-from inference.wording import refusals, waits
-from models_app.jobs import Failed, Retry, Wait
+from inference.wording import names, refusals
+from models_app.jobs import Failed, Retry, Running, Wait
+from models_app.models import Variant
 
 AWAY_SECONDS = 10.0
 FULL_DISK_SECONDS = 30.0
@@ -18,44 +20,35 @@ FULL_DISK_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """For the lease. `reason`: a sentence without names, for jobs are shown to everybody."""
+    """For the lease, as the host tells it."""
 
-    reason: str
+    event: Queued | Evicting | LeaseLoading
 
 
 async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
     """Ends when the variant is ready. Raises as `Lease.waiting`."""
     async with aclosing(lease.waiting()) as waiting:
         async for event in waiting:
-            yield Waiting(_sentence(event))
-
-
-def _sentence(event: Queued | Evicting | LeaseLoading) -> str:
-    match event["type"]:
-        case "queued":
-            return waits.sentence(event["reason"], event["position"], _nameless)
-        case "evicting":
-            return waits.of(ForEviction(tuple(event["variants"])), _nameless)
-        case "loading":
-            return waits.of(ForLoading(event["fraction"]), _nameless)
+            yield Waiting(event)
 
 
 def _refused(refusal: HostRefusal) -> str:
-    return refusals.sentence(refusal.facts, None, _nameless)
-
-
-def _nameless(variant_id: int) -> str:
-    return "another model"
+    """With every name: it is kept from those who may not know them all (models_app.jobs.mentions)."""
+    return refusals.sentence(
+        refusal.facts, refusal.variant_id, names.among(dict(Variant.objects.values_list("pk", "name")))
+    )
 
 
 @contextmanager
-def ended_by_the_host() -> Iterator[None]:
+def ended_by_the_host(running: Running) -> Iterator[None]:
     """What the host's client raises inside becomes Wait, Retry or Failed."""
     try:
         yield
     except HostUnavailable:
         raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
     except HostRefusal as refusal:
+        named = (*mentioned(refusal.facts), *(() if refusal.variant_id is None else (refusal.variant_id,)))
+        running.mention(*(variant_of(each)[0] for each in named))
         if refusal.code in ("shutting_down", "unloaded", "storage"):
             raise Wait(_refused(refusal), AWAY_SECONDS) from None
         raise Failed(_refused(refusal)) from None

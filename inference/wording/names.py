@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from inference.core.loads.purposes import variant_of
 from inference.wording.translation import gettext as _
 
 Name = Callable[[int], str]
@@ -18,6 +19,19 @@ def kept() -> str:
 def gone() -> str:
     """Instead of the name of a variant that is there no more: whom it was kept for is not known."""
     return _("a model that is gone")
+
+
+def among(called: Mapping[int, str]) -> Name:
+    """For whoever may know all of these: variants' present names, by row."""
+
+    def name(resident_id: int) -> str:
+        variant_id, purpose = variant_of(resident_id)
+        present = called.get(variant_id)
+        if present is None:
+            return numbered(variant_id)
+        return reading(present) if purpose == "imatrix" else present
+
+    return name
 
 
 def numbered(variant_id: int) -> str:

@@ -15,10 +15,11 @@ from inference.answering.refusals import (
     WorkerGone,
 )
 from inference.answering.request import Mode, Prompt, Text
+from inference.core.scheduling.reasons import Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from tests.answering.asking import HELLO, OPTIONS, Asking, request
 from tests.web import fake_host
-from tests.web.fake_host import FakeHost
+from tests.web.fake_host import FakeHost, queued
 
 
 async def test_waits_prefill_tokens_and_the_end_come_in_order(host: FakeHost) -> None:
@@ -30,7 +31,7 @@ async def test_waits_prefill_tokens_and_the_end_come_in_order(host: FakeHost) ->
         "kind": "batch",
         "request_id": "r1",
     }
-    await lease.say({"type": "queued", "position": 1, "reason": "Others first."}, {"type": "loading", "fraction": 0.5})
+    await lease.say(queued(1, Reason("slots", (5,))), {"type": "loading", "fraction": 0.5})
     await lease.say(host.ready())
     generation = await host.worker.take("generate")
     assert (generation.request["owner"], generation.request["messages"]) == ("7", HELLO.messages)

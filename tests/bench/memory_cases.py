@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.engine.tools.children import dry_run, list_gpus
 from inference.host.workers.environment import worker_environment
@@ -75,8 +75,8 @@ class Accelerator:
         # What a card's driver pins for it lies in RAM: `CUDA_Host`.
         return buffer.startswith(self.key)
 
-    def site(self) -> Site:
-        return Site(gpus=(("gpu0", self.key),)) if self.endpoint is None else Site((self.endpoint,))
+    def engine_devices(self) -> EngineDevices:
+        return EngineDevices(gpus=(("gpu0", self.key),)) if self.endpoint is None else EngineDevices((self.endpoint,))
 
 
 @contextmanager
@@ -164,8 +164,8 @@ def measure_variant(name: str, path: Path, gpu: Accelerator) -> Iterator[Case]:
 
 
 async def _dry_run(path: Path, options: LoadOptions, gpu: Accelerator) -> Mapping[str, int]:
-    site = gpu.site() if options.n_gpu_layers else Site(gpus=())
-    return (await dry_run(path, options, worker_environment(os.environ), site=site)).compute_bytes
+    engine_devices = gpu.engine_devices() if options.n_gpu_layers else EngineDevices(gpus=())
+    return (await dry_run(path, options, worker_environment(os.environ), engine_devices=engine_devices)).compute_bytes
 
 
 def _context_params(options: LoadOptions) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.decoding.gbnf import BadGrammar, parse
+from inference.core.decoding.automaton import BadGrammar
+from inference.core.decoding.gbnf import parse
 from inference.core.decoding.grammar import Follower, GrammarTooComplex, Recogniser, Vocabulary
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.engine.tools.children import ListedGpu, list_gpus
 from inference.host.workers.environment import worker_environment
 from models_app.hardware import Device
@@ -31,8 +31,8 @@ class Cards:
         self._nvml = Nvml()
 
     @property
-    def site(self) -> Site:
-        return Site(gpus=tuple((device, each.key) for device, each in self.listed.items()))
+    def engine_devices(self) -> EngineDevices:
+        return EngineDevices(gpus=tuple((device, each.key) for device, each in self.listed.items()))
 
     @property
     def names(self) -> Sequence[str]:

@@ -52,8 +52,8 @@ class Loaded:
 @contextmanager
 def loaded(path: Path, folder: Path, cards: Cards, options: LoadOptions) -> Iterator[Loaded]:
     before = cards.used_bytes()
-    site, options = cards.site.needed(options)
-    with WorkerProcess(path, folder, gpus=dict(site.gpus or ()), **options.to_json()) as worker:
+    engine_devices, options = cards.engine_devices.needed_for(options)
+    with WorkerProcess(path, folder, gpus=dict(engine_devices.gpus or ()), **options.to_json()) as worker:
         yield Loaded(worker, worker.report("ready"), cards, before)
 
 
@@ -123,7 +123,7 @@ def _copies(header: Header, way: Way, device: str) -> int:
 def figures(case: str, path: Path, folder: Path, cards: Cards, way: Way) -> list[Figures]:
     """Of every card that gets anything. Loads the model once and ends it."""
     header = read_files(path)
-    exact = asyncio.run(dry_run(path, way.options, worker_environment(os.environ), site=cards.site))
+    exact = asyncio.run(dry_run(path, way.options, worker_environment(os.environ), engine_devices=cards.engine_devices))
     with loaded(path, folder, cards, way.options) as load:
         assert load.ready["n_gpu_layers"] == exact.n_gpu_layers == way.options.n_gpu_layers
         buffers, held = load.buffers(), load.held()

@@ -22,11 +22,11 @@ def test_a_load_that_finds_the_card_full_says_so(
 ) -> None:
     path = written(SUBJECTS["grouped-query"], models_folder)
     options = way(path, WANTED["whole"], devices(cards)).options
-    site, options = cards.site.needed(options)
-    ((device, _),) = site.gpus or ()
+    engine_devices, options = cards.engine_devices.needed_for(options)
+    ((device, _),) = engine_devices.gpus or ()
     before = cards.used_bytes()
     with neighbour(cards.listed[device].bus_id or "", left_bytes):
-        with WorkerProcess(path, tmp_path, gpus=dict(site.gpus or ()), **options.to_json()) as worker:
+        with WorkerProcess(path, tmp_path, gpus=dict(engine_devices.gpus or ()), **options.to_json()) as worker:
             failed = _last_words(worker)
             if failed is None:  # ggml ended the process
                 ended = failure_of(worker.process.wait(PATIENCE_SECONDS), _log(worker), False)

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.purposes import resident_id
 from inference.core.planning.load_ways import Measured, digest
 from inference.host.planning.database import DjangoInventory
@@ -43,7 +43,7 @@ def machine() -> HardwareProfile:
 
 
 def inventory(*gpus: tuple[str, str], ram_budget_bytes: int | None = None) -> DjangoInventory:
-    return DjangoInventory(900.0, Planning(Site((), gpus), ram_budget_bytes))
+    return DjangoInventory(900.0, Planning(EngineDevices((), gpus), ram_budget_bytes))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_a_worker_that_has_just_begun_makes_no_plan_smaller(variant: Varia
 
 
 async def test_a_repeated_plan_is_remembered(variant: Variant) -> None:
-    planning = Planning(Site((), (("gpu0", "CUDA0"),)))
+    planning = Planning(EngineDevices((), (("gpu0", "CUDA0"),)))
 
     def timed() -> tuple[float, float]:
         row = Variant.objects.get(pk=variant.pk)
@@ -154,8 +154,8 @@ async def test_a_header_that_does_not_tell_is_asked_about_by_a_dry_run(
 ) -> None:
     path = build(tmp_path / "jamba.gguf", SHAPES["tiny-jamba"], body="random")
     row = (await sync_to_async(add_model)(path)).variant
-    site = Site((), ())
-    planning, dry_runs = Planning(site), DryRuns(site, ENVIRONMENT)
+    engine_devices = EngineDevices((), ())
+    planning, dry_runs = Planning(engine_devices), DryRuns(engine_devices, ENVIRONMENT)
     box = DjangoInventory(900.0, planning, dry_runs)
     allowed = await box.facts(row.pk)
     while not await DryRunResult.objects.aexists():
@@ -167,13 +167,13 @@ async def test_a_header_that_does_not_tell_is_asked_about_by_a_dry_run(
 
 @pytest.mark.live
 async def test_devices_of_other_machines_join_the_profile(machine: HardwareProfile, rpc_device: str) -> None:
-    site = await survey([rpc_device, "127.0.0.1:1"], ENVIRONMENT)
-    assert site == Site((rpc_device,), (("gpu1", f"RPC0[{rpc_device}]"),))
+    engine_devices = await survey([rpc_device, "127.0.0.1:1"], ENVIRONMENT)
+    assert engine_devices == EngineDevices((rpc_device,), (("gpu1", f"RPC0[{rpc_device}]"),))
     await machine.arefresh_from_db()
     assert [gpu["name"] for gpu in machine.gpus] == ["Card", f"RPC0[{rpc_device}]"]
-    assert await survey([rpc_device], ENVIRONMENT) == site
+    assert await survey([rpc_device], ENVIRONMENT) == engine_devices
     again = await sync_to_async(this_machine)(again=True)
     assert f"RPC0[{rpc_device}]" in [gpu["name"] for gpu in again.gpus]
-    assert await survey([], ENVIRONMENT) == Site((), ())
+    assert await survey([], ENVIRONMENT) == EngineDevices((), ())
     await machine.arefresh_from_db()
     assert not [gpu for gpu in machine.gpus if "engine_key" in gpu]

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.engine.tools.children import dry_run, list_gpus
 from inference.host.workers.environment import worker_environment
@@ -131,9 +131,11 @@ def _with_experts_in_ram(shape: Shape, path: Path) -> Iterator[tuple[Load, int, 
                 n_ctx_seq=cells.n_ctx // n_seq_max, n_seq_max=n_seq_max, n_ubatch=cells.n_ubatch,
                 type_k=cells.type_k, type_v=cells.type_v, n_gpu_layers=load.n_gpu_layers, n_cpu_moe=n_cpu_moe,
             )  # fmt: skip
-            site = Site(gpus=(("gpu0", CARDS[0]),))
-            told = asyncio.run(dry_run(path, options, worker_environment(os.environ), site=site)).compute_bytes
-            yield load, number, [round(told["gpu0"] / MIB, 2)]
+            engine_devices = EngineDevices(gpus=(("gpu0", CARDS[0]),))
+            exact = asyncio.run(
+                dry_run(path, options, worker_environment(os.environ), engine_devices=engine_devices)
+            ).compute_bytes
+            yield load, number, [round(exact["gpu0"] / MIB, 2)]
 
 
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from inference.core.loads.options import LoadOptions
 from inference.core.loads.ways import LoadAlternative
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.preview import Outcome, Preview
-from inference.core.scheduling.reasons import Wait
+from inference.core.scheduling.reasons import Reason, Wait
 from inference.core.scheduling.refusals import Refusal
 from inference.engine import protocol
 from inference.host.api import wire
@@ -197,6 +197,16 @@ class FakeHost(Listener):
         lease = await self.take("lease")
         await lease.say(self.ready(mode))
         return lease, await self.worker.take("generate")
+
+
+def queued(position: int, reason: Reason) -> dict[str, Any]:
+    """A Queued."""
+    return {"type": "queued", "position": position, "reason": reason}
+
+
+def evicting(*variant_ids: int) -> dict[str, Any]:
+    """An Evicting of those."""
+    return {"type": "evicting", "variants": list(variant_ids)}
 
 
 def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.web.tab import OpenTab, asked
 
 
 class Records(list[UsageRecord]):
-    """What observers in this process were told."""
+    """What observers in this process learn."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ class Command(BaseCommand):
 
         from hostui.asgi import application
         from hostui.http.bodies import bound
+        from hostui.http.lingering_close import end_patiently
         from inference.web.chat import turns
         from inference.web.chat.protocol import LONGEST_FRAME_BYTES
 
@@ -50,7 +51,8 @@ class Command(BaseCommand):
         def adopt() -> None:
             bound(server.http_factory)
             for listener in sockets:
-                reactor.adoptStreamPort(listener.fileno(), listener.family, server.http_factory)
+                port = reactor.adoptStreamPort(listener.fileno(), listener.family, server.http_factory)
+                end_patiently(port, server.ws_factory)
                 listener.close()
 
         longest = LONGEST_FRAME_BYTES + FRAME_MARGIN_BYTES

@@ -1,4 +1,4 @@
-"""llama.cpp's grammar notation (GBNF), parsed into a nondeterministic automaton with calls.
+"""llama.cpp's grammar notation (GBNF), parsed into an automaton.
 
 llama.cpp's own parser recurses without a bound and its matcher copies stacks without one: a stranger's grammar of a few
 hundred bytes ends or hangs the process, and through ctypes its exceptions do the same. Here every size is bounded.
@@ -8,101 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from inference.core.decoding.automaton import (
+    Automaton,
+    BadGrammar,
+    Characters,
+    ItemChoice,
+    ItemRepeat,
+    ItemSequence,
+    Node,
+    RuleReference,
+    TokenTest,
+    compile_rules,
+)
 
 DEEPEST_NESTING = 200
 MOST_REPEAT_SIGNS = 4
-MOST_STATES = 50_000
 
 TokenOfText = Callable[[str], "int | None"]
 """The token id of a `<text>` element, None where that text is not one token."""
-
-
-class BadGrammar(ValueError):
-    """The grammar is not GBNF, or larger than the bounds above. The message says where and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Characters:
-    """A set of characters: single ones and inclusive ranges, or everything but those."""
-
-    singles: frozenset[str]
-    ranges: tuple[tuple[str, str], ...] = ()
-    negated: bool = False
-
-    def __contains__(self, character: str) -> bool:
-        inside = character in self.singles or any(low <= character <= high for low, high in self.ranges)
-        return inside != self.negated
-
-    def meets(self, low: int, high: int) -> bool:
-        """Whether a character from code point `low` to `high` may be in the set. Exact, unless the set is negated."""
-        if self.negated:
-            return True
-        return any(low <= ord(single) <= high for single in self.singles) or any(
-            ord(first) <= high and low <= ord(last) for first, last in self.ranges
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class TokenTest:
-    """Matches one whole token: `<[id]>` or `<text>`, or with `negated` every other one."""
-
-    token: int
-    negated: bool
-
-
-@dataclass(slots=True)
-class State:
-    """One state of a rule's automaton. `rule` is set where the rule ends."""
-
-    free: list[int] = field(default_factory=list)
-    """States reached without input."""
-    calls: list[tuple[int, int]] = field(default_factory=list)
-    """(rule, state to go on with after it)."""
-    characters: list[tuple[Characters, int]] = field(default_factory=list)
-    tokens: list[tuple[TokenTest, int]] = field(default_factory=list)
-    ends_rule: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Automaton:
-    states: tuple[State, ...]
-    rule_starts: tuple[int, ...]
-    root: int
-    """The rule named `root`."""
-
-
-def parse(text: str, token_of_text: TokenOfText) -> Automaton:
-    """The automaton of a GBNF text whose start rule is `root`. Raises BadGrammar."""
-    return _Compiler(_Parser(text, token_of_text).rules()).automaton()
-
-
-# syntax tree --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Sequence:
-    items: tuple[_Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    options: tuple[_Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeat:
-    item: _Node
-    least: int
-    most: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    name: str
-
-
-_Node = _Sequence | _Choice | _Repeat | _Reference | Characters | TokenTest
 
 _SPACE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _SPACE_AND_LINES = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
@@ -114,14 +38,19 @@ _PLAIN_ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[
 _ANY = Characters(frozenset(), (), negated=True)
 
 
+def parse(text: str, token_of_text: TokenOfText) -> Automaton:
+    """The automaton of a GBNF text whose start rule is `root`. Raises BadGrammar."""
+    return compile_rules(_Parser(text, token_of_text).rules())
+
+
 class _Parser:
     def __init__(self, text: str, token_of_text: TokenOfText) -> None:
         self._text = text
         self._at = 0
         self._token_of_text = token_of_text
 
-    def rules(self) -> dict[str, _Node]:
-        rules: dict[str, _Node] = {}
+    def rules(self) -> dict[str, Node]:
+        rules: dict[str, Node] = {}
         self._skip(lines=True)
         while self._at < len(self._text):
             name = self._name()
@@ -135,7 +64,7 @@ class _Parser:
             self._skip(lines=True)
         return rules
 
-    def _choice(self, depth: int) -> _Node:
+    def _choice(self, depth: int) -> Node:
         if depth > DEEPEST_NESTING:
             raise self._error(f"more than {DEEPEST_NESTING} nested parentheses")
         options = [self._sequence(depth)]
@@ -143,10 +72,10 @@ class _Parser:
             self._at += 1
             self._skip(lines=True)
             options.append(self._sequence(depth))
-        return options[0] if len(options) == 1 else _Choice(tuple(options))
+        return options[0] if len(options) == 1 else ItemChoice(tuple(options))
 
-    def _sequence(self, depth: int) -> _Node:
-        items: list[_Node] = []
+    def _sequence(self, depth: int) -> Node:
+        items: list[Node] = []
         nested = depth > 0
         n_signs = 0
         while self._at < len(self._text):
@@ -178,17 +107,17 @@ class _Parser:
                     raise self._error("expected )")
                 self._at += 1
             elif _NAME.match(sign):
-                items.append(_Reference(self._name()))
+                items.append(RuleReference(self._name()))
             else:
                 break
             self._skip(lines=nested)
-        return items[0] if len(items) == 1 else _Sequence(tuple(items))
+        return items[0] if len(items) == 1 else ItemSequence(tuple(items))
 
-    def _repeat(self, item: _Node) -> _Node:
+    def _repeat(self, item: Node) -> Node:
         sign = self._text[self._at]
         if sign != "{":
             self._at += 1
-            return _Repeat(item, 1 if sign == "+" else 0, 1 if sign == "?" else None)
+            return ItemRepeat(item, 1 if sign == "+" else 0, 1 if sign == "?" else None)
         count = _COUNT.match(self._text, self._at)
         if count is None:
             raise self._error("expected a count such as {2}, {2,} or {2,5}")
@@ -197,15 +126,15 @@ class _Parser:
         most = least if count[2] is None else (int(count[3]) if count[3] else None)
         if most is not None and most < least:
             raise self._error(f"{{{least},{most}}} asks for more than it allows")
-        return _Repeat(item, least, most)
+        return ItemRepeat(item, least, most)
 
-    def _literal(self) -> _Node:
+    def _literal(self) -> Node:
         self._at += 1
         items = []
         while not self._text.startswith('"', self._at):
             items.append(Characters(frozenset(self._character())))
         self._at += 1
-        return items[0] if len(items) == 1 else _Sequence(tuple(items))
+        return items[0] if len(items) == 1 else ItemSequence(tuple(items))
 
     def _class(self) -> Characters:
         self._at += 1
@@ -275,75 +204,3 @@ class _Parser:
         line = self._text.count("\n", 0, self._at) + 1
         column = self._at - (self._text.rfind("\n", 0, self._at) + 1) + 1
         return BadGrammar(f"line {line}, column {column}: {what}")
-
-
-# automaton ----------------------------------------------------------------------------------------------------
-
-
-class _Compiler:
-    def __init__(self, rules: dict[str, _Node]) -> None:
-        if "root" not in rules:
-            raise BadGrammar('no rule is named "root"')
-        self._rules = rules
-        self._numbers = {name: number for number, name in enumerate(rules)}
-        self._states: list[State] = []
-
-    def automaton(self) -> Automaton:
-        starts = []
-        for node in self._rules.values():
-            start = self._state()
-            starts.append(start)
-            self._states[self._compile(node, start)].ends_rule = True
-        return Automaton(tuple(self._states), tuple(starts), self._numbers["root"])
-
-    def _state(self) -> int:
-        if len(self._states) >= MOST_STATES:
-            raise BadGrammar(f"it repeats too much: more than {MOST_STATES} states")
-        self._states.append(State())
-        return len(self._states) - 1
-
-    def _compile(self, node: _Node, start: int) -> int:
-        """Adds `node` behind state `start` and returns the state behind `node`."""
-        if isinstance(node, _Sequence):
-            for item in node.items:
-                start = self._compile(item, start)
-            return start
-        if isinstance(node, _Repeat):
-            return self._compile_repeat(node, start)
-        end = self._state()
-        if isinstance(node, _Choice):
-            for option in node.options:
-                # Its own start state: a loop inside an option must not lead back into the choice.
-                begin = self._state()
-                self._states[start].free.append(begin)
-                self._states[self._compile(option, begin)].free.append(end)
-        elif isinstance(node, _Reference):
-            if node.name not in self._numbers:
-                raise BadGrammar(f"no rule is named {node.name!r}")
-            self._states[start].calls.append((self._numbers[node.name], end))
-        elif isinstance(node, Characters):
-            self._states[start].characters.append((node, end))
-        else:
-            self._states[start].tokens.append((node, end))
-        return end
-
-    def _compile_repeat(self, node: _Repeat, start: int) -> int:
-        for _ in range(node.least):
-            n_states = len(self._states)
-            start = self._compile(node.item, start)
-            if len(self._states) == n_states:
-                # An empty item, however often: no state would ever bound this loop.
-                break
-        if node.most is None:
-            loop = self._state()
-            self._states[start].free.append(loop)
-            self._states[self._compile(node.item, loop)].free.append(loop)
-            end = self._state()
-            self._states[loop].free.append(end)
-            return end
-        end = self._state()
-        for _ in range(node.most - node.least):
-            self._states[start].free.append(end)
-            start = self._compile(node.item, start)
-        self._states[start].free.append(end)
-        return end

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 
-from inference.core.decoding.gbnf import Automaton, Characters, TokenTest
+from inference.core.decoding.automaton import Automaton, Characters, TokenTest
 
 MOST_WORK_PER_STEP = 500_000
 """Elementary moves for one sampled token, trial tokens included: roughly a quarter of a second."""
@@ -271,7 +271,8 @@ def _characters(raw: bytes) -> tuple[str | None, bytes]:
     try:
         return raw.decode(), b""
     except UnicodeDecodeError as error:
-        if error.reason != "unexpected end of data":
+        # A character that only lacks its end is at fault up to the last byte, and its first byte may begin one.
+        if error.end < len(raw) or not 0xC2 <= raw[error.start] <= 0xF4:
             return None, b""
         return raw[: error.start].decode(), raw[error.start :]
 

@@ -18,7 +18,7 @@ _BLOCK_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class SlotView:
     """A slot as the choice sees it. `tokens` are those in its KV cache, `owner` whose they are (None: nobody's, empty)."""
 
     index: int
@@ -29,7 +29,7 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
-class Seating:
+class SlotChoice:
     """Where a request goes. The first `n_keep` tokens of its prompt are in slot `source`'s cache already."""
 
     index: int
@@ -57,7 +57,7 @@ def common_prefix(left: array[int], right: array[int]) -> int:
     return start
 
 
-def choose_seat(seats: Sequence[Seat], owner: str, prompt: array[int], *, can_copy: bool) -> Seating | None:
+def choose_slot(slots: Sequence[SlotView], owner: str, prompt: array[int], *, can_copy: bool) -> SlotChoice | None:
     """The slot for `prompt`, or None while every slot is busy.
 
     Only sequences of the same owner are ever compared. In order:
@@ -70,28 +70,28 @@ def choose_seat(seats: Sequence[Seat], owner: str, prompt: array[int], *, can_co
     At least one prompt token is left to evaluate: its logits are needed.
     """
     most = len(prompt) - 1
-    idle = [seat for seat in seats if not seat.busy]
+    idle = [slot for slot in slots if not slot.busy]
     if not idle:
         return None
-    empty = next((seat for seat in idle if not seat.tokens), None)
+    empty = next((slot for slot in idle if not slot.tokens), None)
     own = {
-        seat.index: min(common_prefix(seat.tokens, prompt), most)
-        for seat in seats
-        if seat.owner == owner and seat.tokens
+        slot.index: min(common_prefix(slot.tokens, prompt), most)
+        for slot in slots
+        if slot.owner == owner and slot.tokens
     }
-    own_idle = [seat for seat in idle if own.get(seat.index, 0) > 0]
-    best = max(own_idle, key=lambda seat: (own[seat.index], seat.last_used), default=None)
+    own_idle = [slot for slot in idle if own.get(slot.index, 0) > 0]
+    best = max(own_idle, key=lambda slot: (own[slot.index], slot.last_used), default=None)
     if best is not None:
         n_keep = own[best.index]
         if empty is None or n_keep * 2 >= len(best.tokens):
-            return Seating(best.index, best.index, n_keep)
-    if empty is not None:
+            return SlotChoice(best.index, best.index, n_keep)  # (1)
+    if empty is not None:  # (2)
         if can_copy and own:
             source = max(own, key=lambda index: own[index])
-            return Seating(empty.index, source, own[source])
-        return Seating(empty.index, empty.index, 0)
-    oldest = min(idle, key=lambda seat: seat.last_used)
-    return Seating(oldest.index, oldest.index, 0)
+            return SlotChoice(empty.index, source, own[source])
+        return SlotChoice(empty.index, empty.index, 0)
+    oldest = min(idle, key=lambda slot: slot.last_used)  # (3)
+    return SlotChoice(oldest.index, oldest.index, 0)
 
 
 def can_rewind(n_keep: int, oldest_position: int | None, n_swa: int) -> bool:

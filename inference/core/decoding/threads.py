@@ -21,7 +21,7 @@ _SUDDENLY_SLOW = 2.0
 _HOPELESS = 3.0
 
 
-class _Window:
+class _StepWindow:
     """Steps of equal size, one after the other."""
 
     def __init__(self, n_tokens: int) -> None:
@@ -56,9 +56,9 @@ class ThreadCount:
         while self._counts[-1] > 1:
             self._counts.append(self._counts[-1] // 2)
         self._level = 0
-        self._window: _Window | None = None
-        self._settled: _Window | None = None
-        self._before_trial: tuple[int, _Window] | None = None
+        self._window: _StepWindow | None = None
+        self._settled: _StepWindow | None = None
+        self._before_trial: tuple[int, _StepWindow] | None = None
         self._skips = False
         self._tries_more = True
         self._hold_seconds = FIRST_HOLD_SECONDS
@@ -96,15 +96,17 @@ class ThreadCount:
         if level is not None:
             self._tries_more = level > self._level
             self._before_trial = (self._level, window)
-            self._go(level)
+            self._switch_to(level)
 
-    def _add(self, n_tokens: int, seconds: float, n_switches: int) -> _Window:
+    def _add(self, n_tokens: int, seconds: float, n_switches: int) -> _StepWindow:
         if self._window is None or self._window.n_tokens != n_tokens:
-            self._window = _Window(n_tokens)
+            self._window = _StepWindow(n_tokens)
         self._window.add(seconds, n_switches)
         return self._window
 
-    def _judge(self, level: int, before: _Window, n_tokens: int, seconds: float, n_switches: int, now: float) -> None:
+    def _judge(
+        self, level: int, before: _StepWindow, n_tokens: int, seconds: float, n_switches: int, now: float
+    ) -> None:
         if n_tokens != before.n_tokens:
             # Someone came or went: the two can no longer be compared.
             self._end_trial(level, now)
@@ -122,9 +124,9 @@ class ThreadCount:
     def _end_trial(self, level: int, now: float) -> None:
         self._before_trial = None
         self._next_trial_at = now + self._hold_seconds
-        self._go(level)
+        self._switch_to(level)
 
-    def _go(self, level: int) -> None:
+    def _switch_to(self, level: int) -> None:
         self._skips = level != self._level
         self._level = level
         self._window = None

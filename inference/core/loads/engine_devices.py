@@ -42,7 +42,9 @@ def seen_alone(keys: Iterable[str], visible: str | None) -> tuple[str, dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class EngineDevices:
+    """The devices that a host's workers may load on. Frozen when the host starts."""
+
     rpc_servers: tuple[str, ...] = ()
     """`host:port` of ggml RPC servers."""
     gpus: tuple[tuple[str, str], ...] | None = None
@@ -57,8 +59,8 @@ class Site:
         """Our names of the devices on other machines."""
         return tuple(device for device, key in self.gpus or () if server_of(key) is not None)
 
-    def needed(self, options: LoadOptions) -> tuple[Site, LoadOptions]:
-        """Without the GPUs that get no layer, and `options` for what is left.
+    def needed_for(self, options: LoadOptions) -> tuple[EngineDevices, LoadOptions]:
+        """The devices without the GPUs that get no layer, and `options` for what is left.
 
         A server may be busy with another worker, and whoever as much as asks it then waits until that one ends; a card gives a
         process that as much as touches it a context, which takes hundreds of MB of it.
@@ -73,16 +75,16 @@ class Site:
         ]
         gpus = tuple(self.gpus[number] for number in kept)
         servers = {server_of(key) for _, key in gpus}
-        site = replace(self, rpc_servers=tuple(each for each in self.rpc_servers if each in servers), gpus=gpus)
+        devices = replace(self, rpc_servers=tuple(each for each in self.rpc_servers if each in servers), gpus=gpus)
         if split is not None:
             options = replace(
                 options, tensor_split=tuple(split[number] for number in kept if number < len(split)) or None
             )
-        return site, options
+        return devices, options
 
     @classmethod
-    def from_json(cls, message: Mapping[str, Any]) -> Site:
-        """The fields of engine.protocol.Launch. Raises ValueError."""
+    def from_json(cls, message: Mapping[str, Any]) -> EngineDevices:
+        """The devices that an engine.protocol.Launch names. Raises ValueError."""
         servers, gpus = message.get("rpc_servers", []), message.get("gpus")
         if not isinstance(servers, list) or not all(isinstance(each, str) for each in servers):
             raise ValueError("rpc_servers is a list of host:port")

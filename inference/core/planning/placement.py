@@ -17,8 +17,6 @@ from models_app.hardware import Device, Profile
 from models_app.memory import Cells, Estimate, Work
 
 MIB = 1 << 20
-"""What a process holds on a GPU beyond its buffers, until that is measured."""
-_N_BATCH = 2048
 _PENALTIES = {"context": 0.5, "kv": 0.85, "ubatch": 0.99}
 """A shorter context must be worth twice the speed; a quantized cache a sixth more; smaller batches only break ties."""
 _MOST_ALTERNATIVES = 8

@@ -51,3 +51,13 @@ class ForLoading:
 
 
 Wait = InQueue | ForEviction | ForLoading
+
+
+def mentioned(wait: Wait) -> tuple[int, ...]:
+    """Ids of the variants that it is about."""
+    match wait:
+        case InQueue(reason=reason):
+            return reason.variants
+        case ForEviction(variants=variants):
+            return variants
+    return ()

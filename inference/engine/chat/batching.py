@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
-from inference.core.decoding import slots
 from inference.core.decoding.grammar import GrammarTooComplex
+from inference.core.decoding.slots import SMALLEST_CHUNK, SlotChoice, SlotView, can_rewind, choose_slot
 from inference.core.decoding.threads import ThreadCount
 from inference.engine.chat.generation import Generation
 from inference.engine.chat.sampling import NothingAllowed
 from inference.engine.chat.scoring import Scoring
-from inference.engine.chat.steps import Plan, Portion, Slot, fill, halve, plan_step
+from inference.engine.chat.steps import Portion, Slot, StepPlan, fill, halve, plan_step
 from inference.engine.llama import Chain, Context, Model
 from inference.engine.serving.context_thread import ContextThread
 
@@ -53,7 +53,7 @@ class Batcher(ContextThread[Generation]):
     def cancel(self, generation: Generation) -> None:
         """Frees the generation's slot before the next step. From any thread."""
         generation.cancelled = True
-        self._letters.put(lambda: None)
+        self._mailbox.put(lambda: None)
 
     # the decode thread ------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Batcher(ContextThread[Generation]):
     def _advance(self) -> bool:
         self._take_in()
         self._drop_abandoned()
-        self._seat_waiting()
+        self._assign_slots()
         portions = self._plan()
         if not portions and not self._pings:
             return bool(self._waiting)
@@ -102,17 +102,15 @@ class Batcher(ContextThread[Generation]):
 
     # slots
 
-    def _seat_waiting(self) -> None:
+    def _assign_slots(self) -> None:
         while self._waiting:
             generation = self._waiting[0]
-            seats = [
-                slots.Seat(slot.index, slot.owner, slot.tokens, slot.generation is not None, slot.last_used)
+            views = [
+                SlotView(slot.index, slot.owner, slot.tokens, slot.generation is not None, slot.last_used)
                 for slot in self._slots
             ]
-            seating = slots.choose_seat(
-                seats, generation.owner, generation.prompt, can_copy=not self._model.keeps_state
-            )
-            if seating is None:
+            choice = choose_slot(views, generation.owner, generation.prompt, can_copy=not self._model.keeps_state)
+            if choice is None:
                 if time.monotonic() - generation.submitted_at < HANDOVER_SECONDS:
                     return
                 self._waiting.popleft()
@@ -120,24 +118,24 @@ class Batcher(ContextThread[Generation]):
                 generation.refuse("no_slot", f"all {len(self._slots)} slots are busy", n_seq_max=len(self._slots))
                 continue
             self._waiting.popleft()
-            slot = self._slots[seating.index]
-            n_cached = self._reuse(slot, seating)
+            slot = self._slots[choice.index]
+            n_cached = self._reuse(slot, choice)
             slot.tokens = generation.prompt[:n_cached]
             slot.owner = generation.owner
             slot.generation = generation
             slot.next_token = None
-            generation.seat(n_cached)
+            generation.enter_slot(n_cached)
 
-    def _reuse(self, slot: Slot, seating: slots.Seating) -> int:
+    def _reuse(self, slot: Slot, choice: SlotChoice) -> int:
         """Brings the slot's cache to the common prefix and returns how many tokens that is really."""
-        source = self._slots[seating.source]
-        n_keep = seating.n_keep
+        source = self._slots[choice.source]
+        n_keep = choice.n_keep
         cuts = n_keep < len(source.tokens)
         if n_keep and cuts:
             oldest = self._context.oldest_position(source.index)
-            if not slots.can_rewind(n_keep, oldest, self._model.n_swa):
+            if not can_rewind(n_keep, oldest, self._model.n_swa):
                 n_keep = 0
-        if seating.copies:
+        if choice.copies:
             if n_keep:
                 self._context.copy(source.index, slot.index, n_keep)
         elif cuts and not (n_keep and self._context.truncate(slot.index, n_keep)):
@@ -160,7 +158,7 @@ class Batcher(ContextThread[Generation]):
 
     # steps
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> StepPlan:
         # The context has rows of logits for each slot and one more. A ping takes a token and a row.
         n_pings = int(bool(self._pings))
         return plan_step(
@@ -170,7 +168,7 @@ class Batcher(ContextThread[Generation]):
             n_outputs=len(self._slots) + 1 - n_pings,
         )
 
-    def _step(self, plan: Plan) -> None:
+    def _step(self, plan: StepPlan) -> None:
         pings, self._pings = self._pings, []
         if self._threads.current != self._context.n_threads:
             self._context.set_threads(self._threads.current)
@@ -203,14 +201,14 @@ class Batcher(ContextThread[Generation]):
         n_before, self._n_switches = self._n_switches, _involuntary_switches()
         if code == 0:
             n_prompt = sum(portion.count for portion in portions if portion.count > 1)
-            if n_prompt >= slots.SMALLEST_CHUNK:
+            if n_prompt >= SMALLEST_CHUNK:
                 self._seconds_per_prompt_token = (ended - began) / n_prompt
             elif n_prompt == 0:
                 self._threads.note(self._batch.size, ended - began, self._n_switches - n_before, ended)
             for on_pong in pings:
                 on_pong((ended - began) * 1000)
 
-    def _make_room(self, plan: Plan) -> bool:
+    def _make_room(self, plan: StepPlan) -> bool:
         """After llama.cpp found no room for a step: forgets what nobody uses now, then makes the step smaller."""
         return self._forget_oldest_idle() or halve(plan)
 
@@ -280,7 +278,7 @@ class Batcher(ContextThread[Generation]):
         generation.refuse("bad_grammar", detail)
         self._leave(slot)
 
-    def _out_of_room(self, plan: Plan) -> None:
+    def _out_of_room(self, plan: StepPlan) -> None:
         """Not even one token fits: the context is full of what the others are still using."""
         for slot, _ in plan:
             generation = slot.generation
@@ -292,7 +290,7 @@ class Batcher(ContextThread[Generation]):
             self._leave(slot)
             self._forget(slot)
 
-    def _fail(self, plan: Plan, code: int) -> None:
+    def _fail(self, plan: StepPlan, code: int) -> None:
         """llama.cpp gave up on this batch; what it has put into the cache is unknown, so all of it goes."""
         for slot, _ in plan:
             assert slot.generation is not None

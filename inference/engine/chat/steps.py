@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from inference.core.decoding import slots as sequence
+from inference.core.decoding.slots import prefill_budget, share
 from inference.engine.chat.generation import Generation
 from inference.engine.chat.scoring import Scoring
 from inference.engine.llama import Batch
@@ -14,7 +14,7 @@ from inference.engine.llama import Batch
 
 @dataclass(slots=True)
 class Slot:
-    """A seat in the context. `tokens` are those in the KV cache, `owner` whose they are; both stay after the answer ends."""
+    """A sequence of the context. `tokens` are those in the KV cache, `owner` whose they are; both stay after the answer ends."""
 
     index: int
     owner: str | None = None
@@ -34,23 +34,25 @@ class Portion:
     output: int | None
 
 
-Plan = list[tuple[Slot, int]]
+StepPlan = list[tuple[Slot, int]]
 """Each slot of a step with the number of tokens that it gives."""
 
 
-def plan_step(slots: Sequence[Slot], *, seconds_per_prompt_token: float | None, n_batch: int, n_outputs: int) -> Plan:
+def plan_step(
+    slots: Sequence[Slot], *, seconds_per_prompt_token: float | None, n_batch: int, n_outputs: int
+) -> StepPlan:
     """What the next step evaluates. `n_batch`: tokens that there is room for; `n_outputs`: rows of logits."""
     busy = [slot for slot in slots if slot.generation is not None]
     plan = [(slot, 1) for slot in busy if slot.next_token is not None]
     prefilling = [(slot, slot.generation) for slot in busy if slot.generation and slot.next_token is None]
     if prefilling:
-        budget = sequence.prefill_budget(seconds_per_prompt_token, n_generating=len(plan), n_batch=n_batch)
-        shares = sequence.share(budget, [generation.n_prompt_left for _, generation in prefilling])
+        budget = prefill_budget(seconds_per_prompt_token, n_generating=len(plan), n_batch=n_batch)
+        shares = share(budget, [generation.n_prompt_left for _, generation in prefilling])
         plan += [(slot, count) for (slot, _), count in zip(prefilling, shares, strict=True) if count]
     return _within_outputs(plan, n_outputs)
 
 
-def _within_outputs(plan: Plan, n_outputs: int) -> Plan:
+def _within_outputs(plan: StepPlan, n_outputs: int) -> StepPlan:
     """Texts to be scored share the rows that the others leave."""
     scorings = [slot for slot, _ in plan if isinstance(slot.generation, Scoring)]
     if not scorings:
@@ -64,7 +66,7 @@ def _within_outputs(plan: Plan, n_outputs: int) -> Plan:
     ]
 
 
-def halve(plan: Plan) -> bool:
+def halve(plan: StepPlan) -> bool:
     """Makes the step smaller in place: less of each prompt, then fewer slots. False when it is one token already."""
     if any(count > 1 for _, count in plan):
         plan[:] = [(slot, max(1, count // 2)) for slot, count in plan]
@@ -75,7 +77,7 @@ def halve(plan: Plan) -> bool:
     return False
 
 
-def fill(batch: Batch, plan: Plan) -> list[Portion]:
+def fill(batch: Batch, plan: StepPlan) -> list[Portion]:
     """Lays the step out in `batch`, in place of what was there."""
     batch.clear()
     portions = []

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from inference.engine import protocol
+from inference.engine import lingering_close, protocol
 from inference.engine.protocol import Pong, Refused
-from inference.engine.serving.connection import Connection
+from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused
 
 _LEAVE_SECONDS = 30.0
@@ -22,18 +22,18 @@ _DISCARDED_BYTES = 64 * 1024
 _LONGEST_ID = 256
 
 
-class Answers(Protocol):
-    """What a worker does for those who call."""
+class RequestHandler(Protocol):
+    """Handles the first message of each connection: chat.handler.ChatHandler, imatrix.handler.ImatrixHandler."""
 
-    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         """Returns when the answer is complete or the caller has gone. Raises RequestRefused."""
 
 
-class Server:
+class WorkerServer:
     """Serves callers until the process ends."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
         self._loop = asyncio.get_running_loop()
 
     async def listen(self, path: Path) -> asyncio.AbstractServer:
@@ -49,13 +49,13 @@ class Server:
             os.umask(mask)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(writer.get_extra_info("socket"), self._loop)
+        connection = CallerConnection(writer.get_extra_info("socket"), self._loop)
         try:
             try:
                 message = await protocol.read(reader)
                 if message is None:
                     return
-                await self._answers.answer(message, reader, connection)
+                await self._handler.handle(message, reader, connection)
             except protocol.BadMessage as bad:
                 self._refuse(connection, RequestRefused("bad_request", str(bad)))
             except RequestRefused as refused:
@@ -64,26 +64,28 @@ class Server:
                 await asyncio.wait_for(connection.finished(), _LEAVE_SECONDS)
         finally:
             connection.close()
-            writer.close()
+            await lingering_close.close(reader, writer)
 
-    def _refuse(self, connection: Connection, refused: RequestRefused) -> None:
+    def _refuse(self, connection: CallerConnection, refused: RequestRefused) -> None:
         connection.send(
             Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
         )
 
 
-async def until_over(reader: asyncio.StreamReader, connection: Connection) -> None:
+async def until_over(reader: asyncio.StreamReader, connection: CallerConnection) -> None:
     """Returns when the answer is complete or the caller has gone."""
     left = asyncio.create_task(_end_of(reader))
     finished = asyncio.create_task(connection.finished())
     _, pending = await asyncio.wait({left, finished}, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
+    # A stream has one reader at a time: whoever reads on must find this one gone.
+    await asyncio.gather(*pending, return_exceptions=True)
     if left not in pending and finished in pending:
         connection.abandon()
 
 
-def pong(connection: Connection, decode_ms: float) -> None:
+def pong(connection: CallerConnection, decode_ms: float) -> None:
     connection.send(Pong(type="pong", decode_ms=round(decode_ms, 3)), last=True)
 
 

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 
 DRY_RUN_ARGV = (sys.executable, "-m", "inference.engine.tools.dry_run_process")
@@ -92,12 +92,12 @@ async def dry_run(
     options: LoadOptions,
     environment: Mapping[str, str],
     *,
-    site: Site | None = None,
+    engine_devices: EngineDevices | None = None,
     timeout_seconds: float = 30,
     argv: Sequence[str] = DRY_RUN_ARGV,
 ) -> DryRun:
     """Asks a child process that knows nothing but `environment`. Raises DryRunFailed, also when time runs out."""
-    request = {"path": str(path), "options": options.to_json(), **(site or Site()).to_json()}
+    request = {"path": str(path), "options": options.to_json(), **(engine_devices or EngineDevices()).to_json()}
     try:
         answer, exit_code = await _ask(argv, request, environment, timeout_seconds)
     except asyncio.TimeoutError:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine.llama import Context, LoadFailed, Log, Model
@@ -28,7 +28,7 @@ def _attempt(request: Mapping[str, Any]) -> DryRun:
         path, options = Path(request["path"]), LoadOptions.from_json(request["options"])
         header = check_file(path)
         log = Log()
-        layout, gpus = prepare(options, Site.from_json(request))
+        layout, gpus = prepare(options, EngineDevices.from_json(request))
         model = Model.load(path, log, layout=layout, no_alloc=True)
         Context(model, options, 1, log)
     except (KeyError, TypeError, ValueError) as error:

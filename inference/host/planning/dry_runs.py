@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.engine.tools.children import DryRunFailed, dry_run
 
@@ -21,8 +21,8 @@ Keep = Callable[[str, Mapping[str, int]], Awaitable[None]]
 class DryRuns:
     """Belongs to one event loop."""
 
-    def __init__(self, site: Site, environment: Mapping[str, str]) -> None:
-        self._site = site
+    def __init__(self, engine_devices: EngineDevices, environment: Mapping[str, str]) -> None:
+        self._engine_devices = engine_devices
         self._environment = environment
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._failed: set[str] = set()
@@ -48,8 +48,8 @@ class DryRuns:
     async def _run(self, path: Path, options: LoadOptions, key: str, keep: Keep) -> bool:
         try:
             async with self._turn:
-                site, options = self._site.needed(options)
-                told = await dry_run(path, options, self._environment, site=site)
+                engine_devices, options = self._engine_devices.needed_for(options)
+                told = await dry_run(path, options, self._environment, engine_devices=engine_devices)
             await keep(key, told.compute_bytes)
         except Exception as error:
             # What cannot be known before the load is known after it.

@@ -9,14 +9,14 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from inference.core.loads.devices import DeviceId
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.engine.tools.children import ListedGpu, NoAnswer, list_gpus
 from models_app.machines.engine_gpus import EngineGpu, this_machine_with
 
 logger = logging.getLogger(__name__)
 
 
-async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> Site:
+async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> EngineDevices:
     """The GPUs that workers can use, by the numbers of this machine's profile, where those that it lacked are entered.
 
     A child process asks llama.cpp, knowing nothing but `environment`. A server that does not answer is left out with a
@@ -39,7 +39,7 @@ async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> 
         for number, each in zip(numbers, listed, strict=True)
         if each.bus_id is not None and not each.is_remote
     )
-    return Site(servers, tuple((DeviceId.gpu(number), gpu.key) for number, gpu in in_order), buses)
+    return EngineDevices(servers, tuple((DeviceId.gpu(number), gpu.key) for number, gpu in in_order), buses)
 
 
 def _name(gpu: ListedGpu) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from inference.core.loads.devices import RAM, DeviceId
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import Purpose, resident_id
 from inference.core.loads.ways import LoadAlternative
@@ -81,11 +81,13 @@ class _Ladder:
 
 
 class Planning:
-    def __init__(self, site: Site, ram_budget_bytes: int | None = None, n_rpc_clients: int = 1) -> None:
-        """`site` as `survey` found it. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
+    def __init__(
+        self, engine_devices: EngineDevices, ram_budget_bytes: int | None = None, n_rpc_clients: int = 1
+    ) -> None:
+        """`engine_devices` as `survey` found them. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
         answers at once; llama.cpp's own answers one."""
-        self._gpus = site.gpus or ()
-        self._remote = site.remote
+        self._gpus = engine_devices.gpus or ()
+        self._remote = engine_devices.remote
         self._n_rpc_clients = n_rpc_clients
         self._ram_budget_bytes = ram_budget_bytes
         self._headers: _Recent[tuple[str, str], Told | None] = _Recent(_MOST_HEADERS)

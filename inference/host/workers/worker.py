@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits, Liveness
 from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.engine import protocol
@@ -34,7 +34,7 @@ _SCHEMAS: dict[str, type] = {
     "loading": protocol.Loading,
     "ready": protocol.Ready,
     "stats": protocol.Stats,
-    "failed": protocol.Failed,
+    "failed": protocol.WorkerFailed,
 }
 
 
@@ -50,7 +50,7 @@ class Worker:
         launch: int,
         *,
         spare: Spare,
-        site: Site | None = None,
+        engine_devices: EngineDevices | None = None,
         socket_path: str,
         log_path: Path,
         limits: Limits,
@@ -65,7 +65,7 @@ class Worker:
         self.ready: protocol.Ready | None = None
         self.stats: protocol.Stats | None = None
         self._spare = spare
-        self._site = site or Site()
+        self._engine_devices = engine_devices or EngineDevices()
         self._log = WorkerLog(log_path)
         self._limits = limits
         self._on_report = on_report
@@ -74,7 +74,7 @@ class Worker:
         self._transport: asyncio.SubprocessTransport | None = None
         self._liveness: Liveness | None = None
         self._stir = asyncio.Event()
-        self._told_to_go = False
+        self._stop_requested = False
         self._is_killed = False
         self._verdict: Failure | None = None
         self._garbage_lines = 0
@@ -101,7 +101,7 @@ class Worker:
         watch = asyncio.ensure_future(self._watch())
         try:
             await pipes.exited
-            if not self._told_to_go:
+            if not self._stop_requested:
                 # Its last words are still in the pipes; a child of it may hold them open, so there is an end to waiting.
                 await asyncio.wait({pipes.closed}, timeout=1.0)
                 await asyncio.wait({pipes.log_closed}, timeout=0.1)
@@ -125,7 +125,7 @@ class Worker:
                 "variant": self.facts.name,
                 "pid": self.pid,
                 "returncode": returncode,
-                "failure": None if self._told_to_go else failure.reason,
+                "failure": None if self._stop_requested else failure.reason,
             },
         )
         self._on_end(self, failure)
@@ -145,7 +145,7 @@ class Worker:
 
     def stop(self) -> None:
         """Ends its standard input, which means: go. SIGKILL follows after STOP_SECONDS."""
-        self._told_to_go = True
+        self._stop_requested = True
         if self._transport is None or self._transport.get_returncode() is not None:
             return
         stdin = self._transport.get_pipe_transport(0)
@@ -167,19 +167,19 @@ class Worker:
         if self._is_killed:
             self.kill()
             return
-        if self._told_to_go:
+        if self._stop_requested:
             self.stop()
             return
-        site, options = self._site.needed(self.facts.options)
+        engine_devices, options = self._engine_devices.needed_for(self.facts.options)
         launch: protocol.Launch = {
             "type": "launch",
             "path": self.facts.path,
             "socket": self.socket_path,
             "options": options.to_json(),
-            "rpc_servers": list(site.rpc_servers),
+            "rpc_servers": list(engine_devices.rpc_servers),
         }
-        if site.gpus is not None:
-            launch["gpus"] = dict(site.gpus)
+        if engine_devices.gpus is not None:
+            launch["gpus"] = dict(engine_devices.gpus)
         stdin = transport.get_pipe_transport(0)
         assert isinstance(stdin, asyncio.WriteTransport)
         stdin.write(protocol.encode(launch))
@@ -208,9 +208,9 @@ class Worker:
         self._give_up(Failure("crashed", "The worker wrote something other than reports."))
 
     def _hear_end(self) -> None:
-        """No more reports will come. The exit itself is known only later, but for one that was told to go."""
+        """No more reports will come. The exit itself is known only later, but for one that was asked to stop."""
         is_over = self._transport is not None and self._transport.get_returncode() is not None
-        if not (self._told_to_go and is_over):
+        if not (self._stop_requested and is_over):
             self._on_ending(self)
             self._kill_later()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.core.loads.devices import RAM, BytesByDevice
-from inference.core.loads.engine_devices import Site
+from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling import events
 from inference.core.scheduling.residency import Failure
@@ -35,7 +35,7 @@ class Workers(Mapping[int, Worker]):
         self,
         *,
         spare: Spare,
-        site: Site,
+        engine_devices: EngineDevices,
         limits: Limits,
         run_dir: RunDir,
         log_dir: Path,
@@ -45,7 +45,7 @@ class Workers(Mapping[int, Worker]):
         is_over: Callable[[], bool],
     ) -> None:
         self._spare = spare
-        self._site = site
+        self._engine_devices = engine_devices
         self._limits = limits
         self._run_dir = run_dir
         self._log_dir = log_dir
@@ -83,7 +83,7 @@ class Workers(Mapping[int, Worker]):
             replace(facts, options=start.way.options),
             start.launch,
             spare=self._spare,
-            site=self._site,
+            engine_devices=self._engine_devices,
             socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
             log_path=self._log_dir / f"worker-{facts.variant_id}.log",
             limits=self._limits,

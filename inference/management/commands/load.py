@@ -16,7 +16,7 @@ from inference.web.visibility.queries import visibility_at_the_console
 from inference.wording import previews, refusals, waits
 from inference.wording.amounts import size
 from inference.wording.names import Name
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
                 self.stdout.write(row)
                 return
             resident = asyncio.run(_load(client, variant.pk, options["anyway"], say, name))
-            note([variant], None, CHANGE, "Loaded, on the console.")
+            record([variant], None, CHANGE, "Loaded, on the console.")
         except HostRefusal as refusal:
             raise CommandError(refusals.sentence(refusal.facts, refusal.variant_id, name)) from None
         except HostUnavailable as error:

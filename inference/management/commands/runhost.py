@@ -53,9 +53,9 @@ class Command(BaseCommand):
 async def _host(run_dir: RunDir) -> Host:
     """Looks at what this machine has. Raises CommandError where the owner's settings for it cannot be used."""
     environment = worker_environment(os.environ)
-    site = await survey(settings.RPC_SERVERS, environment)
-    planning = Planning(site, settings.BUDGET_BYTES, settings.RPC_CLIENTS)
-    inventory = DjangoInventory(settings.KEEP_ALIVE_SECONDS, planning, DryRuns(site, environment))
+    engine_devices = await survey(settings.RPC_SERVERS, environment)
+    planning = Planning(engine_devices, settings.BUDGET_BYTES, settings.RPC_CLIENTS)
+    inventory = DjangoInventory(settings.KEEP_ALIVE_SECONDS, planning, DryRuns(engine_devices, environment))
     try:
         pools = await inventory.pools()
     except InventoryUnavailable as error:
@@ -66,7 +66,7 @@ async def _host(run_dir: RunDir) -> Host:
         max_wait_seconds=settings.MAX_WAIT_SECONDS,
         drain_seconds=settings.DRAIN_SECONDS,
         limits=Limits(load_seconds=settings.LOAD_TIMEOUT_SECONDS, step_seconds=settings.STEP_TIMEOUT_SECONDS),
-        site=site,
+        engine_devices=engine_devices,
     )
     return Host(options, inventory, run_dir)
 

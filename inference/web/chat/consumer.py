@@ -53,7 +53,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._rows_changed = ChangeCounter()
         await self.accept()
         user = self.scope["user"]
-        if not user.is_authenticated:
+        if user is None or not user.is_authenticated:
             await self.close(CLOSE_SIGNED_OUT)
             return
         self.user_id = user.pk

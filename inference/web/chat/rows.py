@@ -57,7 +57,7 @@ def conversation_row(conversation: Conversation) -> ConversationRow:
 
 
 def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:
-    """`residents` by variant id, as the host told; a variant it does not name is absent."""
+    """`residents` by variant id, as the host says; a variant it does not name is absent."""
     resident = residents.get(variant.pk, {})
     return {
         "id": variant.pk,

@@ -48,7 +48,7 @@ class Turn:
         self,
         *,
         message: UUID,
-        owner: int,
+        user_id: int,
         variant: int,
         received_at: float | None = None,
         visibility: Visibility = NOTHING,
@@ -56,7 +56,7 @@ class Turn:
         """`received_at`: when the person's request arrived, by time.perf_counter. `visibility`: what the owner may know of the
         variant itself; of others it is looked up when they matter."""
         self.message = message
-        self.owner = owner
+        self.user_id = user_id
         self.content = ""
         self.reasoning = ""
         self.n_tokens = 0
@@ -154,7 +154,7 @@ class Turn:
         request = AnswerRequest(
             request_id=str(self.message),
             door="chat",
-            requester=Requester(self.owner),
+            requester=Requester(self.user_id),
             variant_id=self._variant,
             prompt=self._prompt,
             patience=PATIENCE,
@@ -184,7 +184,7 @@ class Turn:
         if all(each == self._variant for each in resident_ids):
             return self._visibility
         try:
-            return await visibility_of(self.owner)
+            return await visibility_of(self.user_id)
         except StorageFailed:
             return self._visibility
 

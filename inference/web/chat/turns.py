@@ -68,19 +68,19 @@ class Turns:
     # start and end ---------------------------------------------------------------------------------------------
 
     async def start(
-        self, owner: int, request: Send | Regenerate, received_at: float | None = None
+        self, user_id: int, request: Send | Regenerate, received_at: float | None = None
     ) -> tuple[StartedTurn, Turn | None]:
         """Stores the turn and starts it; or finds the one that the same nonce started: then there is no Turn to return.
 
         Raises what store.start_turn raises; then no turn runs. A caller that is cancelled leaves a turn that is stored and runs.
         """
-        if self.feed.is_restricted and not self.feed.may_use(await access_of(owner), request.variant):
+        if self.feed.is_restricted and not self.feed.may_use(await access_of(user_id), request.variant):
             raise store.NoVariant(store.NOT_YOURS)
-        if self._shut or sum(turn.owner == owner for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
+        if self._shut or sum(turn.user_id == user_id for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
             raise store.Busy
         turn = Turn(
             message=uuid4(),
-            owner=owner,
+            user_id=user_id,
             variant=request.variant,
             received_at=received_at,
             visibility=self.feed.naming(request.variant),
@@ -92,7 +92,7 @@ class Turns:
         self._turns[turn.message] = turn
         turn.start(self.client, self.feed)
         try:
-            started = await store.start_turn(turn.owner, request, turn.message)
+            started = await store.start_turn(turn.user_id, request, turn.message)
         except BaseException:
             self._abandon(turn)
             raise
@@ -102,7 +102,7 @@ class Turns:
         turn.stored(started)
         logger.info(
             "turn started",
-            extra={"request_id": str(turn.message), "user_id": turn.owner, "variant_id": request.variant},
+            extra={"request_id": str(turn.message), "user_id": turn.user_id, "variant_id": request.variant},
         )
         self._spawn(self._finish(turn), f"finish {turn.message}")
         if self._keeping is None or self._keeping.done():
@@ -129,19 +129,19 @@ class Turns:
                 **(turn.ending.timings or {}),
             },
         )
-        await announce(turn.owner)
+        await announce(turn.user_id)
 
-    def stop(self, owner: int, message: UUID) -> bool:
-        """Ends that running answer, where it is the owner's; says whether it is."""
+    def stop(self, user_id: int, message: UUID) -> bool:
+        """Ends that running answer, where it is that person's; says whether it is."""
         turn = self._turns.get(message)
-        if turn is None or turn.owner != owner:
+        if turn is None or turn.user_id != user_id:
             return False
         turn.cut(STOPPED)
         return True
 
-    def stop_conversation(self, owner: int, conversation: UUID) -> None:
+    def stop_conversation(self, user_id: int, conversation: UUID) -> None:
         for turn in self.in_conversation(conversation):
-            self.stop(owner, turn.message)
+            self.stop(user_id, turn.message)
 
     async def shutdown(self) -> None:
         """Ends and stores every running answer as interrupted. Afterwards nothing starts any more."""
@@ -208,17 +208,17 @@ class Turns:
         turn = self._turns.get(UUID(view["id"]))
         return view if turn is None else turn.with_live_state(view)
 
-    async def conversation(self, owner: int, pk: UUID) -> ConversationView:
+    async def conversation(self, user_id: int, pk: UUID) -> ConversationView:
         """The shown branch as of now, running answers at their present length. Raises NotFound, StorageFailed."""
-        view = await store.conversation(owner, pk)
+        view = await store.conversation(user_id, pk)
         if any(each["state"] == "running" and UUID(each["id"]) not in self._turns for each in view["messages"]):
             # It ended between the read and now, and was stored before it left: what is read now is its last form.
-            view = await store.conversation(owner, pk)
+            view = await store.conversation(user_id, pk)
         view["messages"] = [self.with_live_state(each) for each in view["messages"]]
         return view
 
-    async def conversation_rows(self, owner: int) -> list[ConversationRow]:
-        rows = await store.conversation_rows(owner)
+    async def conversation_rows(self, user_id: int) -> list[ConversationRow]:
+        rows = await store.conversation_rows(user_id)
         running = {str(turn.conversation) for turn in self._turns.values() if turn.ending is None}
         return [{**row, "running": row["id"] in running} for row in rows]
 

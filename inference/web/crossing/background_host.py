@@ -35,9 +35,9 @@ async def start_and_wait(asked: Coroutine[Any, Any, None]) -> bool:
 
 
 def start_all(questions: Sequence[Question]) -> list[bool | HostRefusal | HostUnavailable]:
-    """Asks all at once from synchronous code: of each whether it is done already, or why it is not even begun. Blocks for a moment.
+    """Asks all at once from synchronous code: of each whether it is done already, or why it was not even started. Blocks for a moment.
 
-    In a view that asyncio's server runs, what is begun goes on there.
+    In a view that asyncio's server runs, what was started goes on there.
     """
 
     async def asked() -> list[bool | HostRefusal | HostUnavailable]:

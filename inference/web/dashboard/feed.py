@@ -20,7 +20,7 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoggedDecision
 from inference.host.api.telemetry import Backlog, Delta
 from inference.web.crossing.database_thread import StorageFailed
-from inference.web.dashboard.frames import HostAway, worded
+from inference.web.dashboard.frames import HostAway, named_in, worded
 from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
 from inference.web.visibility import queries
 from inference.web.visibility.visibility import Visibility
@@ -95,6 +95,8 @@ class TelemetryFeed:
         self._tasks: list[asyncio.Task[None]] = []
         self._snapshot: TelemetrySnapshot | None = None
         self._is_away = False
+        self._looked_for: set[int] = set()
+        """Variants that a frame named and the watchers' visibility did not know: looked for once."""
 
     @property
     def is_running(self) -> bool:
@@ -166,6 +168,7 @@ class TelemetryFeed:
 
     async def _heard(self, frame: Backlog | Delta) -> None:
         self._is_away = False
+        await self._look_for_new(frame)
         if frame["type"] == "backlog":
             self._snapshot = TelemetrySnapshot(frame)
             for subscription in self._subscriptions.values():
@@ -175,6 +178,15 @@ class TelemetryFeed:
         elif self._snapshot is not None:
             self._snapshot.apply(frame)
             await self._spread(frame)
+
+    async def _look_for_new(self, frame: Backlog | Delta) -> None:
+        """A variant that is newer than what is known of the watchers would be told as one that is gone."""
+        ids = named_in(frame) - self._looked_for
+        if all(each.visibility is None or each.visibility.knows(ids) for each in self._subscriptions.values()):
+            return
+        with suppress(StorageFailed):
+            await self._learn(list(self._subscriptions))
+            self._looked_for |= ids
 
     async def _lost(self) -> None:
         self._snapshot = None

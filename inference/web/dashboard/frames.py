@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict, overload
 
 from inference.core.scheduling.decisions import DecisionKind, Failed, Refused
+from inference.core.scheduling.reasons import mentioned
 from inference.host.api.messages import LoggedDecision
 from inference.host.api.telemetry import (
     Backlog,
@@ -105,6 +106,15 @@ def worded(frame: Backlog | Delta, visibility: Visibility) -> BrowserBacklog | B
         "queue": queue,
         "decisions": lines,
     }
+
+
+def named_in(frame: Backlog | Delta) -> set[int]:
+    """Ids of all variants that the frame names, as of a ResidentVariant."""
+    waited_for = (each for entry in frame["queue"] for each in mentioned(entry["wait"]))
+    mentions = (each["variant_id"] for line in frame["decisions"] for each in line["mentions"])
+    present = (each["variant_id"] for each in frame["variants"])
+    queued = (each["variant_id"] for each in frame["queue"])
+    return {*waited_for, *mentions, *present, *queued}
 
 
 def _sample(frame: Sample) -> Sample:

@@ -23,7 +23,7 @@ from inference.web.crossing import background_host
 from inference.web.visibility.queries import visibility_for
 from inference.wording import previews, refusals
 from inference.wording.names import Name
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
 STAFF_ONLY = "Only whoever runs this box may do that."
@@ -102,7 +102,7 @@ async def _question(client: HostClient, variant_id: int, name: Name) -> LoadQues
 @sync_to_async
 def _note(user: Any, variant_id: int, action: str) -> None:
     """What was asked for and begun; what became of it stands in the host's own log."""
-    note(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
+    record(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
 
 
 def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal, TypedDict
 
+from inference.host.api.messages import Mention
+from inference.jobs.stages import LeaseStage, lease_stage, wait_of
 from inference.web.dashboard.rows import duration
 from inference.web.visibility.visibility import Visibility
+from inference.wording import names, waits
+from models_app.jobs.mentions import Mentions, mentions_of
 from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
 SOON_SECONDS = 0.5
+SOME = "a model"
+_UNNAMED_TITLES = {
+    "verify": "Verify {}",
+    "measure": "Measure {}",
+    "imatrix": "Importance matrix of {}",
+    "requantize": "Requantize {}",
+    "download": "Download {}",
+    "upload": "Upload {}",
+    "import": "Import {}",
+}
+"""By kind, for who must not learn what the title names."""
 _STATES = {
     Job.State.QUEUED: "queued",
     Job.State.RUNNING: "running",
@@ -76,23 +92,33 @@ def may_act(job: Job, user_id: int, is_staff: bool) -> bool:
     return is_staff or job.created_by_id == user_id
 
 
+def may_read(job: Job, user_id: int, is_staff: bool, visibility: Visibility) -> bool:
+    """Whether somebody may read why it waits or failed, and its log: of who may act, those who may know whom these name."""
+    return may_act(job, user_id, is_staff) and _may_know_all(mentions_of(job), visibility)
+
+
+def _may_know_all(mentions: Mentions, visibility: Visibility) -> bool:
+    return visibility.may_name(mentions.title) and visibility.may_name(mentions.others)
+
+
 def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, visibility: Visibility) -> JobRow:
     """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act; names that are kept from the
     person are left out.
     """
-    may = may_act(job, user_id, is_staff)
+    may, mentions = may_act(job, user_id, is_staff), mentions_of(job)
     cancelling = job.wish == Job.Wish.CANCEL
     state = Job.State(job.state)
+    says_why = state in (Job.State.WAITING, Job.State.FAILED) and may_read(job, user_id, is_staff, visibility)
     return {
         "id": job.pk,
         "kind": job.kind,
         "state": state.value,
         "is_active": job.is_active,
         "variant_id": job.variant_id,
-        "title": _title(job, visibility),
-        "state_words": _state_words(job),
-        "facts": _facts(job, now),
-        "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",
+        "title": _title(job, mentions, user_id, visibility),
+        "state_words": _state_words(job, mentions, visibility),
+        "facts": _facts(job, mentions, visibility, now),
+        "reason": job.reason if says_why else "",
         "by": "" if job.created_by is None else job.created_by.get_username(),
         "permille": _permille(job),
         "may_pause": may and not cancelling and state in (Job.State.QUEUED, Job.State.RUNNING, Job.State.WAITING),
@@ -120,31 +146,46 @@ def seconds_left(job: Job) -> float | None:
     return max(0.0, (job.total - job.done) / job.rate_per_second)
 
 
-def _title(job: Job, visibility: Visibility) -> str:
-    """It names the job's variant as it was called when the job was begun."""
-    if job.variant_id is None or visibility.may_name((job.variant_id,)):
+def _title(job: Job, mentions: Mentions, user_id: int, visibility: Visibility) -> str:
+    """Whoever started a job has read its title: that a model is gone meanwhile takes nothing from them."""
+    if visibility.may_name(mentions.title):
         return job.title
-    return f"{job.kind.capitalize()} {visibility.name(job.variant_id)}"
+    if job.created_by_id == user_id and not any(visibility.keeps(each) for each in mentions.title or ()):
+        return job.title
+    template = _UNNAMED_TITLES.get(job.kind) or f"{job.kind.capitalize()} {{}}"
+    return template.format(_instead(mentions.title, visibility))
 
 
-def _state_words(job: Job) -> str:
+def _instead(variant_ids: Collection[int] | None, visibility: Visibility) -> str:
+    if variant_ids is None:
+        return SOME
+    return names.kept() if any(visibility.keeps(each) for each in variant_ids) else names.gone()
+
+
+def _state_words(job: Job, mentions: Mentions, visibility: Visibility) -> str:
     if job.is_active and job.wish == Job.Wish.CANCEL:
         return "cancelling"
     if job.state == Job.State.RUNNING and job.wish == Job.Wish.PAUSE:
         return "pausing"
-    if job.state == Job.State.RUNNING and job.stage:
-        stage, _ = _stage(job)
-        return stage[0].lower() + stage[1:]
+    if job.state == Job.State.RUNNING:
+        lease = lease_stage(mentions.stage)
+        if lease is not None:
+            return _lease_words(lease, visibility)
+        if job.stage and _may_know_all(mentions, visibility):
+            return job.stage[0].lower() + job.stage[1:]
     return _STATES[Job.State(job.state)]
 
 
-def _stage(job: Job) -> tuple[str, str]:
-    """What it does, and a sentence about it where there is one: `Waiting for a-model: You are next.`"""
-    stage, _, sentence = job.stage.partition(": ")
-    return stage, sentence
+def _lease_words(stage: LeaseStage, visibility: Visibility) -> str:
+    name = _name(stage["variant"], visibility)
+    return f"waiting for {name}" if stage["kind"] == "waiting" else f"reading with {name}"
 
 
-def _facts(job: Job, now: datetime) -> str:
+def _name(mention: Mention, visibility: Visibility) -> str:
+    return visibility.name(mention["variant_id"], mention["name"])
+
+
+def _facts(job: Job, mentions: Mentions, visibility: Visibility, now: datetime) -> str:
     if job.state == Job.State.DONE:
         total = _amount(job, job.total) if job.total and job.unit == Job.Unit.BYTES else ""
         return " · ".join(part for part in (total, _took(job)) if part)
@@ -152,12 +193,14 @@ def _facts(job: Job, now: datetime) -> str:
         return ""
     parts = [_progress(job)]
     if job.state == Job.State.RUNNING:
-        parts = [_stage(job)[1], *parts, _rate(job)]
+        lease = lease_stage(mentions.stage)
+        wait = None if lease is None else wait_of(lease)
+        parts = ["" if wait is None else waits.of(wait, visibility.name), *parts, _rate(job)]
         left = seconds_left(job)
         parts.append("" if left is None else f"{duration(left)} left")
     elif job.state == Job.State.WAITING and job.run_after is not None:
-        wait = (job.run_after - now).total_seconds()
-        parts.append(f"again in {duration(wait)}" if wait > SOON_SECONDS else "again any moment")
+        wait_seconds = (job.run_after - now).total_seconds()
+        parts.append(f"again in {duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
     return " · ".join(part for part in parts if part)
 
 

@@ -29,6 +29,7 @@ from inference.web.v1.reply import NO_KEY, Problem, Reply, cannot_run, no_such_m
 from inference.web.v1.request import BadRequest, parse
 from inference.web.visibility.offered import OfferedVariant, offered_to
 from inference.web.visibility.queries import visibility_of
+from inference.web.visibility.signed_in import user_id_of
 from inference.web.visibility.visibility import NOTHING
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def _endpoint(method: str | None) -> Callable[[View], View]:
 @_endpoint("GET")
 async def models(request: HttpRequest) -> HttpResponseBase:
     """What can be asked; loading is the box's business."""
-    offered = await offered_to((await request.auser()).pk)
+    offered = await offered_to(await user_id_of(request))
     return JsonResponse({"object": "list", "data": [_model(each) for each in offered if each.trouble is None]})
 
 
@@ -92,7 +93,7 @@ async def model(request: HttpRequest, name: str) -> HttpResponseBase:
 
 async def _found(request: HttpRequest, name: str) -> OfferedVariant | Problem:
     """What the key's owner calls so. Raises StorageFailed."""
-    found = next((each for each in await offered_to((await request.auser()).pk) if each.name == name), None)
+    found = next((each for each in await offered_to(await user_id_of(request)) if each.name == name), None)
     if found is None:
         return no_such_model(name)
     return found if found.trouble is None else cannot_run(name, found.trouble)
@@ -124,8 +125,8 @@ async def nowhere(request: HttpRequest, path: str) -> HttpResponseBase:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """Whoever is answered, as far as words depend on it."""
+class _Reader:
+    """Whoever reads the answer, as far as words depend on it."""
 
     user_id: int
     prompt_param: str
@@ -153,7 +154,8 @@ async def _complete(request: HttpRequest, *, chat: bool) -> HttpResponseBase:
     if isinstance(variant, Problem):
         return _refuse(variant)
     request_id = getattr(request, "request_id", None) or uuid.uuid4().hex
-    requester = Requester((await request.auser()).pk, key_id=request.api_key.pk)
+    key: Any = getattr(request, "api_key", None)
+    requester = Requester(await user_id_of(request), key_id=key.pk)
     events = TimedEvents(
         answer(
             HostClient(settings.HOST_SOCKET),
@@ -161,20 +163,20 @@ async def _complete(request: HttpRequest, *, chat: bool) -> HttpResponseBase:
         )
     )
     reply = Reply(request_id, variant.name, chat, wanted.include_usage)
-    asking = _Asking(requester.user_id, "messages" if chat else "prompt")
+    reader = _Reader(requester.user_id, "messages" if chat else "prompt")
     try:
         if not wanted.stream:
             return await _whole(events, reply)
         await events.until_taken(HEADER_SECONDS)
     except Exception as error:
         await events.aclose()
-        return _refuse(await asking.problem(error))
+        return _refuse(await reader.problem(error))
     except asyncio.CancelledError:
         # The client hung up; its slot goes to the next one now.
         await events.aclose()
         raise
     return StreamingHttpResponse(
-        _stream(events, reply, asking),
+        _stream(events, reply, reader),
         content_type="text/event-stream; charset=utf-8",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -193,7 +195,7 @@ async def _whole(events: TimedEvents, reply: Reply) -> HttpResponseBase:
             return JsonResponse(reply.whole("".join(content), "".join(reasoning), event))
 
 
-async def _stream(events: TimedEvents, reply: Reply, asking: _Asking) -> AsyncIterator[bytes]:
+async def _stream(events: TimedEvents, reply: Reply, reader: _Reader) -> AsyncIterator[bytes]:
     try:
         for chunk in reply.opening():
             yield _sse(chunk)
@@ -208,7 +210,7 @@ async def _stream(events: TimedEvents, reply: Reply, asking: _Asking) -> AsyncIt
                     yield _sse(chunk)
                 break
     except Exception as error:
-        yield _sse((await asking.problem(error)).body())
+        yield _sse((await reader.problem(error)).body())
     finally:
         await events.aclose()
     yield b"data: [DONE]\n\n"

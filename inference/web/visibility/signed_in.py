@@ -1,4 +1,4 @@
-"""Whether the person behind an open socket may still be there: a session ends while its sockets are open."""
+"""Who is signed in, and whether they still are: a session may end while its sockets are open."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.http import HttpRequest
 
 from inference.web.crossing.database_thread import reading
+
+
+async def user_id_of(request: HttpRequest) -> int:
+    """Of whoever is signed in, or sent a key: for views that nobody else reaches."""
+    user_id = (await request.auser()).pk
+    assert user_id is not None
+    return user_id
 
 
 @reading

@@ -1,5 +1,8 @@
+// @ts-check
 // Code blocks: a frame with the language and a copy button, highlighted when highlight.js is there.
 import { copyText } from "../shared/clipboard.js";
+import { byId, copyOf, find } from "../shared/dom.js";
+import { chat as words } from "../shared/words.js";
 import { highlighted } from "./sanitize.js";
 
 /** Highlighting more than this takes long enough to be felt. */
@@ -16,9 +19,12 @@ const MORE_LANGUAGES = new Set(
     "verilog vhdl vim x86asm zephir"
   ).split(" "),
 );
+/** @type {Record<string, string>} */
 const ALIASES = { docker: "dockerfile", hs: "haskell", ps1: "powershell", pwsh: "powershell", tex: "latex", ex: "elixir" };
 
+/** @type {Highlighter | null} */
 let hljs = null;
+/** @type {Promise<void> | null} */
 let fetching = null;
 
 function fetchHljs() {
@@ -28,27 +34,30 @@ function fetchHljs() {
   return fetching;
 }
 
+/** @param {string} name */
 async function fetchLanguage(name) {
   await fetchHljs();
   const known = ALIASES[name] ?? name;
-  if (hljs.getLanguage(name) || !MORE_LANGUAGES.has(known)) return;
+  if (!hljs || hljs.getLanguage(name) || !MORE_LANGUAGES.has(known)) return;
   const module = await import(`../../vendor/highlight/languages/${known}.min.js`);
   hljs.registerLanguage(known, module.default);
 }
 
+/** @param {string | undefined} info */
 function languageOf(info) {
   const name = (info ?? "").trim().split(/[\s{,:]/)[0].toLowerCase();
   return /^[\w+#.-]{1,40}$/.test(name) ? name : "";
 }
 
 function frameTemplate() {
-  return document.getElementById("t-code").content.firstElementChild.cloneNode(true);
+  return copyOf(byId("t-code", HTMLTemplateElement));
 }
 
 /** One code block of our own making. `set` may be called again as the block grows. */
 export class CodeBlock {
   #code;
   #label;
+  /** @type {string | null} */
   #language = null;
   #text = "";
   #finished = false;
@@ -56,25 +65,30 @@ export class CodeBlock {
 
   constructor() {
     this.root = frameTemplate();
-    this.#code = this.root.querySelector("code");
-    this.#label = this.root.querySelector(".code-language");
-    const copy = this.root.querySelector("button");
+    this.#code = find(this.root, "code");
+    this.#label = find(this.root, ".code-language");
+    const copy = find(this.root, "button");
     copy.addEventListener("click", () => copyText(this.#text, copy));
   }
 
+  /**
+   * @param {string} text
+   * @param {string | undefined} info what stands behind the fence
+   * @param {boolean} live more may come
+   */
   set(text, info, live) {
     const language = languageOf(info);
     if (language !== this.#language) {
       this.#language = language;
-      this.#label.textContent = language || "text";
-      this.#code.parentElement.setAttribute("aria-label", language ? `Code, ${language}` : "Code");
+      this.#label.textContent = language || words.text;
+      this.#code.parentElement?.setAttribute("aria-label", language ? words.codeIn(language) : words.code);
       this.#highlightedAt = 0;
     }
     const grown = text.startsWith(this.#text);
     const added = grown ? text.slice(this.#text.length) : text;
     if (!grown) this.#code.textContent = text;
     else if (added) {
-      if (this.#code.lastChild?.nodeType === Node.TEXT_NODE) this.#code.lastChild.appendData(added);
+      if (this.#code.lastChild instanceof Text) this.#code.lastChild.appendData(added);
       else this.#code.append(added);
     }
     this.#text = text;
@@ -97,18 +111,21 @@ export class CodeBlock {
   }
 
   #highlight() {
-    if (!hljs.getLanguage(this.#language)) return;
+    if (!this.#language || !hljs?.getLanguage(this.#language)) return;
     const { value } = hljs.highlight(this.#text, { language: this.#language, ignoreIllegals: true });
     this.#code.replaceChildren(highlighted(value));
   }
 }
 
-/** Puts plain `pre > code` under `root` (in lists and quotes) into frames. */
+/**
+ * Puts plain `pre > code` under `root` (in lists and quotes) into frames.
+ * @param {ParentNode} root
+ */
 export function frameCode(root) {
   for (const code of root.querySelectorAll("pre > code:not(.formula)")) {
     const language = [...code.classList].find((name) => name.startsWith("language-"))?.slice("language-".length);
     const block = new CodeBlock();
-    block.set(code.textContent, language, false);
-    code.parentElement.replaceWith(block.root);
+    block.set(code.textContent ?? "", language, false);
+    code.parentElement?.replaceWith(block.root);
   }
 }

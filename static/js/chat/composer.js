@@ -1,10 +1,11 @@
+// @ts-check
+import { find } from "../shared/dom.js";
 import { keepInTab, keptInTab } from "../shared/storage.js";
 
 const TALLEST_SHARE = 0.4;
 
-/** The message field with its two buttons. `onSend(text) -> whether it was taken`; `onStop()`. Drafts survive a reload. */
+/** The message field with its two buttons. Drafts survive a reload. */
 export class Composer {
-  #form;
   #field;
   #sendButton;
   #stopButton;
@@ -13,9 +14,16 @@ export class Composer {
   #running = false;
   #blocked = false;
 
+  /**
+   * @param {object} parts
+   * @param {HTMLFormElement} parts.form
+   * @param {HTMLButtonElement} parts.sendButton
+   * @param {HTMLButtonElement} parts.stopButton
+   * @param {(text: string) => boolean} parts.onSend answers whether it was taken
+   * @param {() => void} parts.onStop
+   */
   constructor({ form, sendButton, stopButton, onSend, onStop }) {
-    this.#form = form;
-    this.#field = form.querySelector("textarea");
+    this.#field = find(form, "textarea", HTMLTextAreaElement);
     this.#sendButton = sendButton;
     this.#stopButton = stopButton;
     this.#onSend = onSend;
@@ -53,7 +61,10 @@ export class Composer {
     this.#field.focus();
   }
 
-  /** Shows the draft that belongs to this conversation ("new" for none yet). */
+  /**
+   * Shows the draft that belongs to this conversation.
+   * @param {string} name its id; "new" for none yet
+   */
   openDraft(name) {
     this.#draft = name;
     this.#field.value = keptInTab(`draft.${name}`) ?? "";
@@ -61,7 +72,10 @@ export class Composer {
     this.#showButtons();
   }
 
-  /** While an answer runs, the button stops it; the field stays free for the next question. */
+  /**
+   * While an answer runs, the button stops it; the field stays free for the next question.
+   * @param {boolean} running
+   */
   set running(running) {
     if (running === this.#running) return;
     const focused = document.activeElement === this.#sendButton || document.activeElement === this.#stopButton;
@@ -70,7 +84,10 @@ export class Composer {
     if (focused) (running ? this.#stopButton : this.#field).focus();
   }
 
-  /** Nothing can be sent, whatever is written. */
+  /**
+   * Nothing can be sent, whatever is written.
+   * @param {boolean} blocked
+   */
   set blocked(blocked) {
     this.#blocked = blocked;
     this.#showButtons();

@@ -1,27 +1,42 @@
+// @ts-check
 import { dialog } from "../shared/dialogs.js";
+import { byId, control, find } from "../shared/dom.js";
 import { titleOf } from "./sidebar.js";
 
-/** Rename and delete. `say(message)` answers whether it could be said; `gone(id)` runs after a deletion was asked for. */
+/** @import { BrowserFrame } from "./frames" */
+
+/**
+ * Rename and delete.
+ * @param {object} page
+ * @param {() => {id: string, title: string} | null} page.conversation the one that is shown
+ * @param {(message: BrowserFrame) => boolean} page.say answers whether it could be said
+ * @param {(id: string) => void} page.gone runs after a deletion was asked for
+ */
 export function wireConversationMenu({ conversation, say, gone }) {
-  const menu = document.getElementById("more");
+  const menu = byId("more", HTMLDetailsElement);
   const rename = dialog("rename", (form) => {
-    const title = form.elements.title.value.trim();
-    if (title) say({ type: "rename", conversation: conversation().id, title });
+    const title = control(form, "title").value.trim();
+    const shown = conversation();
+    if (title && shown) say({ type: "rename", conversation: shown.id, title });
   });
   const removal = dialog("delete", () => {
-    const { id } = conversation();
-    if (say({ type: "delete", conversation: id })) gone(id);
+    const shown = conversation();
+    if (shown && say({ type: "delete", conversation: shown.id })) gone(shown.id);
   });
-  document.getElementById("rename-open").addEventListener("click", () => {
-    const field = rename.querySelector("input");
+  byId("rename-open").addEventListener("click", () => {
+    const shown = conversation();
+    if (!shown) return;
+    const field = find(rename, "input", HTMLInputElement);
     menu.open = false;
-    field.value = titleOf(conversation());
+    field.value = titleOf(shown);
     rename.showModal();
     field.select();
   });
-  document.getElementById("delete-open").addEventListener("click", () => {
+  byId("delete-open").addEventListener("click", () => {
+    const shown = conversation();
+    if (!shown) return;
     menu.open = false;
-    document.getElementById("delete-name").textContent = titleOf(conversation());
+    byId("delete-name").textContent = titleOf(shown);
     removal.showModal();
   });
 }

@@ -1,3 +1,6 @@
+// @ts-check
+import { around } from "../shared/dom.js";
+
 const NEAR_PX = 24;
 
 /** Keeps the newest text in sight while the reader is at the end, and leaves whoever scrolled up alone. */
@@ -8,6 +11,11 @@ export class Follow {
   #top = 0;
   #height = 0;
 
+  /**
+   * @param {HTMLElement} scroller
+   * @param {HTMLElement} content what grows in it
+   * @param {HTMLElement} jump the button that leads to the end
+   */
   constructor(scroller, content, jump) {
     this.#scroller = scroller;
     this.#jump = jump;
@@ -18,7 +26,7 @@ export class Follow {
     });
     // Whoever opens something to read or to edit wants to stay there.
     content.addEventListener("click", (event) => {
-      if (event.target.closest("summary, [data-action=edit]")) this.#leave();
+      if (around(event.target, "summary, [data-action=edit]")) this.#leave();
     });
     // Runs after layout and before paint: following costs no layout of its own.
     const observer = new ResizeObserver(() => this.#grown());

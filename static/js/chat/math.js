@@ -1,5 +1,8 @@
+// @ts-check
 // Formulas: how they are found in Markdown, and how they are drawn. KaTeX is fetched when the first one shows up.
 import { formula } from "./sanitize.js";
+
+/** @import { Tokens, TokenizerAndRendererExtension } from "marked" */
 
 const LONGEST_TEX = 5000;
 const BLOCK = /^ {0,3}(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])[ \t]*(?:\n|$)/;
@@ -10,11 +13,20 @@ const OPEN_INLINE = /^\\\(([^\n]*)$/;
 const DOLLARS = /^\$(?![\s$])((?:\\.|[^\\$\n])+?)(?<![\s\\])\$(?![0-9A-Za-z])/;
 const START = /(?<![0-9A-Za-z\\$])\$|\\\(|\\\[/;
 
+/**
+ * @param {string} raw
+ * @param {string} tex
+ * @param {boolean} open
+ */
 function blockToken(raw, tex, open) {
   return { type: "formulaBlock", raw, tex: tex.trim(), open };
 }
 
-/** Marked extensions. With `live`, a formula that has not ended yet is a token too, so that it doesn't show as garbled prose. */
+/**
+ * Marked extensions. With `live`, a formula that has not ended yet is a token too, so that it doesn't show as garbled prose.
+ * @param {boolean} live
+ * @returns {TokenizerAndRendererExtension[]}
+ */
 export function extensions(live) {
   return [
     {
@@ -51,11 +63,14 @@ export function extensions(live) {
   ];
 }
 
+/** @param {string} text */
 function escape(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
+/** @type {typeof import("katex").default | null} */
 let katex = null;
+/** @type {Promise<void> | null} */
 let fetching = null;
 
 function fetchKatex() {
@@ -65,11 +80,13 @@ function fetchKatex() {
   return fetching;
 }
 
+/** @param {Element} source */
 function draw(source) {
+  if (!katex) return;
   const display = source.classList.contains("formula-block");
-  let html;
+  let html = "";
   try {
-    html = katex.renderToString(source.textContent, {
+    html = katex.renderToString(source.textContent ?? "", {
       displayMode: display,
       output: "mathml",
       throwOnError: true,
@@ -88,7 +105,10 @@ function draw(source) {
   source.replaceWith(place);
 }
 
-/** Draws the formulas under `root`: at once where KaTeX is here, later where it has to be fetched. */
+/**
+ * Draws the formulas under `root`: at once where KaTeX is here, later where it has to be fetched.
+ * @param {ParentNode} root
+ */
 export function drawFormulas(root) {
   const sources = [...root.querySelectorAll("code.formula")].filter((each) => each.textContent.length <= LONGEST_TEX);
   if (sources.length === 0) return;

@@ -1,11 +1,17 @@
+// @ts-check
 // Half-written Markdown, made to look like what it is about to become. Only the end of a running answer passes here.
 
 const FENCE = /^[ \t]*(?:[-*+>]\s+|\d+[.)]\s+)*(`{3,}|~{3,})/;
 /** A last line that could still become anything: the beginning of a fence, a rule, a list item, a heading. */
 const UNDECIDED = /^[ \t]*(?:`{1,2}|~{1,2}|[-=]+|[-*+]{1,2}|#{1,6}|\d{1,9}[.)]?)[ \t]*$/;
 
-/** The fence that is open at the end of `text`, as its marker; null where none is. */
+/**
+ * The fence that is open at the end of `text`, as its marker; null where none is.
+ * @param {string} text
+ * @returns {string | null}
+ */
 function openFence(text) {
+  /** @type {string | null} */
   let open = null;
   if (!/`{3}|~{3}/.test(text)) return null;
   for (const line of text.split("\n")) {
@@ -17,12 +23,16 @@ function openFence(text) {
   return open;
 }
 
+/** @param {string} text */
 function withoutUndecidedLine(text) {
   const cut = text.lastIndexOf("\n") + 1;
   return UNDECIDED.test(text.slice(cut)) ? text.slice(0, cut) : text;
 }
 
-/** A table header gets its delimiter row before it has arrived, so that it does not show as a line of pipes first. */
+/**
+ * A table header gets its delimiter row before it has arrived, so that it does not show as a line of pipes first.
+ * @param {string} text
+ */
 function withTableHead(text) {
   const paragraph = text.slice(text.lastIndexOf("\n\n") + 1).trimStart();
   const [head, delimiter, ...rest] = paragraph.split("\n");
@@ -33,6 +43,7 @@ function withTableHead(text) {
   return `${whole}\n${"|---".repeat(cells)}|`;
 }
 
+/** @param {string} line */
 function closed(line) {
   let text = line
     .replace(/!?\[([^\]\n]*)\]\([^)\n]*$/, "$1")
@@ -55,7 +66,10 @@ function closed(line) {
   return open && !/^\s*[*_]\s*$/.test(single) ? text.trimEnd() + open[1] : text;
 }
 
-/** `text` as it should look while more of it is on its way. Only its end is changed. */
+/**
+ * `text` as it should look while more of it is on its way. Only its end is changed.
+ * @param {string} text
+ */
 export function mend(text) {
   const fence = openFence(text);
   if (fence) {

@@ -1,47 +1,70 @@
+// @ts-check
 // One message on the page. The server's views and patches are the truth; this shows them.
 import { copyText } from "../shared/clipboard.js";
-import { tokens } from "../shared/numbers.js";
+import { around, byId, copyOf, find } from "../shared/dom.js";
 import { paintSoon } from "../shared/painter.js";
+import { chat as words, numbers } from "../shared/words.js";
 import { Prose } from "./prose.js";
 import { endingSentence, timingFacts, waitShown } from "./wording.js";
 
-function clone(id) {
-  return document.getElementById(id).content.firstElementChild.cloneNode(true);
-}
+/**
+ * @import { AnswerView, MessageView, Patch, QuestionView } from "./frames"
+ * @typedef {object} Acts What messages ask of the page.
+ * @property {(id: string) => void} showBranch
+ * @property {(view: QuestionView, text: string) => boolean} edit answers whether it was taken
+ * @property {(view: AnswerView) => void} regenerate
+ */
 
-function part(root, selector) {
-  return root.querySelector(selector);
-}
-
+/**
+ * @param {HTMLElement} node
+ * @param {string} text
+ */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * @param {HTMLElement} root
+ * @param {MessageView} view
+ */
 function showBranches(root, view) {
-  const group = part(root, ".branches");
+  const group = find(root, ".branches");
   const index = view.siblings.indexOf(view.id);
   group.hidden = view.siblings.length < 2;
-  setText(part(group, ".branch-place"), `${index + 1} / ${view.siblings.length}`);
-  part(group, "[data-action=earlier]").disabled = index <= 0;
-  part(group, "[data-action=later]").disabled = index >= view.siblings.length - 1;
+  setText(find(group, ".branch-place"), `${index + 1} / ${view.siblings.length}`);
+  find(group, "[data-action=earlier]", HTMLButtonElement).disabled = index <= 0;
+  find(group, "[data-action=later]", HTMLButtonElement).disabled = index >= view.siblings.length - 1;
 }
 
-/** Runs the handler in `handlers` that the clicked button names. */
+/**
+ * Runs the handler in `handlers` that the clicked button names.
+ * @param {HTMLElement} root
+ * @param {Record<string, (button: HTMLElement) => void>} handlers
+ */
 function onAction(root, handlers) {
   root.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-action]");
-    if (button && root.contains(button)) handlers[button.dataset.action]?.(button);
+    const button = around(event.target, "[data-action]");
+    if (button && root.contains(button)) handlers[button.dataset.action ?? ""]?.(button);
   });
 }
 
+/**
+ * @param {MessageView} view
+ * @param {number} step
+ */
 function neighbour(view, step) {
   return view.siblings[view.siblings.indexOf(view.id) + step];
 }
 
-/** A message of the person's. `acts`: `showBranch(id)`, `edit(view, text) -> whether it was taken`. */
+/** A message of the person's. */
 export class Question {
+  /**
+   * @param {QuestionView} view
+   * @param {Acts} acts
+   */
   constructor(view, acts) {
-    this.root = clone("t-question");
+    this.view = view;
+    this.root = copyOf(byId("t-question", HTMLTemplateElement));
     onAction(this.root, {
       earlier: () => acts.showBranch(neighbour(this.view, -1)),
       later: () => acts.showBranch(neighbour(this.view, 1)),
@@ -49,10 +72,10 @@ export class Question {
       edit: () => this.#edit(true),
       cancel: () => this.#edit(false),
     });
-    const editor = part(this.root, ".editor");
-    const field = part(editor, "textarea");
+    const editor = find(this.root, ".editor", HTMLFormElement);
+    const field = find(editor, "textarea", HTMLTextAreaElement);
     field.id = `edit-${view.id}`;
-    part(editor, "label").htmlFor = field.id;
+    find(editor, "label", HTMLLabelElement).htmlFor = field.id;
     editor.addEventListener("submit", (event) => {
       event.preventDefault();
       if (field.value.trim() && acts.edit(this.view, field.value)) this.#edit(false);
@@ -66,48 +89,57 @@ export class Question {
     this.update(view);
   }
 
+  /** @param {QuestionView} view */
   update(view) {
     this.view = view;
-    setText(part(this.root, ".said"), view.content);
+    setText(find(this.root, ".said"), view.content);
     showBranches(this.root, view);
-    part(this.root, ".tools").hidden = Boolean(view.sending);
-    const sending = part(this.root, ".sending");
+    find(this.root, ".tools").hidden = Boolean(view.sending);
+    const sending = find(this.root, ".sending");
     sending.hidden = !view.sending;
     setText(sending, view.sending ?? "");
   }
 
+  /** @param {boolean} open */
   #edit(open) {
-    const editor = part(this.root, ".editor");
-    const field = part(editor, "textarea");
+    const editor = find(this.root, ".editor");
+    const field = find(editor, "textarea", HTMLTextAreaElement);
     editor.hidden = !open;
-    part(this.root, ".said").hidden = open;
-    part(this.root, ".tools").hidden = open;
+    find(this.root, ".said").hidden = open;
+    find(this.root, ".tools").hidden = open;
     if (open) {
       field.value = this.view.content;
       field.rows = Math.min(12, field.value.split("\n").length + 2);
       field.focus();
-    } else part(this.root, "[data-action=edit]").focus();
+    } else find(this.root, "[data-action=edit]").focus();
   }
 }
 
-/** An answer. `acts`: `showBranch(id)`, `regenerate(view)`. */
+/** An answer. */
 export class Answer {
   #words;
   #thoughts;
   #reasoning;
+  /** @type {{at: number, n: number} | null} */
   #began = null;
+  /** @type {number | null} */
   #thinkingBegan = null;
+  /** @type {{milliseconds: number, tokens: number} | null} */
   #thought = null;
   #paint = () => this.#show();
   #toggledByHand = false;
   #rendered = false;
 
+  /**
+   * @param {AnswerView} view
+   * @param {Acts} acts
+   */
   constructor(view, acts) {
-    this.root = clone("t-answer");
-    this.#words = new Prose(part(this.root, ".words"));
-    this.#reasoning = part(this.root, ".reasoning");
-    this.#thoughts = new Prose(part(this.#reasoning, ".prose"));
-    part(this.#reasoning, "summary").addEventListener("click", () => {
+    this.root = copyOf(byId("t-answer", HTMLTemplateElement));
+    this.#words = new Prose(find(this.root, ".words"));
+    this.#reasoning = find(this.root, ".reasoning", HTMLDetailsElement);
+    this.#thoughts = new Prose(find(this.#reasoning, ".prose"));
+    find(this.#reasoning, "summary").addEventListener("click", () => {
       this.#toggledByHand = true;
     });
     this.#reasoning.addEventListener("toggle", () => this.#reasoning.open && paintSoon(this.#paint));
@@ -119,7 +151,7 @@ export class Answer {
       retry: () => acts.regenerate(this.view),
     });
     this.view = view;
-    part(this.root, ".words").textContent = "";
+    find(this.root, ".words").textContent = "";
     this.#showFrame();
   }
 
@@ -127,7 +159,10 @@ export class Answer {
     return this.view.state === "running";
   }
 
-  /** Takes the server's word for everything. */
+  /**
+   * Takes the server's word for everything.
+   * @param {AnswerView} view
+   */
   update(view) {
     this.view = view;
     if (!this.running) this.#noteThinking();
@@ -135,7 +170,10 @@ export class Answer {
     if (this.#rendered || this.running) paintSoon(this.#paint);
   }
 
-  /** Appends; false where text between ours and the patch is missing. Late patches of an ended answer change nothing. */
+  /**
+   * Appends; false where text between ours and the patch is missing. Late patches of an ended answer change nothing.
+   * @param {Patch} patch
+   */
   patch({ n, at, content, reasoning_at: reasoningAt, reasoning, wait }) {
     const { view } = this;
     if (!this.running) return true;
@@ -188,42 +226,43 @@ export class Answer {
     const thinking = this.running && !view.content;
     if (!this.#toggledByHand && details.open !== thinking) details.open = thinking;
     if (details.open) this.#thoughts.show(view.reasoning, thinking);
-    let summary = "Thinking…";
+    let summary = words.thinking;
     if (!thinking && this.#thought) {
-      summary = `Thought for ${Math.max(1, Math.round(this.#thought.milliseconds / 1000))} s · ${tokens(this.#thought.tokens)}`;
-    } else if (!thinking) summary = `Thoughts · ${view.reasoning.split(/\s+/).filter(Boolean).length} words`;
-    setText(part(details, "summary"), summary);
+      const time = numbers.seconds(Math.max(1, Math.round(this.#thought.milliseconds / 1000)));
+      summary = words.thoughtFor({ time, tokens: numbers.tokens(this.#thought.tokens) });
+    } else if (!thinking) summary = words.thoughts(numbers.words(view.reasoning.split(/\s+/).filter(Boolean).length));
+    setText(find(details, "summary"), summary);
   }
 
   #showFrame() {
     const { view, root } = this;
-    setText(part(root, ".who"), view.variant_name || "Answer");
+    setText(find(root, ".who"), view.variant_name || words.answer);
     root.setAttribute("aria-busy", String(this.running));
     root.dataset.state = view.state;
     showBranches(root, view);
     this.#showWait();
     const ending = endingSentence(view);
-    const notice = part(root, ".ending");
+    const notice = find(root, ".ending");
     const failed = view.state === "failed" || view.state === "interrupted";
     notice.hidden = !ending;
     notice.classList.toggle("bad", view.state === "failed");
     notice.classList.toggle("warn", view.state === "interrupted");
-    setText(part(notice, ".ending-text"), ending);
-    part(notice, "button").hidden = !failed;
-    part(root, "[data-action=copy]").hidden = !view.content;
-    part(root, "[data-action=regenerate]").hidden = this.running || failed;
-    setText(part(root, ".facts"), this.#facts());
+    setText(find(notice, ".ending-text"), ending);
+    find(notice, "button").hidden = !failed;
+    find(root, "[data-action=copy]").hidden = !view.content;
+    find(root, "[data-action=regenerate]").hidden = this.running || failed;
+    setText(find(root, ".facts"), this.#facts());
   }
 
   #showWait() {
     const { view, root } = this;
-    const place = part(root, ".wait");
+    const place = find(root, ".wait");
     const silent = this.running && !view.content && !view.reasoning;
-    const shown = silent ? (waitShown(view.wait, view.variant_name) ?? { text: "Writing…", done: null }) : null;
+    const shown = silent ? (waitShown(view.wait, view.variant_name) ?? { text: words.writing, done: null }) : null;
     place.hidden = !shown;
     if (!shown) return;
-    setText(part(place, ".wait-text"), shown.text);
-    const bar = part(place, "progress");
+    setText(find(place, ".wait-text"), shown.text);
+    const bar = find(place, "progress", HTMLProgressElement);
     bar.hidden = shown.done === null;
     if (shown.done !== null) bar.value = shown.done;
   }
@@ -232,8 +271,9 @@ export class Answer {
     const { view } = this;
     if (!this.running) return timingFacts(view).join(" · ");
     if (!view.n_tokens) return "";
-    const seconds = this.#began ? (performance.now() - this.#began.at) / 1000 : 0;
-    const pace = seconds > 1 ? ` · ${((view.n_tokens - this.#began.n) / seconds).toFixed(1)} tokens/s` : "";
-    return `${tokens(view.n_tokens)}${pace}`;
+    const { at, n } = this.#began ?? { at: performance.now(), n: 0 };
+    const seconds = (performance.now() - at) / 1000;
+    const count = numbers.tokens(view.n_tokens);
+    return seconds > 1 ? `${count} · ${numbers.tokensPerSecond(((view.n_tokens - n) / seconds).toFixed(1))}` : count;
   }
 }

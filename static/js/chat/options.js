@@ -1,28 +1,47 @@
+// @ts-check
+import { byId, control, find } from "../shared/dom.js";
+import { options as words } from "../shared/words.js";
 import { keepInTab, keptInTab } from "../shared/storage.js";
+
+/**
+ * @import { GenerationOptions } from "./frames"
+ * @typedef {HTMLInputElement | HTMLTextAreaElement} Field
+ */
 
 const MOST_STOP_STRINGS = 16;
 const LONGEST_STOP_STRING = 256;
 
+/** @param {HTMLInputElement} input */
 function complaint(input) {
   const { validity, min, max, step } = input;
-  if (validity.badInput) return "This is not a number.";
-  if (validity.rangeUnderflow || validity.rangeOverflow) return `A number from ${min} to ${max}.`;
-  if (validity.stepMismatch) return step === "1" ? "A whole number." : "This is not a number.";
+  if (validity.badInput) return words.notANumber;
+  if (validity.rangeUnderflow || validity.rangeOverflow) return words.range({ min, max });
+  if (validity.stepMismatch) return step === "1" ? words.notWhole : words.notANumber;
   return "";
 }
 
+/** @param {string[]} strings */
 function stopComplaint(strings) {
-  if (strings.length > MOST_STOP_STRINGS) return `At most ${MOST_STOP_STRINGS} strings.`;
-  if (strings.some((each) => each.length > LONGEST_STOP_STRING)) return `Each string: at most ${LONGEST_STOP_STRING} characters.`;
+  if (strings.length > MOST_STOP_STRINGS) return words.tooManyStrings(MOST_STOP_STRINGS);
+  if (strings.some((each) => each.length > LONGEST_STOP_STRING)) return words.stringTooLong(LONGEST_STOP_STRING);
   return "";
+}
+
+/**
+ * @param {unknown} element
+ * @returns {element is Field}
+ */
+function isField(element) {
+  return element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement;
 }
 
 /** Generation options and system prompt of the shown conversation, with the dialog that changes them. */
 export class Options {
-  #dialog = document.getElementById("options");
-  #form = this.#dialog.querySelector("form");
-  #opener = document.getElementById("options-open");
+  #dialog = byId("options", HTMLDialogElement);
+  #form = find(this.#dialog, "form", HTMLFormElement);
+  #opener = byId("options-open");
   #place = "new";
+  /** @type {GenerationOptions} */
   #values = {};
   #systemPrompt = "";
   #changed = false;
@@ -33,9 +52,11 @@ export class Options {
       event.preventDefault();
       if (this.#take()) this.#dialog.close();
     });
-    this.#form.addEventListener("input", (event) => this.#complain(event.target, ""));
-    this.#form.querySelector("[data-action=cancel]").addEventListener("click", () => this.#dialog.close());
-    this.#form.querySelector("[data-action=defaults]").addEventListener("click", () => this.#fill({}, ""));
+    this.#form.addEventListener("input", (event) => {
+      if (isField(event.target)) this.#complain(event.target, "");
+    });
+    find(this.#form, "[data-action=cancel]").addEventListener("click", () => this.#dialog.close());
+    find(this.#form, "[data-action=defaults]").addEventListener("click", () => this.#fill({}, ""));
   }
 
   get values() {
@@ -46,7 +67,12 @@ export class Options {
     return this.#systemPrompt;
   }
 
-  /** Shows those of a conversation, unless the person has changed them here since and not sent anything yet. */
+  /**
+   * Shows those of a conversation, unless the person has changed them here since and not sent anything yet.
+   * @param {string} place the conversation's id; "new" for none yet
+   * @param {GenerationOptions} values
+   * @param {string} systemPrompt
+   */
   open(place, values, systemPrompt) {
     if (place !== this.#place) this.#changed = false;
     this.#place = place;
@@ -72,16 +98,28 @@ export class Options {
     this.#dialog.showModal();
   }
 
+  /** The fields that have a name. */
+  get #fields() {
+    return [...this.#form.elements].filter(isField).filter((field) => field.name);
+  }
+
+  /**
+   * @param {GenerationOptions} values
+   * @param {string} systemPrompt
+   */
   #fill(values, systemPrompt) {
-    for (const input of this.#form.elements) {
-      if (!input.name) continue;
+    for (const input of this.#fields) {
       this.#complain(input, "");
       if (input.name === "system_prompt") input.value = systemPrompt;
       else if (input.name === "stop") input.value = [values.stop ?? []].flat().join("\n");
-      else input.value = values[input.name] ?? "";
+      else input.value = String(values[input.name] ?? "");
     }
   }
 
+  /**
+   * @param {Field} input
+   * @param {string} text "": takes the complaint away
+   */
   #complain(input, text) {
     if (!input.name) return;
     const id = `${input.id}-error`;
@@ -96,7 +134,7 @@ export class Options {
       place = document.createElement("p");
       place.id = id;
       place.className = "error";
-      input.closest(".field").append(place);
+      input.closest(".field")?.append(place);
     }
     place.textContent = text;
     input.setAttribute("aria-invalid", "true");
@@ -107,24 +145,25 @@ export class Options {
   #take() {
     // What the page has no field for (set through a program) stays.
     const values = { ...this.#values };
+    /** @type {Field | null} */
     let wrong = null;
-    for (const input of this.#form.elements) {
-      if (!input.name || input.name === "system_prompt") continue;
-      const strings = input.name === "stop" ? input.value.split("\n").filter((line) => line !== "") : null;
-      const text = strings ? stopComplaint(strings) : complaint(input);
+    for (const input of this.#fields) {
+      if (input.name === "system_prompt") continue;
+      const strings = input instanceof HTMLInputElement ? null : input.value.split("\n").filter((line) => line !== "");
+      const text = input instanceof HTMLInputElement ? complaint(input) : stopComplaint(strings ?? []);
       this.#complain(input, text);
       if (text) wrong ??= input;
       delete values[input.name];
-      if (strings) {
-        if (strings.length > 0) values.stop = strings;
-      } else if (input.value !== "") values[input.name] = input.valueAsNumber;
+      if (input instanceof HTMLInputElement) {
+        if (input.value !== "") values[input.name] = input.valueAsNumber;
+      } else if (strings?.length) values.stop = strings;
     }
     if (wrong) {
       wrong.focus();
       return false;
     }
     this.#values = values;
-    this.#systemPrompt = this.#form.elements.system_prompt.value;
+    this.#systemPrompt = control(this.#form, "system_prompt", HTMLTextAreaElement).value;
     this.#changed = true;
     keepInTab(`options.${this.#place}`, JSON.stringify({ values, systemPrompt: this.#systemPrompt }));
     this.#mark();
@@ -134,6 +173,6 @@ export class Options {
   #mark() {
     const count = Object.keys(this.#values).length + (this.#systemPrompt ? 1 : 0);
     this.#opener.classList.toggle("set", count > 0);
-    this.#opener.setAttribute("aria-label", count > 0 ? `Generation options, ${count} set` : "Generation options");
+    this.#opener.setAttribute("aria-label", count > 0 ? words.titleSet(count) : words.title);
   }
 }

@@ -1,5 +1,11 @@
+// @ts-check
 import { blockFor, blocksOf } from "./markdown.js";
 import { mend } from "./mend.js";
+
+/**
+ * @import { Token } from "marked"
+ * @import { Block } from "./markdown.js"
+ */
 
 /** Blocks at the end that later text may still change. */
 const UNSETTLED = 2;
@@ -12,15 +18,22 @@ export class Prose {
   #root;
   #text = "";
   #settled = 0;
+  /** @type {(Block & {key?: string})[]} */
   #blocks = [];
   #defined = false;
+  /** @type {boolean | null} */
   #live = null;
 
+  /** @param {HTMLElement} root */
   constructor(root) {
     this.#root = root;
   }
 
-  /** Shows `text`; `live` says that more may come. */
+  /**
+   * Shows `text`; `live` says that more may come.
+   * @param {string} text
+   * @param {boolean} live
+   */
   show(text, live) {
     const plain = text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text;
     if (live === this.#live && plain === this.#text) return;
@@ -38,6 +51,7 @@ export class Prose {
     this.#defined = false;
   }
 
+  /** @param {boolean} live */
   #paint(live) {
     const tail = this.#text.slice(this.#settled);
     const shown = live ? mend(tail) : tail;
@@ -50,6 +64,11 @@ export class Prose {
     if (live) this.#settle(tokens, tail);
   }
 
+  /**
+   * @param {Token} token
+   * @param {number} index
+   * @param {boolean} growing
+   */
   #put(token, index, growing) {
     let block = this.#blocks[index];
     if (!block || block.type !== token.type) {
@@ -65,6 +84,10 @@ export class Prose {
     block.key = key;
   }
 
+  /**
+   * @param {Token[]} tokens
+   * @param {string} tail their source
+   */
   #settle(tokens, tail) {
     let blocks = tokens.filter((token) => token.type !== "space" && token.type !== "def").length - UNSETTLED;
     let length = 0;

@@ -1,3 +1,4 @@
+// @ts-check
 // The last gate before the page: whatever a model wrote passes here on every render, as an allow-list.
 import DOMPurify from "../../vendor/dompurify/purify.es.mjs";
 
@@ -17,6 +18,11 @@ const MATH_ATTRIBUTES = [
 ];
 const LINK = /^(?:https?:\/\/|mailto:)/i;
 
+/**
+ * A sanitiser with rules of its own.
+ * @param {import("dompurify").Config & {classes: RegExp}} rules `classes`: those that stay
+ * @returns {(html: string) => DocumentFragment}
+ */
 function gate({ classes, ...config }) {
   const purify = DOMPurify(window);
   purify.setConfig({
@@ -40,7 +46,8 @@ function gate({ classes, ...config }) {
     node.setAttribute("target", "_blank");
     node.setAttribute("rel", "noopener noreferrer nofollow");
   });
-  return (html) => purify.sanitize(html);
+  // The configuration makes it return fragments, which its types cannot know.
+  return (html) => /** @type {any} */ (purify.sanitize(html));
 }
 
 /** Rendered Markdown, as a DocumentFragment: no images, forms, frames, styles, scripts, ids; links only to http, https and mailto. */

@@ -1,12 +1,17 @@
+// @ts-check
 import { dialog } from "../shared/dialogs.js";
+import { around, byId } from "../shared/dom.js";
 
-/** The page's keyboard shortcuts and the dialog that lists them. `stop()` answers whether there was anything to stop. */
+/**
+ * The page's keyboard shortcuts and the dialog that lists them. `stop()` answers whether there was anything to stop.
+ * @param {{stop: () => boolean, write: () => void, newChat: () => void}} acts
+ */
 export function wireShortcuts({ stop, write, newChat }) {
   const list = dialog("shortcuts");
-  document.getElementById("shortcuts-open").addEventListener("click", () => list.showModal());
+  byId("shortcuts-open").addEventListener("click", () => list.showModal());
   document.addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]")) return;
-    const writing = event.target.closest?.("input, textarea, select");
+    const writing = around(event.target, "input, textarea, select");
     const command = event.ctrlKey || event.metaKey;
     if (event.key === "Escape") {
       if (!stop()) return;

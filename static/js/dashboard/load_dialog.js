@@ -1,26 +1,39 @@
+// @ts-check
 // Load, unload and pin: what staff may do. Without this script the same forms and links are pages.
 import { dialog } from "../shared/dialogs.js";
+import { find, findAll, saidBy } from "../shared/dom.js";
+import { box } from "../shared/words.js";
 import { fill } from "../shared/fill.js";
 
-const UNREACHED = "The box could not be reached. Try again.";
+/** @import { LoadQuestion } from "./frames" */
+
 const JSON_ONLY = { Accept: "application/json" };
 
-/** What the box answered: `{}` or what was asked for, else `{detail}`. */
+/**
+ * What the box answered: `{}` or what was asked for, else `{detail}`.
+ * @param {string} url
+ * @param {RequestInit} options
+ * @returns {Promise<Partial<LoadQuestion> & {detail?: string}>}
+ */
 async function ask(url, options = {}) {
   try {
     const answer = await fetch(url, { headers: JSON_ONLY, ...options });
     const said = await answer.json();
-    return answer.ok ? said : { detail: said.detail ?? "The box refused that." };
+    return answer.ok ? said : { detail: said.detail ?? box.refused };
   } catch {
-    return { detail: UNREACHED };
+    return { detail: box.unreached };
   }
 }
 
-/** Does what the button says, and returns why not: "" where it is done or begun. */
+/**
+ * Does what the button says, and returns why not: "" where it is done or begun.
+ * @param {HTMLFormElement} form
+ * @param {HTMLElement | null} button
+ */
 export async function act(form, button) {
-  const body = new URLSearchParams(new FormData(form, button));
+  const body = saidBy(form, button);
   // Its buttons are named `action`, and so hide the property of that name.
-  return (await ask(form.getAttribute("action"), { method: "POST", body })).detail ?? "";
+  return (await ask(form.getAttribute("action") ?? "", { method: "POST", body })).detail ?? "";
 }
 
 /** Says what a load would do before it is done. */
@@ -29,23 +42,27 @@ export class LoadDialog {
   #form;
   #refuse;
 
-  /** `refuse(text)` shows why a load was refused; "" hides it. */
+  /**
+   * @param {HTMLElement} root
+   * @param {(text: string) => void} refuse shows why a load was refused; "" hides it
+   */
   constructor(root, refuse) {
     this.#root = dialog(root.id);
-    this.#form = root.querySelector("form");
+    this.#form = find(root, "form", HTMLFormElement);
     this.#refuse = refuse;
     this.#form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const doing = act(this.#form, event.submitter);
-      root.close();
+      this.#root.close();
       refuse(await doing);
     });
-    root.querySelector("[data-cancel]").addEventListener("click", (event) => {
+    find(root, "[data-cancel]").addEventListener("click", (event) => {
       event.preventDefault();
-      root.close();
+      this.#root.close();
     });
   }
 
+  /** @param {string} url */
   async open(url) {
     this.#form.setAttribute("action", url);
     const detail = await this.#show();
@@ -54,7 +71,8 @@ export class LoadDialog {
       return;
     }
     this.#root.showModal();
-    (this.#form.querySelector("[value=load]:not([hidden])") ?? this.#form.querySelector("[data-cancel]")).focus();
+    const load = find(this.#form, "[value=load]");
+    (load.hidden ? find(this.#form, "[data-cancel]") : load).focus();
   }
 
   /** The memory has changed: what was said may not hold any more. */
@@ -64,11 +82,11 @@ export class LoadDialog {
 
   /** Why there is nothing to show; "" where there is. */
   async #show() {
-    const { detail, ...question } = await ask(this.#form.getAttribute("action"));
+    const { detail, ...question } = await ask(this.#form.getAttribute("action") ?? "");
     if (detail) return detail;
     fill(this.#form, question);
-    for (const part of this.#form.querySelectorAll("[data-anyway]")) part.hidden = !question.may_anyway;
-    this.#form.querySelector("[value=load]").hidden = !question.load_words;
+    for (const part of findAll(this.#form, "[data-anyway]")) part.hidden = !question.may_anyway;
+    find(this.#form, "[value=load]").hidden = !question.load_words;
     return "";
   }
 }

@@ -1,18 +1,38 @@
+// @ts-check
+import { around, byId, childrenOf, copyOf, find, findAll } from "../shared/dom.js";
+import { plan as words } from "../shared/words.js";
+
+/** @import { Answer, Bar } from "./answer" */
+
 const SVG = "http://www.w3.org/2000/svg";
 
+/**
+ * @param {ParentNode} root
+ * @param {object} values
+ */
 function fill(root, values) {
-  for (const place of root.querySelectorAll("[data-field]")) place.textContent = values[place.dataset.field] ?? "";
+  const known = /** @type {Record<string, unknown>} */ (values);
+  for (const place of findAll(root, "[data-field]")) place.textContent = String(known[place.dataset.field ?? ""] ?? "");
 }
 
+/** @param {string} id of a template */
 function cloned(id) {
-  return document.getElementById(id).content.firstElementChild.cloneNode(true);
+  return copyOf(byId(id, HTMLTemplateElement));
 }
 
-/** Makes `list` have as many children as `rows`, each made by `make` and brought up to date by `update(child, row, number)`. */
+/**
+ * Makes `list` have as many children as `rows`, each made by `make` and brought up to date by `update(child, row, number)`.
+ * @template R
+ * @template {Element} E
+ * @param {Element} list
+ * @param {R[]} rows
+ * @param {() => E} make
+ * @param {(child: E, row: R, number: number) => void} update
+ */
 function patch(list, rows, make, update) {
-  while (list.childElementCount > rows.length) list.lastElementChild.remove();
+  while (list.childElementCount > rows.length) list.lastElementChild?.remove();
   while (list.childElementCount < rows.length) list.append(make());
-  rows.forEach((row, number) => update(list.children[number], row, number));
+  rows.forEach((row, number) => update(/** @type {E} */ (list.children[number]), row, number));
 }
 
 function legendItem() {
@@ -27,83 +47,92 @@ function legendItem() {
   return item;
 }
 
+/**
+ * @param {HTMLElement} node
+ * @param {Bar} bar
+ */
 function drawBar(node, bar) {
   fill(node, bar);
-  const graph = node.querySelector("svg");
+  const graph = find(node, "svg", SVGSVGElement);
   graph.setAttribute("aria-label", bar.sentence);
   patch(graph, bar.segments, () => document.createElementNS(SVG, "rect"), (rect, { kind, x, width }) => {
     rect.setAttribute("class", kind);
-    rect.setAttribute("x", x);
-    rect.setAttribute("width", width);
-    rect.setAttribute("height", 10);
+    rect.setAttribute("x", String(x));
+    rect.setAttribute("width", String(width));
+    rect.setAttribute("height", "10");
   });
-  patch(node.querySelector(".legend"), bar.segments, legendItem, (item, { kind, label, text, width }) => {
+  patch(find(node, ".legend"), bar.segments, legendItem, (item, { kind, label, text, width }) => {
     item.hidden = width === 0;
-    item.children[0].className = `swatch ${kind}`;
-    item.children[1].textContent = label;
-    item.children[2].textContent = text;
+    const [swatch, name, figure] = childrenOf(item);
+    swatch.className = `swatch ${kind}`;
+    name.textContent = label;
+    figure.textContent = text;
   });
 }
 
 /** The answer to what-if. The server has painted the first one; later ones (inference.web.plans.what_if.Answer) are drawn over it. */
 export class Plan {
-  #root = document.getElementById("plan");
-  #found = document.getElementById("plan-found");
-  #bars = document.getElementById("plan-bars");
-  #list = document.getElementById("plan-ways");
+  #root = byId("plan");
+  #found = byId("plan-found");
+  #bars = byId("plan-bars");
+  #list = byId("plan-ways");
+  /** @type {Answer} */
   #answer = JSON.parse(document.getElementById("plan-payload")?.textContent ?? '{"ways": [], "reason": null}');
   #shown = 0;
 
   constructor() {
     this.#list.addEventListener("click", (event) => {
-      const link = event.target.closest("a");
+      const link = around(event.target, "a");
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      this.#choose([...this.#list.children].indexOf(link.parentElement));
+      this.#choose(childrenOf(this.#list).findIndex((item) => item.contains(link)));
     });
   }
 
   /** What is shown, in a sentence. */
   get verdict() {
     const way = this.#answer.ways[this.#shown];
-    return way ? `${way.decode} tokens per second. ${way.title}. ${way.bars.map((bar) => bar.sentence).join(" ")}` : this.#answer.reason;
+    if (!way) return this.#answer.reason ?? "";
+    return words.verdict({ speed: way.decode, title: way.title, bars: way.bars.map((bar) => bar.sentence).join(" ") });
   }
 
   stale() {
     this.#root.classList.add("stale");
   }
 
+  /** @param {Answer} answer */
   show(answer) {
     this.#answer = answer;
     this.#root.hidden = false;
     this.#root.classList.remove("stale");
-    for (const name of ["reason", "note"]) {
-      const place = document.getElementById(`plan-${name}`);
-      place.textContent = answer[name] ?? "";
-      place.hidden = !answer[name];
+    for (const [name, text] of Object.entries({ reason: answer.reason, note: answer.note })) {
+      const place = byId(`plan-${name}`);
+      place.textContent = text ?? "";
+      place.hidden = !text;
     }
     this.#found.hidden = answer.ways.length === 0;
     patch(this.#list, answer.ways, () => cloned("t-way"), (item, way, number) => {
       fill(item, way);
       const query = new URLSearchParams(location.search);
-      query.set("way", number);
-      item.firstElementChild.href = `?${query}#what-if`;
+      query.set("way", String(number));
+      find(item, "a", HTMLAnchorElement).href = `?${query}#what-if`;
     });
     if (answer.ways.length > 0) this.#choose(0);
   }
 
+  /** @param {number} number */
   #choose(number) {
     this.#shown = number;
     const way = this.#answer.ways[number];
-    fill(document.getElementById("plan-headline"), way);
+    fill(byId("plan-headline"), way);
     patch(this.#bars, way.bars, () => cloned("t-bar"), drawBar);
-    document.getElementById("plan-know").hidden = way.cautions.length === 0;
-    patch(document.getElementById("plan-cautions"), way.cautions, () => document.createElement("li"), (item, caution) => {
+    byId("plan-know").hidden = way.cautions.length === 0;
+    patch(byId("plan-cautions"), way.cautions, () => document.createElement("li"), (item, caution) => {
       item.textContent = caution;
     });
-    [...this.#list.children].forEach((item, at) => {
-      if (at === number) item.firstElementChild.setAttribute("aria-current", "true");
-      else item.firstElementChild.removeAttribute("aria-current");
+    childrenOf(this.#list).forEach((item, at) => {
+      if (at === number) find(item, "a").setAttribute("aria-current", "true");
+      else find(item, "a").removeAttribute("aria-current");
     });
   }
 }

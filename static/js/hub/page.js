@@ -1,11 +1,25 @@
+// @ts-check
 // Finding models: jobs as they get on; on a repository's page its variants' plans, which arrive one by one, and at last advice.
 import { announce } from "../shared/announcer.js";
+import { byId, find, findAll, ifThere, saidBy } from "../shared/dom.js";
 import { fill } from "../shared/fill.js";
+import { hub as words } from "../shared/words.js";
 import { mountJobs } from "../jobs/panel.js";
 
-const SILENT = "The plans did not arrive: the box does not answer. Reload the page to try again.";
+/**
+ * @import { JobFeed } from "../jobs/feed.js"
+ * @typedef {{fit: string, fit_words: string, notes: string[]}} Plan
+ * @typedef {{type: "plan", key: string, model?: string} & Plan} PlanLine
+ * @typedef {{type: "recommended", key: string | null, reason: string}} RecommendedLine
+ * @typedef {{type: "problem", sentence: string}} ProblemLine
+ * @typedef {{type?: undefined, problems?: Record<string, string>}} RefusedLine
+ */
 
-/** Lines of JSON as they arrive. */
+/**
+ * Lines of JSON as they arrive.
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} body
+ * @returns {AsyncGenerator<PlanLine | RecommendedLine | ProblemLine | RefusedLine>}
+ */
 async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -13,7 +27,7 @@ async function* lines(body) {
     const { value, done } = await reader.read();
     if (done) break;
     const parts = (rest + value).split("\n");
-    rest = parts.pop();
+    rest = parts.pop() ?? "";
     for (const part of parts) yield JSON.parse(part);
   }
   if (rest) yield JSON.parse(rest);
@@ -21,30 +35,34 @@ async function* lines(body) {
 
 class Plans {
   #section;
-  #advice = document.getElementById("advice");
-  #model = document.getElementById("model");
+  #advice = byId("advice");
+  #model = byId("model");
   #rows;
 
+  /** @param {HTMLElement} section */
   constructor(section) {
     this.#section = section;
-    this.#rows = new Map([...section.querySelectorAll("[data-key]")].map((row) => [row.dataset.key, row]));
+    this.#rows = new Map(findAll(section, "[data-key]").map((row) => [row.dataset.key, row]));
   }
 
+  /** @param {URLSearchParams} wishes */
   async read(wishes) {
-    const query = new URLSearchParams({ ...wishes, revision: this.#section.dataset.revision });
+    const query = new URLSearchParams(wishes);
+    query.set("revision", this.#section.dataset.revision ?? "");
     try {
       const response = await fetch(`${this.#section.dataset.plansUrl}?${query}`);
       if (response.redirected) location.reload(); // logged out meanwhile
-      for await (const line of lines(response.body)) this.#take(line);
+      if (response.body) for await (const line of lines(response.body)) this.#take(line);
     } catch {
-      this.#say(SILENT, "bad");
+      this.#say(words.silent, "bad");
     }
     for (const row of this.#rows.values()) {
       const fit = row.querySelector("[data-fit=pending]");
-      if (fit) this.#show(row, { fit: "unknown", fit_words: "Not known", notes: [] });
+      if (fit) this.#show(row, { fit: "unknown", fit_words: words.notKnown, notes: [] });
     }
   }
 
+  /** @param {PlanLine | RecommendedLine | ProblemLine | RefusedLine} line */
   #take(line) {
     if (line.type === "plan") {
       const row = this.#rows.get(line.key);
@@ -59,29 +77,38 @@ class Plans {
     }
   }
 
+  /**
+   * @param {HTMLElement} row
+   * @param {Plan} plan
+   */
   #show(row, plan) {
     fill(row, plan);
-    row.querySelector("[data-fit]").dataset.fit = plan.fit;
-    const notes = row.querySelector("[data-notes]");
+    find(row, "[data-fit]").dataset.fit = plan.fit;
+    const notes = find(row, "[data-notes]");
     notes.hidden = !plan.notes.length;
-    notes.querySelector("ul").replaceChildren(
+    find(notes, "ul").replaceChildren(
       ...plan.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })),
     );
   }
 
+  /** @param {RecommendedLine} line */
   #recommend({ key, reason }) {
     const row = key === null ? null : this.#rows.get(key);
     if (!row) {
       this.#say(reason, "warn");
       return;
     }
-    row.querySelector("[data-recommended]").hidden = false;
+    find(row, "[data-recommended]").hidden = false;
     row.classList.add("is-recommended");
     row.querySelector(".button")?.classList.add("primary");
-    const name = row.querySelector("h3").firstChild.textContent.trim();
-    this.#say(`${name} is recommended. ${reason}`, "good");
+    const name = find(row, "h3").firstChild?.textContent?.trim() ?? "";
+    this.#say(words.recommended({ name, reason }), "good");
   }
 
+  /**
+   * @param {string} sentence
+   * @param {"good" | "warn" | "bad"} kind
+   */
   #say(sentence, kind) {
     this.#advice.className = `notice ${kind}`;
     this.#advice.textContent = sentence;
@@ -89,21 +116,22 @@ class Plans {
   }
 }
 
-/** A download that ends while the page is open. */
+/**
+ * A download that ends while the page is open.
+ * @param {JobFeed} feed
+ */
 function followDownloads(feed) {
-  const show = ({ detail }) => {
-    for (const job of detail.jobs) {
+  feed.onFrame(({ jobs }) => {
+    for (const job of jobs) {
       const chip = document.querySelector(`[data-job-id="${job.id}"] .chip`);
-      if (!chip || job.is_active) continue;
+      if (!(chip instanceof HTMLElement) || job.is_active) continue;
       const isHere = job.state === "done";
-      chip.textContent = isHere ? "On this box" : `Download ${job.state}`;
+      chip.textContent = isHere ? words.here : job.state === "cancelled" ? words.cancelled : words.failed;
       chip.dataset.state = isHere ? "resident" : "failed";
     }
-  };
-  feed.addEventListener("backlog", show);
-  feed.addEventListener("delta", show);
+  });
 }
 
-followDownloads(mountJobs(document.querySelector("[data-jobs]")));
-const section = document.getElementById("variants");
-if (section) new Plans(section).read(Object.fromEntries(new FormData(document.getElementById("wishes"))));
+followDownloads(mountJobs(find(document, "[data-jobs]")));
+const section = ifThere("variants");
+if (section) new Plans(section).read(saidBy(byId("wishes", HTMLFormElement)));

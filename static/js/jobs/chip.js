@@ -1,49 +1,71 @@
+// @ts-check
 // The jobs in the top bar of every page: how many are under way, how far, how long still; opened, each of them.
+import { find, ifThere } from "../shared/dom.js";
 import { fill, keepRows } from "../shared/fill.js";
+import { jobs as words } from "../shared/words.js";
 import { jobFeed } from "./feed.js";
 
-const chip = document.getElementById("job-chip");
+/**
+ * @import { JobFeed } from "./feed.js"
+ * @import { JobRow } from "./frames"
+ */
 
-function show(feed) {
+/**
+ * @param {HTMLDetailsElement} chip
+ * @param {JobFeed} feed
+ */
+function show(chip, feed) {
   const active = [...feed.rows.values()].filter((row) => row.is_active).sort((one, other) => other.id - one.id);
   chip.hidden = active.length === 0;
   if (chip.hidden) chip.open = false;
-  if (active.length) summarise(chip.querySelector("summary"), active);
-  keepRows(chip.querySelector("ul"), active, {
-    template: chip.querySelector("template"),
+  if (active.length) summarise(find(chip, "summary"), active);
+  keepRows(find(chip, "ul"), active, {
+    template: find(chip, "template", HTMLTemplateElement),
     keyOf: (element) => element.dataset.of,
     key: (job) => job.id,
     show: showOne,
   });
 }
 
+/**
+ * @param {HTMLElement} summary
+ * @param {JobRow[]} active
+ */
 function summarise(summary, active) {
   const running = active.filter((row) => row.state === "running");
-  const known = (running.length ? running : active).filter((row) => row.permille !== null);
-  const permille = known.length ? known.reduce((sum, row) => sum + row.permille, 0) / known.length : null;
-  const text = active.length === 1 ? active[0].state_words : `${active.length} jobs`;
+  const known = (running.length ? running : active).flatMap((row) => row.permille ?? []);
+  const permille = known.length ? known.reduce((sum, each) => sum + each, 0) / known.length : null;
+  const text = active.length === 1 ? active[0].state_words : words.count(active.length);
   fill(summary, {
-    words: permille === null ? text : `${text} ${Math.floor(permille / 10)} %`,
+    words: permille === null ? text : words.soFar({ words: text, percent: Math.floor(permille / 10) }),
     facts: active.length === 1 ? active[0].facts : "",
   });
   measure(summary, permille);
 }
 
+/**
+ * @param {HTMLElement} element
+ * @param {JobRow} job
+ */
 function showOne(element, job) {
-  element.dataset.of = job.id;
-  element.querySelector("a").href = `/jobs/${job.id}/`;
+  element.dataset.of = String(job.id);
+  find(element, "a", HTMLAnchorElement).href = `/jobs/${job.id}/`;
   fill(element, { title: job.title, facts: [job.state_words, job.facts].filter(Boolean).join(" · ") });
   measure(element, job.permille);
 }
 
+/**
+ * @param {HTMLElement} element
+ * @param {number | null} permille
+ */
 function measure(element, permille) {
-  const bar = element.querySelector("progress");
+  const bar = find(element, "progress", HTMLProgressElement);
   bar.hidden = permille === null;
   if (permille !== null) bar.value = permille;
 }
 
+const chip = ifThere("job-chip", HTMLDetailsElement);
 if (chip) {
   const feed = jobFeed();
-  feed.addEventListener("backlog", () => show(feed));
-  feed.addEventListener("delta", () => show(feed));
+  feed.onFrame(() => show(chip, feed));
 }

@@ -1,36 +1,43 @@
+// @ts-check
 // What /ws/jobs/ says, once for all parts of a page that show jobs.
 import { ChatSocket } from "../shared/socket.js";
 
+/** @import { JobFrame, JobRow } from "./frames" */
+
 const SEEN_EVERY = 5;
 
-/**
- * Events: `backlog` and `delta` (detail: the frame), `up`, `down`, `signedout`. `rows` holds every job heard of, by id, newest first
- * when sorted by it.
- */
-class JobFeed extends EventTarget {
+/** `rows` holds every job heard of, by id, newest first when sorted by it. */
+export class JobFeed {
+  /** @type {Map<number, JobRow>} */
   rows = new Map();
+  /** @type {ChatSocket<JobFrame>} */
   #socket = new ChatSocket("/ws/jobs/");
+  /** @type {((frame: JobFrame) => void)[]} */
+  #listeners = [];
   #heard = 0;
 
   constructor() {
-    super();
-    this.#socket.addEventListener("frame", ({ detail }) => this.#hear(detail));
-    for (const name of ["up", "down", "signedout"]) {
-      this.#socket.addEventListener(name, () => this.dispatchEvent(new Event(name)));
-    }
+    this.#socket.onFrame((frame) => this.#hear(frame));
     this.#socket.connect();
   }
 
+  /** @param {(frame: JobFrame) => void} listener called after `rows` has taken the frame in */
+  onFrame(listener) {
+    this.#listeners.push(listener);
+  }
+
+  /** @param {JobFrame} frame */
   #hear(frame) {
     if (frame.type === "backlog") this.rows.clear();
     for (const row of frame.jobs) this.rows.set(row.id, row);
-    this.dispatchEvent(new CustomEvent(frame.type, { detail: frame }));
+    for (const listener of this.#listeners) listener(frame);
     this.#heard += 1;
     // The server stops sending to a page that has not taken in what it got.
     if (this.#heard % SEEN_EVERY === 0) this.#socket.send({ type: "seen" });
   }
 }
 
+/** @type {JobFeed | null} */
 let feed = null;
 
 /** The page's feed; the first call connects it. */

@@ -1,14 +1,22 @@
+// @ts-check
 // The entry of /jobs/ and /jobs/N/.
+import { childrenOf, find, ifThere } from "../shared/dom.js";
 import { mountJobs } from "./panel.js";
 
-const panel = document.querySelector("[data-jobs]");
-const feed = mountJobs(panel);
-const log = document.getElementById("job-log");
+/** @import { LineRow } from "./frames" */
 
-function add(line) {
-  if (log.querySelector(`[data-line="${line.id}"]`)) return;
+const panel = find(document, "[data-jobs]");
+const feed = mountJobs(panel);
+const log = ifThere("job-log");
+
+/**
+ * @param {HTMLElement} list
+ * @param {LineRow} line
+ */
+function add(list, line) {
+  if (list.querySelector(`[data-line="${line.id}"]`)) return;
   const row = document.createElement("li");
-  row.dataset.line = line.id;
+  row.dataset.line = String(line.id);
   row.dataset.level = line.level;
   const time = document.createElement("time");
   time.dateTime = line.at;
@@ -17,17 +25,18 @@ function add(line) {
   text.textContent = line.text;
   row.append(time, text);
   // What is fetched may be older than what the feed has brought meanwhile.
-  log.insertBefore(row, [...log.children].find((other) => Number(other.dataset.line) > line.id) ?? null);
+  list.insertBefore(row, childrenOf(list).find((other) => Number(other.dataset.line) > line.id) ?? null);
 }
 
 if (log) {
   const only = Number(panel.dataset.only);
-  feed.addEventListener("delta", ({ detail }) => {
-    for (const line of detail.lines) if (line.job === only) add(line);
-  });
-  // What was said between the first paint and the connection, or while there was none.
-  feed.addEventListener("backlog", async () => {
-    const answer = await fetch(log.dataset.url, { headers: { Accept: "application/json" } });
-    if (answer.ok) for (const line of (await answer.json()).lines) add(line);
+  feed.onFrame(async (frame) => {
+    if (frame.type === "delta") {
+      for (const line of frame.lines) if (line.job === only) add(log, line);
+      return;
+    }
+    // What was said between the first paint and the connection, or while there was none.
+    const answer = await fetch(log.dataset.url ?? "", { headers: { Accept: "application/json" } });
+    if (answer.ok) for (const line of (await answer.json()).lines) add(log, line);
   });
 }

@@ -1,23 +1,33 @@
+// @ts-check
 // The inventory: residency follows the box, plans come in as they are worked out, and filters apply when chosen.
-import { showTopbar } from "../dashboard/lists.js";
+import { ON_DISK, showTopbar } from "../dashboard/lists.js";
 import { stateWords } from "../dashboard/words.js";
 import { mountJobs } from "../jobs/panel.js";
+import { find, findAll, ifThere } from "../shared/dom.js";
 import { followResidency } from "../shared/residency.js";
+
+/**
+ * @import { VariantTelemetry } from "../dashboard/frames"
+ * @typedef {{verdict: string, words: string, speed: string, detail: string}} Badge
+ */
 
 const PLANS_AT_ONCE = 24;
 
 /** Plans that the server did not have ready, from the top down. */
 class Plans {
   #url = document.body.dataset.plansUrl;
+  /** @type {Map<string, HTMLElement>} */
   #cells = new Map();
 
+  /** @param {HTMLTableElement} table */
   constructor(table) {
-    for (const cell of table.querySelectorAll("[data-plan]")) this.#cells.set(cell.parentElement.dataset.variant, cell);
+    for (const cell of findAll(table, "[data-plan]")) this.#cells.set(cell.parentElement?.dataset.variant ?? "", cell);
   }
 
   async fetch() {
     while (this.#cells.size) {
       const ids = [...this.#cells.keys()].slice(0, PLANS_AT_ONCE);
+      /** @type {Record<string, Badge>} */
       let found;
       try {
         const response = await fetch(`${this.#url}?ids=${ids}`, { headers: { Accept: "application/json" } });
@@ -34,6 +44,10 @@ class Plans {
     }
   }
 
+  /**
+   * @param {string} id
+   * @param {Badge} badge
+   */
   #show(id, { verdict, words, speed, detail }) {
     const cell = this.#cells.get(id);
     this.#cells.delete(id);
@@ -50,11 +64,15 @@ class Plans {
   }
 }
 
+/**
+ * @param {[id: string, chip: HTMLElement][]} chips
+ * @param {VariantTelemetry[]} variants
+ */
 function showStates(chips, variants) {
   showTopbar(variants);
   const states = new Map(variants.map((each) => [String(each.variant_id), each]));
   for (const [id, chip] of chips) {
-    const { state, fraction } = states.get(id) ?? { state: "absent", fraction: null };
+    const { state, fraction } = states.get(id) ?? ON_DISK;
     const words = stateWords(state, fraction);
     if (chip.textContent === words) continue;
     chip.dataset.state = state;
@@ -62,16 +80,17 @@ function showStates(chips, variants) {
   }
 }
 
-const table = document.getElementById("shelf");
+const table = ifThere("shelf", HTMLTableElement);
 if (table) {
-  const chips = [...table.tBodies[0].rows].map((row) => [row.dataset.variant, row.querySelector(".chip[data-state]")]);
+  /** @type {[id: string, chip: HTMLElement][]} */
+  const chips = [...table.tBodies[0].rows].map((row) => [row.dataset.variant ?? "", find(row, ".chip[data-state]")]);
   followResidency((variants) => showStates(chips, variants));
   new Plans(table).fetch();
 }
 
-const narrow = document.getElementById("narrow");
+const narrow = ifThere("narrow", HTMLFormElement);
 narrow?.addEventListener("change", (event) => {
   if (event.target instanceof HTMLSelectElement) narrow.requestSubmit();
 });
 
-for (const panel of document.querySelectorAll("[data-jobs]")) mountJobs(panel);
+for (const panel of findAll(document, "[data-jobs]")) mountJobs(panel);

@@ -1,18 +1,23 @@
+// @ts-check
 // One variant: its residency follows the box; staff load, unload and pin it without leaving the page.
 import { showTopbar } from "../dashboard/lists.js";
 import { act, LoadDialog } from "../dashboard/load_dialog.js";
 import { stateWords } from "../dashboard/words.js";
 import { mountJobs } from "../jobs/panel.js";
+import { around, byId, findAll, ifThere } from "../shared/dom.js";
 import { followResidency } from "../shared/residency.js";
 
-const byId = (id) => document.getElementById(id);
+/** @import { VariantTelemetry } from "../dashboard/frames" */
+
 const own = Number(document.body.dataset.variant);
 
+/** @param {string} text */
 function refuse(text) {
   byId("refusal").hidden = !text;
   byId("refusal").textContent = text;
 }
 
+/** @param {VariantTelemetry[]} variants */
 function show(variants) {
   showTopbar(variants);
   const found = variants.find((each) => each.variant_id === own);
@@ -22,26 +27,29 @@ function show(variants) {
   const words = stateWords(state, found?.fraction ?? null);
   if (chip.textContent !== words) chip.textContent = words;
   const isAway = state === "absent" || state === "failed";
-  if (byId("load-open")) byId("load-open").hidden = !isAway;
-  if (byId("unload")) byId("unload").hidden = isAway;
+  const [load, unload] = [ifThere("load-open"), ifThere("unload")];
+  if (load) load.hidden = !isAway;
+  if (unload) unload.hidden = isAway;
   if (found) showPinned(found.pinned);
 }
 
+/** @param {boolean} pinned */
 function showPinned(pinned) {
   byId("pinned").hidden = !pinned;
-  const button = byId("pin");
+  const button = ifThere("pin", HTMLButtonElement);
   if (!button) return;
   button.value = pinned ? "unpin" : "pin";
   button.setAttribute("aria-pressed", String(pinned));
 }
 
-const loadDialog = byId("load") && new LoadDialog(byId("load"), refuse);
+const loadRoot = ifThere("load");
+const loadDialog = loadRoot && new LoadDialog(loadRoot, refuse);
 
 document.addEventListener("submit", async (event) => {
-  const form = event.target.closest("form.residency");
-  if (!form) return;
-  event.preventDefault();
+  const form = around(event.target, "form.residency", HTMLFormElement);
   const button = event.submitter;
+  if (!form || !(button instanceof HTMLButtonElement)) return;
+  event.preventDefault();
   const action = button.value;
   const doing = act(form, button);
   button.disabled = true;
@@ -53,14 +61,14 @@ document.addEventListener("submit", async (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("[data-load]");
+  const link = around(event.target, "[data-load]", HTMLAnchorElement);
   // Held keys mean another tab, where the page without scripts does the same.
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
   event.preventDefault();
   refuse("");
-  loadDialog.open(link.href);
+  loadDialog?.open(link.href);
 });
 
 followResidency(show);
 
-for (const panel of document.querySelectorAll("[data-jobs]")) mountJobs(panel);
+for (const panel of findAll(document, "[data-jobs]")) mountJobs(panel);

@@ -1,13 +1,30 @@
+// @ts-check
+import { byId } from "./dom.js";
+
+/**
+ * @typedef {"session" | "connection" | "host"} Topic In the order of gravity.
+ * @typedef {{href: string, text: string}} Link
+ */
+
+/** @type {Topic[]} */
+const TOPICS = ["session", "connection", "host"];
+
 /** The line above the messages that says what is wrong with the connection or the box. The gravest one shows. */
 export class Banner {
-  #root = document.getElementById("banner");
+  #root = byId("banner");
+  /** @type {Map<Topic, {text: string, level: "bad" | "warn", link: Link | null}>} */
   #lines = new Map();
 
-  /** `level`: "bad" or "warn". An empty text takes the line away. */
+  /**
+   * An empty text takes the line away.
+   * @param {Topic} topic
+   * @param {string} text
+   * @param {{level?: "bad" | "warn", link?: Link | null}} [how]
+   */
   set(topic, text, { level = "warn", link = null } = {}) {
     if (text) this.#lines.set(topic, { text, level, link });
     else this.#lines.delete(topic);
-    const line = ["session", "connection", "host"].map((each) => this.#lines.get(each)).find(Boolean);
+    const line = TOPICS.map((each) => this.#lines.get(each)).find(Boolean);
     this.#root.hidden = !line;
     if (!line) {
       this.#root.replaceChildren();
@@ -19,10 +36,10 @@ export class Banner {
     words.textContent = line.text;
     this.#root.replaceChildren(words);
     if (line.link) {
-      const link = document.createElement("a");
-      link.href = line.link.href;
-      link.textContent = line.link.text;
-      this.#root.append(link);
+      const anchor = document.createElement("a");
+      anchor.href = line.link.href;
+      anchor.textContent = line.link.text;
+      this.#root.append(anchor);
     }
   }
 }

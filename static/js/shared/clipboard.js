@@ -1,6 +1,12 @@
+// @ts-check
 import { announce } from "./announcer.js";
+import { find } from "./dom.js";
+import { box } from "./words.js";
 
-/** The clipboard API exists only on HTTPS and localhost; a box on a LAN is mostly neither. */
+/**
+ * The clipboard API exists only on HTTPS and localhost; a box on a LAN is mostly neither.
+ * @param {string} text
+ */
 function copyTheOldWay(text) {
   const place = document.createElement("textarea");
   place.value = text;
@@ -12,10 +18,11 @@ function copyTheOldWay(text) {
   place.select();
   const done = document.execCommand("copy");
   place.remove();
-  focused?.focus();
+  if (focused instanceof HTMLElement) focused.focus();
   return done;
 }
 
+/** @param {string} text */
 async function copied(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -25,22 +32,27 @@ async function copied(text) {
   }
 }
 
+/** @type {WeakMap<HTMLElement, ReturnType<typeof setTimeout>>} */
 const timers = new WeakMap();
 
-/** Copies, and says on `button` (which has a `.label` and an icon) whether it worked. */
+/**
+ * Copies, and says on `button` (which has a `.label` and an icon) whether it worked.
+ * @param {string} text
+ * @param {HTMLElement} button
+ */
 export async function copyText(text, button) {
   const done = await copied(text);
-  const label = button.querySelector(".label");
+  const label = find(button, ".label");
   const icon = button.querySelector("use");
-  button.dataset.label ??= label.textContent;
-  label.textContent = done ? "Copied" : "Could not copy";
+  const usual = (button.dataset.label ??= label.textContent);
+  label.textContent = done ? box.copied : box.notCopied;
   icon?.setAttribute("href", done ? "#i-done" : "#i-copy");
-  announce(done ? "Copied." : "The browser did not allow copying.");
+  announce(done ? box.wasCopied : box.mayNotCopy);
   clearTimeout(timers.get(button));
   timers.set(
     button,
     setTimeout(() => {
-      label.textContent = button.dataset.label;
+      label.textContent = usual;
       icon?.setAttribute("href", "#i-copy");
     }, 2000),
   );

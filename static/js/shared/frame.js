@@ -1,11 +1,12 @@
+// @ts-check
 // The entry of every page: the user menu and the theme.
+import { findAll } from "./dom.js";
 import { closeOnLeave } from "./menus.js";
 import { remembered, remember } from "./storage.js";
 
-for (const menu of document.querySelectorAll("details.menu")) closeOnLeave(menu);
+for (const menu of findAll(document, "details.menu", HTMLDetailsElement)) closeOnLeave(menu);
 
-const themes = document.querySelectorAll('input[name="theme"]');
-for (const input of themes) {
+for (const input of findAll(document, 'input[name="theme"]', HTMLInputElement)) {
   input.checked = input.value === (remembered("theme") ?? "system");
   input.addEventListener("change", () => {
     if (input.value === "system") delete document.documentElement.dataset.theme;

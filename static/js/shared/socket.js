@@ -1,3 +1,4 @@
+// @ts-check
 // The chat socket: frames in and out, and coming back after every loss by itself.
 
 const SIGNED_OUT = 4401;
@@ -8,19 +9,27 @@ const STALE_MS = 20_000;
 const PROOF_MS = 5_000;
 
 /**
- * Events: `frame` (detail: the message), `up` (connected; detail.again), `down` (detail.retryMs), `signedout`.
+ * Events: `up` (connected; detail.again), `down` (detail.retryMs), `stale`, `signedout`; what comes in goes to `onFrame`.
  * `send` answers false where there is no connection: the caller keeps what it wanted to say and says it at `up`.
+ * @template {{type: string}} Frame what comes in
+ * @template {{type: string}} [Message={type: "seen"}] what goes out
  */
 export class ChatSocket extends EventTarget {
   #url;
+  /** @type {WebSocket | null} */
   #socket = null;
   #attempts = 0;
-  #timer = 0;
-  #proof = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #proof;
   #heardAt = 0;
   #connectedOnce = false;
   #over = false;
+  /** @type {(frame: Frame) => void} */
+  #hear = () => {};
 
+  /** @param {string} path */
   constructor(path) {
     super();
     this.#url = new URL(path, location.href);
@@ -31,6 +40,11 @@ export class ChatSocket extends EventTarget {
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.#hurry();
     });
+  }
+
+  /** @param {(frame: Frame) => void} hear */
+  onFrame(hear) {
+    this.#hear = hear;
   }
 
   get up() {
@@ -52,21 +66,24 @@ export class ChatSocket extends EventTarget {
       if (socket !== this.#socket) return;
       this.#heardAt = performance.now();
       clearTimeout(this.#proof);
-      this.#proof = 0;
-      this.#tell("frame", JSON.parse(event.data));
+      this.#hear(JSON.parse(event.data));
     });
     socket.addEventListener("close", (event) => {
       if (socket === this.#socket) this.#lost(event.code);
     });
   }
 
+  /** @param {Message} message */
   send(message) {
-    if (!this.up) return false;
+    if (!this.#socket || !this.up) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
   }
 
-  /** Says something that must be answered: a connection that stays silent is given up. */
+  /**
+   * Says something that must be answered: a connection that stays silent is given up.
+   * @param {Message} message
+   */
   sendForProof(message) {
     if (!this.send(message)) return false;
     clearTimeout(this.#proof);
@@ -74,16 +91,21 @@ export class ChatSocket extends EventTarget {
     this.#proof = setTimeout(() => {
       if (socket !== this.#socket) return;
       this.#socket = null; // its own close event may take minutes
-      socket.close();
+      socket?.close();
       this.#lost(1006);
     }, PROOF_MS);
     return true;
   }
 
+  /**
+   * @param {"up" | "down" | "stale" | "signedout"} name
+   * @param {object} detail
+   */
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
+  /** @param {number} code */
   #lost(code) {
     clearTimeout(this.#proof);
     clearTimeout(this.#timer);

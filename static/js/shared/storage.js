@@ -1,6 +1,11 @@
+// @ts-check
 // What this browser remembers. Storage can be full or switched off: then nothing is remembered and nothing breaks.
 const PREFIX = "hostui.";
 
+/**
+ * @param {() => Storage} storage
+ * @param {string} name
+ */
 function read(storage, name) {
   try {
     return storage().getItem(PREFIX + name);
@@ -9,6 +14,11 @@ function read(storage, name) {
   }
 }
 
+/**
+ * @param {() => Storage} storage
+ * @param {string} name
+ * @param {string | null} value
+ */
 function write(storage, name, value) {
   try {
     if (value === null || value === "") storage().removeItem(PREFIX + name);
@@ -18,10 +28,24 @@ function write(storage, name, value) {
   }
 }
 
-/** Across tabs and visits. Null where nothing is known. */
+/**
+ * Across tabs and visits. Null where nothing is known.
+ * @param {string} name
+ */
 export const remembered = (name) => read(() => localStorage, name);
+/**
+ * @param {string} name
+ * @param {string | null} value null: forget
+ */
 export const remember = (name, value) => write(() => localStorage, name, value);
 
-/** In this tab, over reloads. Null where nothing is known. */
+/**
+ * In this tab, over reloads. Null where nothing is known.
+ * @param {string} name
+ */
 export const keptInTab = (name) => read(() => sessionStorage, name);
+/**
+ * @param {string} name
+ * @param {string | null} value null: forget
+ */
 export const keepInTab = (name, value) => write(() => sessionStorage, name, value);

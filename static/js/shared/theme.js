@@ -1,3 +1,4 @@
+// @ts-check
 // Runs before the first paint, so it is a plain script in the head: a page in the wrong colours would flash.
 try {
   const theme = localStorage.getItem("hostui.theme");

@@ -21,7 +21,7 @@ from inference.web.dashboard.feed import telemetry_feed
 from inference.web.jobs.feed import job_watch
 from inference.web.visibility.queries import visibilities
 from models_app.catalog.access import Access, access_of, restrictions, usable_by
-from models_app.models import Job, Repository, Variant
+from models_app.models import Job, Quality, Repository, Variant
 from tests.web.fake_host import (
     FakeHost,
     decision,
@@ -34,6 +34,7 @@ from tests.web.fake_host import (
     waiting,
 )
 from tests.web.pages import payload, signed_in
+from tests.web.program import Program
 from tests.web.tab import OpenTab, Tab, session_cookie
 
 
@@ -256,6 +257,94 @@ async def test_one_that_is_gone_is_not_named_by_old_lines(
     await alice.asave()
     page = (await (await signed_in(alice)).get("/")).content.decode()
     assert "smol leaves: kept_once needs the room." in page, "who runs the box knew it"
+
+
+async def test_one_that_is_gone_and_that_the_host_still_knows_is_not_named(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = {**crowded(kept, variant), "decisions": []}
+    host.residents = [resident(kept.pk, "kept-before")]
+    number = kept.pk
+    await kept.adelete()
+    _row, key = await sync_to_async(ApiKey.issue)(alice)
+    scraped = await AsyncClient().get("/metrics", headers={"authorization": f"Bearer {key}"})
+    assert f'variant="a model that is gone ({number})"' in scraped.content.decode()
+    member = await signed_in(alice)
+    pages = [(await member.get(address)).content.decode() for address in ("/", "/models/", "/hardware/")]
+    for page in (*pages, scraped.content.decode()):
+        assert "a model that is gone" in page
+        assert "kept-before" not in page
+        assert "kept.gguf" not in page
+
+
+async def test_one_that_waits_is_named_to_nobody_who_waits_behind_it(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    """It is not in memory: the wait alone tells of it."""
+    wait = InQueue(2, Reason("behind", (kept.pk,)))
+    host.backlog = telemetry("backlog", queue=[waiting(2, "0", variant.pk, wait, "old-name")])
+    page = (await (await signed_in(alice)).get("/")).content.decode()
+    assert "A model kept for others is loaded first" in page
+    assert "old-name" not in page
+
+
+async def test_the_feed_does_not_take_a_new_one_for_one_that_is_gone(
+    host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await Tab(await session_cookie(alice), "/ws/host/").connect()
+    try:
+        await tab.frame()
+        new = await Variant.objects.acreate(repository_id=variant.repository_id, name="new", size_bytes=1)
+        await host.tell_telemetry(telemetry("delta", 2, variants=[variant_telemetry(new.pk, "new")]))
+        assert (await tab.frame())["variants"][0]["name"] == "new"
+    finally:
+        await tab.close()
+
+
+async def test_a_program_that_is_refused_does_not_learn_who_is_in_its_way(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    program = await Program.of(alice)
+    answer = program.ask()
+    lease = await host.take("lease")
+    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
+    told = (await answer).json()["error"]["message"]
+    assert told.startswith(
+        "smol needs at least 2.0 GiB in RAM, but of the budget of 4.0 GiB there a model kept for others"
+    )
+
+
+def test_a_page_does_not_name_what_its_model_was_compared_or_made_with(
+    client: Client, alice: User, bob: User, variant: Variant, kept: Variant
+) -> None:
+    Quality.objects.create(
+        variant=variant,
+        text="a text",
+        n_tokens=1,
+        perplexity=2.0,
+        perplexity_error=0.1,
+        reference=kept,
+        reference_name="kept-F16",
+        kl_divergence=0.1,
+    )
+    recipe = {"type": "Q4_K_M", "imatrix": "kept-F16.imatrix.gguf"}
+    Variant.objects.filter(pk=variant.pk).update(recipe=recipe, made_from=kept)
+    bob.is_staff = True
+    bob.save()
+    url = reverse("model", args=["smol"])
+    client.force_login(alice)
+    page = client.get(url).content.decode()
+    assert "Divergence is from a model kept for others" in page
+    assert "Q4_K_M, with an importance matrix" in page
+    assert "kept-F16" not in page
+    kept.delete()
+    page = client.get(url).content.decode()
+    assert "Divergence is from a model that is gone" in page
+    assert "kept-F16" not in page
+    client.force_login(bob)
+    page = client.get(url).content.decode()
+    assert "Divergence is from kept-F16" in page
+    assert "with kept-F16.imatrix.gguf" in page
 
 
 async def test_a_scraper_of_a_member_tells_them_apart_by_number(

@@ -13,10 +13,10 @@ from inference.core.decoding.slots import (
     LONE_STEP_SECONDS,
     SHARED_STEP_SECONDS,
     SMALLEST_CHUNK,
-    Seat,
-    Seating,
+    SlotChoice,
+    SlotView,
     can_rewind,
-    choose_seat,
+    choose_slot,
     common_prefix,
     prefill_budget,
     share,
@@ -27,10 +27,10 @@ def tokens(*values: int) -> array[int]:
     return array("i", values)
 
 
-def seat(
+def slot(
     index: int, owner: str | None = None, cached: array[int] | None = None, *, busy: bool = False, last_used: float = 0
-) -> Seat:
-    return Seat(index, owner, tokens() if cached is None else cached, busy, last_used)
+) -> SlotView:
+    return SlotView(index, owner, tokens() if cached is None else cached, busy, last_used)
 
 
 PROMPT = tokens(*range(100))
@@ -44,14 +44,14 @@ def test_the_common_prefix_ends_at_the_first_difference(left: list[int], right: 
 
 
 def test_the_slot_with_the_owners_longest_prefix_is_taken() -> None:
-    seats = [seat(0, "ann", PROMPT[:10]), seat(1, "ann", PROMPT[:50]), seat(2)]
-    assert choose_seat(seats, "ann", PROMPT, can_copy=True) == Seating(1, 1, 50)
+    slots = [slot(0, "ann", PROMPT[:10]), slot(1, "ann", PROMPT[:50]), slot(2)]
+    assert choose_slot(slots, "ann", PROMPT, can_copy=True) == SlotChoice(1, 1, 50)
 
 
 def test_another_owners_tokens_are_never_matched() -> None:
-    seats = [seat(0, "ann", PROMPT[:], last_used=1), seat(1, "bob", tokens(9, 9), last_used=2)]
-    assert choose_seat(seats, "bob", PROMPT, can_copy=True) == Seating(0, 0, 0)
-    assert choose_seat([seats[0]], "bob", PROMPT, can_copy=True) == Seating(0, 0, 0)
+    slots = [slot(0, "ann", PROMPT[:], last_used=1), slot(1, "bob", tokens(9, 9), last_used=2)]
+    assert choose_slot(slots, "bob", PROMPT, can_copy=True) == SlotChoice(0, 0, 0)
+    assert choose_slot([slots[0]], "bob", PROMPT, can_copy=True) == SlotChoice(0, 0, 0)
 
 
 @given(
@@ -62,49 +62,49 @@ def test_whatever_is_reused_belongs_to_the_asker_and_leaves_a_token_to_evaluate(
     rows: list[tuple[str, int, bool]], can_copy: bool
 ) -> None:
     prompt = PROMPT[:6]
-    seats = [
-        seat(index, owner if n else None, PROMPT[:n], busy=busy, last_used=index)
+    slots = [
+        slot(index, owner if n else None, PROMPT[:n], busy=busy, last_used=index)
         for index, (owner, n, busy) in enumerate(rows)
     ]
-    seating = choose_seat(seats, "ann", prompt, can_copy=can_copy)
-    if seating is None:
-        assert all(each.busy for each in seats)
+    choice = choose_slot(slots, "ann", prompt, can_copy=can_copy)
+    if choice is None:
+        assert all(each.busy for each in slots)
         return
-    assert not seats[seating.index].busy
-    assert 0 <= seating.n_keep < len(prompt)
-    if seating.n_keep:
-        source = seats[seating.source]
+    assert not slots[choice.index].busy
+    assert 0 <= choice.n_keep < len(prompt)
+    if choice.n_keep:
+        source = slots[choice.source]
         assert source.owner == "ann"
-        assert source.tokens[: seating.n_keep] == prompt[: seating.n_keep]
-    if seating.copies:
+        assert source.tokens[: choice.n_keep] == prompt[: choice.n_keep]
+    if choice.copies:
         assert can_copy
-        assert not seats[seating.index].tokens
+        assert not slots[choice.index].tokens
 
 
 def test_a_repeated_prompt_leaves_its_last_token_to_evaluate() -> None:
-    assert choose_seat([seat(0, "ann", PROMPT[:])], "ann", PROMPT, can_copy=True) == Seating(0, 0, 99)
+    assert choose_slot([slot(0, "ann", PROMPT[:])], "ann", PROMPT, can_copy=True) == SlotChoice(0, 0, 99)
 
 
 def test_a_new_conversation_copies_a_short_common_prefix_instead_of_cutting_a_long_one() -> None:
     long = PROMPT[:20] + tokens(*[500] * 60)
-    seats = [seat(0, "ann", long), seat(1)]
-    assert choose_seat(seats, "ann", PROMPT, can_copy=True) == Seating(1, 0, 20)
-    assert choose_seat(seats, "ann", PROMPT, can_copy=False) == Seating(1, 1, 0)
-    assert choose_seat(seats[:1], "ann", PROMPT, can_copy=True) == Seating(0, 0, 20), "no empty slot: cut it"
+    slots = [slot(0, "ann", long), slot(1)]
+    assert choose_slot(slots, "ann", PROMPT, can_copy=True) == SlotChoice(1, 0, 20)
+    assert choose_slot(slots, "ann", PROMPT, can_copy=False) == SlotChoice(1, 1, 0)
+    assert choose_slot(slots[:1], "ann", PROMPT, can_copy=True) == SlotChoice(0, 0, 20), "no empty slot: cut it"
 
 
 def test_a_busy_slot_of_the_owner_lends_its_prefix() -> None:
-    seats = [seat(0, "ann", PROMPT[:40], busy=True), seat(1)]
-    assert choose_seat(seats, "ann", PROMPT, can_copy=True) == Seating(1, 0, 40)
+    slots = [slot(0, "ann", PROMPT[:40], busy=True), slot(1)]
+    assert choose_slot(slots, "ann", PROMPT, can_copy=True) == SlotChoice(1, 0, 40)
 
 
 def test_without_a_prefix_or_an_empty_slot_the_least_recently_used_goes() -> None:
-    seats = [seat(0, "bob", tokens(1), last_used=5), seat(1, "cat", tokens(1), last_used=3)]
-    assert choose_seat(seats, "ann", PROMPT, can_copy=True) == Seating(1, 1, 0)
+    slots = [slot(0, "bob", tokens(1), last_used=5), slot(1, "cat", tokens(1), last_used=3)]
+    assert choose_slot(slots, "ann", PROMPT, can_copy=True) == SlotChoice(1, 1, 0)
 
 
-def test_with_every_slot_busy_there_is_no_seat() -> None:
-    assert choose_seat([seat(0, "ann", PROMPT[:], busy=True)], "ann", PROMPT, can_copy=True) is None
+def test_with_every_slot_busy_there_is_no_choice() -> None:
+    assert choose_slot([slot(0, "ann", PROMPT[:], busy=True)], "ann", PROMPT, can_copy=True) is None
 
 
 @pytest.mark.parametrize(

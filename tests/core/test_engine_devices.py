@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from inference.core.loads.engine_devices import Site, seen_alone
+from inference.core.loads.engine_devices import EngineDevices, seen_alone
 from inference.core.loads.options import LoadOptions
 
-SITE = Site(("a:1", "b:2"), (("gpu0", "CUDA0"), ("gpu1", "RPC0[a:1]"), ("gpu2", "RPC0[b:2]")))
+DEVICES = EngineDevices(("a:1", "b:2"), (("gpu0", "CUDA0"), ("gpu1", "RPC0[a:1]"), ("gpu2", "RPC0[b:2]")))
 
 
 def test_devices_of_other_machines_are_told_apart() -> None:
-    assert SITE.remote == ("gpu1", "gpu2")
-    assert Site().remote == ()
+    assert DEVICES.remote == ("gpu1", "gpu2")
+    assert EngineDevices().remote == ()
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,18 @@ def test_devices_of_other_machines_are_told_apart() -> None:
 def test_a_gpu_that_gets_no_layer_is_left_alone(
     options: LoadOptions, gpus: list[str], servers: tuple[str, ...], split: tuple[int, ...] | None
 ) -> None:
-    site, told = SITE.needed(options)
-    assert [device for device, _ in site.gpus or ()] == gpus
-    assert site.rpc_servers == servers
-    assert told.tensor_split == split
-    assert told.n_gpu_layers == options.n_gpu_layers
+    needed, left = DEVICES.needed_for(options)
+    assert [device for device, _ in needed.gpus or ()] == gpus
+    assert needed.rpc_servers == servers
+    assert left.tensor_split == split
+    assert left.n_gpu_layers == options.n_gpu_layers
 
 
-def test_a_site_that_was_never_surveyed_stays_as_it_is() -> None:
-    assert Site(("a:1",)).needed(LoadOptions(n_gpu_layers=0)) == (Site(("a:1",)), LoadOptions(n_gpu_layers=0))
+def test_devices_that_were_never_detected_stay_as_they_are() -> None:
+    assert EngineDevices(("a:1",)).needed_for(LoadOptions(n_gpu_layers=0)) == (
+        EngineDevices(("a:1",)),
+        LoadOptions(n_gpu_layers=0),
+    )
 
 
 @pytest.mark.parametrize(
