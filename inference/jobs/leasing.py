@@ -7,7 +7,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
-from models_app.jobs import Failed, Retry, Wait
+from models_app.jobs import JobFailed, Retry, Wait
 
 AWAY_SECONDS = 10.0
 FULL_DISK_SECONDS = 30.0
@@ -29,7 +29,7 @@ async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
 
 @contextmanager
 def ended_by_the_host() -> Iterator[None]:
-    """What the host's client raises inside becomes Wait, Retry or Failed."""
+    """What the host's client raises inside becomes Wait, Retry or JobFailed."""
     try:
         yield
     except HostUnavailable:
@@ -37,8 +37,8 @@ def ended_by_the_host() -> Iterator[None]:
     except HostRefusal as refusal:
         if refusal.code in ("shutting_down", "unloaded", "storage"):
             raise Wait(refusal.detail, AWAY_SECONDS) from None
-        raise Failed(refusal.detail) from None
+        raise JobFailed(refusal.detail) from None
     except WorkerLost as lost:
         raise Retry(f"The model's worker ended in the middle: {lost}.") from None
     except WorkerRefusal as refusal:
-        raise Failed(f"The model's worker refused: {refusal.detail}.") from None
+        raise JobFailed(f"The model's worker refused: {refusal.detail}.") from None

@@ -21,7 +21,7 @@ from models_app.intake.part import Part
 from models_app.intake.rate_limiter import Limit
 from models_app.intake.scan import scan_models
 from models_app.intake.start_download import Here, NoDigest, start_download
-from models_app.jobs import Running, kinds
+from models_app.jobs import Attempt, kinds
 from models_app.models import Job, Repository, Variant
 from tests.downloads.conftest import MIB, NAME, Box
 from tests.gguf_builder import SHAPES, build
@@ -306,9 +306,9 @@ def test_a_file_without_a_digest_is_not_begun(db: None) -> None:
 def downloading(box: Box, **how: Any) -> Iterator[None]:
     """Downloads as told, instead of as this machine would."""
 
-    def run(running: Running) -> None:
-        open_ = hub_source(running.spec["repository"], running.spec["revision"])
-        download(running, open_, box.folder, **how)
+    def run(attempt: Attempt) -> None:
+        open_ = hub_source(attempt.spec["repository"], attempt.spec["revision"])
+        download(attempt, open_, box.folder, **how)
 
     kind = kinds.kind_named("download")
     assert kind is not None
