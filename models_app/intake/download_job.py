@@ -16,13 +16,13 @@ from django.db import DatabaseError
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
 from models_app.gguf import BadGguf
-from models_app.hub.errors import Broken, HubError, Hurried, Unreachable
+from models_app.hub.errors import Broken, HubError, RateLimited, Unreachable
 from models_app.hub.wording import sentence
 from models_app.intake import fetch, limit_setting
 from models_app.intake.fetch import Fetch
 from models_app.intake.part import QUARANTINE, Held
 from models_app.intake.rate_limiter import Limit
-from models_app.intake.source import Open
+from models_app.intake.source import OpenFile
 from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
 from models_app.intake.spec import DownloadSpec, part_of
 from models_app.jobs import Attempt, JobFailed, Retry, Wait
@@ -48,7 +48,7 @@ def run(attempt: Attempt) -> None:
 
 
 def download(
-    attempt: Attempt, open_: Open, folder: Path, *, free: FreeBytes = free_bytes, limit: Limit | None = None
+    attempt: Attempt, open_: OpenFile, folder: Path, *, free: FreeBytes = free_bytes, limit: Limit | None = None
 ) -> None:
     """Fetches into `folder`, then adds the variant. Raises what a job may."""
     spec = DownloadSpec.from_json(attempt.spec)
@@ -179,7 +179,7 @@ class _Fetches:
 
 
 @contextmanager
-def _fetching(attempt: Attempt, spec: DownloadSpec, open_: Open, folder: Path, limit: Limit) -> Iterator[_Fetches]:
+def _fetching(attempt: Attempt, spec: DownloadSpec, open_: OpenFile, folder: Path, limit: Limit) -> Iterator[_Fetches]:
     stopping, changed = threading.Event(), threading.Event()
     fetches = [
         Fetch(
@@ -226,7 +226,7 @@ def boot_id() -> str | None:
 def _ending(failed: Fetch) -> Exception:
     """What the job does about a file that could not be fetched."""
     match failed.error:
-        case Hurried(after_seconds=after_seconds) | Broken(after_seconds=after_seconds):
+        case RateLimited(after_seconds=after_seconds) | Broken(after_seconds=after_seconds):
             return Retry(sentence(failed.error), after_seconds)
         case Unreachable():
             return Retry(sentence(failed.error))

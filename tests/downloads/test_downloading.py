@@ -14,7 +14,7 @@ import pytest
 from models_app import jobs
 from models_app.catalog.register import add_model
 from models_app.hub.names import RemoteFile
-from models_app.hub.session import Body
+from models_app.hub.session import RemoteBody
 from models_app.intake.download_job import FULL_DISK_SECONDS, download
 from models_app.intake.hub_source import hub_source
 from models_app.intake.part import Part
@@ -83,8 +83,8 @@ def test_a_hub_that_cuts_every_connection_at_once_is_not_asked_in_a_loop(box: Bo
 
 def test_an_answer_without_a_byte_is_asked_for_again_later(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def silent(path: str, start: int) -> Iterator[Body]:
-        yield Body(start, None, iter(()))
+    def silent(path: str, start: int) -> Iterator[RemoteBody]:
+        yield RemoteBody(start, None, iter(()))
 
     box.offer()
     job = box.start()
