@@ -28,4 +28,17 @@ export default [
       "prefer-const": "error",
     },
   },
+  {
+    files: ["static/js/**/*.js"],
+    ignores: ["static/js/shared/words.js"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        ...["Literal[value=/^[A-Z][a-z]+( [a-z]|[.…])/]", "TemplateElement[value.raw=/^[A-Z][a-z]+ /]"].map((selector) => ({
+          selector,
+          message: "What a page says stands in static/js/shared/words.js, for translators.",
+        })),
+      ],
+    },
+  },
 ];

@@ -97,6 +97,9 @@ ASGI_APPLICATION = "hostui.asgi.application"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+"""With a second one: LocaleMiddleware, which would only cost time now."""
+LOCALE_PATHS = [BASE_DIR / "locale"]
 
 MIDDLEWARE = [
     "hostui.http.middleware.request_id",

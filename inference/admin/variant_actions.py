@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.web.crossing.background_host import begin_all
+from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
 from models_app.audit import CHANGE, record
@@ -117,7 +117,9 @@ class VariantActions:
         """Returns at once: a load takes as long as it takes."""
         wanted = list(queryset)
         finished, begun = [], []
-        for variant, outcome in zip(wanted, begin_all([partial(question, pk=each.pk) for each in wanted]), strict=True):
+        for variant, outcome in zip(
+            wanted, background_host.start_all([partial(question, pk=each.pk) for each in wanted]), strict=True
+        ):
             if isinstance(outcome, HostRefusal):
                 self._warn(request, variant, outcome.detail)
             elif isinstance(outcome, HostUnavailable):

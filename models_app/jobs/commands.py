@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from models_app.audit import ADDITION, CHANGE, record
+from models_app.jobs.mentions import KEY, Mentions
 from models_app.models import Job, Variant
 
 logger = logging.getLogger(__name__)
@@ -30,12 +31,20 @@ def start(
     total: int | None = None,
 ) -> Job:
     """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON; its `name`, if it has one,
-    is that of the variant to be, which nobody else is given meanwhile.
+    is that of the variant to be, which nobody else is given meanwhile. `title` names `variant` and no other.
     """
     longest = Job._meta.get_field("title").max_length
+    mentions = Mentions(() if variant is None else (variant.pk,))
     with transaction.atomic():
         job = Job.objects.create(
-            kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit, total=total
+            kind=kind,
+            spec=spec,
+            kept={KEY: mentions.to_json()},
+            title=title[:longest],
+            created_by=user,
+            variant=variant,
+            unit=unit,
+            total=total,
         )
         record([job], _id(user), ADDITION, "Begun.")
         if variant is not None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from inference.dashboard import duration
 
+from inference.web.dashboard.rows import duration
 from models_app.units import format_bytes
 from tests.browser.conftest import OpenPage
 

@@ -2,6 +2,7 @@
 // Code blocks: a frame with the language and a copy button, highlighted when highlight.js is there.
 import { copyText } from "../shared/clipboard.js";
 import { byId, copyOf, find } from "../shared/dom.js";
+import { chat as words } from "../shared/words.js";
 import { highlighted } from "./sanitize.js";
 
 /** Highlighting more than this takes long enough to be felt. */
@@ -79,8 +80,8 @@ export class CodeBlock {
     const language = languageOf(info);
     if (language !== this.#language) {
       this.#language = language;
-      this.#label.textContent = language || "text";
-      this.#code.parentElement?.setAttribute("aria-label", language ? `Code, ${language}` : "Code");
+      this.#label.textContent = language || words.text;
+      this.#code.parentElement?.setAttribute("aria-label", language ? words.codeIn(language) : words.code);
       this.#highlightedAt = 0;
     }
     const grown = text.startsWith(this.#text);

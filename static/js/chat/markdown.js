@@ -2,6 +2,7 @@
 // From Markdown to sanitised DOM, block by block.
 import { Marked } from "../../vendor/marked/marked.esm.js";
 import { find } from "../shared/dom.js";
+import { chat as words } from "../shared/words.js";
 import { CodeBlock, frameCode } from "./code.js";
 import { drawFormulas, extensions } from "./math.js";
 import { prose } from "./sanitize.js";
@@ -40,7 +41,7 @@ const renderer = {
   },
   // Remote images would tell strangers who reads what: the description stays, as a link where it has an address.
   image({ href, text }) {
-    const label = `Image: ${escape(text || href)}`;
+    const label = words.image(escape(text || href));
     return LINK.test(href) ? `<a href="${escape(href)}">${label}</a>` : label;
   },
   checkbox({ checked }) {
@@ -74,7 +75,7 @@ function wrapTables(root) {
     frame.className = "table-frame";
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
-    frame.setAttribute("aria-label", "Table");
+    frame.setAttribute("aria-label", words.table);
     table.replaceWith(frame);
     frame.append(table);
   }

@@ -2,8 +2,8 @@
 // One message on the page. The server's views and patches are the truth; this shows them.
 import { copyText } from "../shared/clipboard.js";
 import { around, byId, copyOf, find } from "../shared/dom.js";
-import { tokens } from "../shared/numbers.js";
 import { paintSoon } from "../shared/painter.js";
+import { chat as words, numbers } from "../shared/words.js";
 import { Prose } from "./prose.js";
 import { endingSentence, timingFacts, waitShown } from "./wording.js";
 
@@ -226,16 +226,17 @@ export class Answer {
     const thinking = this.running && !view.content;
     if (!this.#toggledByHand && details.open !== thinking) details.open = thinking;
     if (details.open) this.#thoughts.show(view.reasoning, thinking);
-    let summary = "Thinking…";
+    let summary = words.thinking;
     if (!thinking && this.#thought) {
-      summary = `Thought for ${Math.max(1, Math.round(this.#thought.milliseconds / 1000))} s · ${tokens(this.#thought.tokens)}`;
-    } else if (!thinking) summary = `Thoughts · ${view.reasoning.split(/\s+/).filter(Boolean).length} words`;
+      const time = numbers.seconds(Math.max(1, Math.round(this.#thought.milliseconds / 1000)));
+      summary = words.thoughtFor({ time, tokens: numbers.tokens(this.#thought.tokens) });
+    } else if (!thinking) summary = words.thoughts(numbers.words(view.reasoning.split(/\s+/).filter(Boolean).length));
     setText(find(details, "summary"), summary);
   }
 
   #showFrame() {
     const { view, root } = this;
-    setText(find(root, ".who"), view.variant_name || "Answer");
+    setText(find(root, ".who"), view.variant_name || words.answer);
     root.setAttribute("aria-busy", String(this.running));
     root.dataset.state = view.state;
     showBranches(root, view);
@@ -257,7 +258,7 @@ export class Answer {
     const { view, root } = this;
     const place = find(root, ".wait");
     const silent = this.running && !view.content && !view.reasoning;
-    const shown = silent ? (waitShown(view.wait, view.variant_name) ?? { text: "Writing…", done: null }) : null;
+    const shown = silent ? (waitShown(view.wait, view.variant_name) ?? { text: words.writing, done: null }) : null;
     place.hidden = !shown;
     if (!shown) return;
     setText(find(place, ".wait-text"), shown.text);
@@ -272,7 +273,7 @@ export class Answer {
     if (!view.n_tokens) return "";
     const { at, n } = this.#began ?? { at: performance.now(), n: 0 };
     const seconds = (performance.now() - at) / 1000;
-    const pace = seconds > 1 ? ` · ${((view.n_tokens - n) / seconds).toFixed(1)} tokens/s` : "";
-    return `${tokens(view.n_tokens)}${pace}`;
+    const count = numbers.tokens(view.n_tokens);
+    return seconds > 1 ? `${count} · ${numbers.tokensPerSecond(((view.n_tokens - n) / seconds).toFixed(1))}` : count;
   }
 }

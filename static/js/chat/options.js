@@ -1,5 +1,6 @@
 // @ts-check
 import { byId, control, find } from "../shared/dom.js";
+import { options as words } from "../shared/words.js";
 import { keepInTab, keptInTab } from "../shared/storage.js";
 
 /**
@@ -13,16 +14,16 @@ const LONGEST_STOP_STRING = 256;
 /** @param {HTMLInputElement} input */
 function complaint(input) {
   const { validity, min, max, step } = input;
-  if (validity.badInput) return "This is not a number.";
-  if (validity.rangeUnderflow || validity.rangeOverflow) return `A number from ${min} to ${max}.`;
-  if (validity.stepMismatch) return step === "1" ? "A whole number." : "This is not a number.";
+  if (validity.badInput) return words.notANumber;
+  if (validity.rangeUnderflow || validity.rangeOverflow) return words.range({ min, max });
+  if (validity.stepMismatch) return step === "1" ? words.notWhole : words.notANumber;
   return "";
 }
 
 /** @param {string[]} strings */
 function stopComplaint(strings) {
-  if (strings.length > MOST_STOP_STRINGS) return `At most ${MOST_STOP_STRINGS} strings.`;
-  if (strings.some((each) => each.length > LONGEST_STOP_STRING)) return `Each string: at most ${LONGEST_STOP_STRING} characters.`;
+  if (strings.length > MOST_STOP_STRINGS) return words.tooManyStrings(MOST_STOP_STRINGS);
+  if (strings.some((each) => each.length > LONGEST_STOP_STRING)) return words.stringTooLong(LONGEST_STOP_STRING);
   return "";
 }
 
@@ -172,6 +173,6 @@ export class Options {
   #mark() {
     const count = Object.keys(this.#values).length + (this.#systemPrompt ? 1 : 0);
     this.#opener.classList.toggle("set", count > 0);
-    this.#opener.setAttribute("aria-label", count > 0 ? `Generation options, ${count} set` : "Generation options");
+    this.#opener.setAttribute("aria-label", count > 0 ? words.titleSet(count) : words.title);
   }
 }

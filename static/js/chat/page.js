@@ -13,6 +13,7 @@ import { Pending } from "./pending.js";
 import { Picker } from "./picker.js";
 import { wireShortcuts } from "./shortcuts.js";
 import { Sidebar, titleOf } from "./sidebar.js";
+import { box, chat as words, picker as pickerWords, residency } from "../shared/words.js";
 import { ChatSocket } from "../shared/socket.js";
 import { Thread } from "./thread.js";
 import { endingSentence, refusalSentence } from "./wording.js";
@@ -23,9 +24,6 @@ import { endingSentence, refusalSentence } from "./wording.js";
  */
 
 const LONGEST_FRAME_BYTES = 1024 * 1024;
-const NOT_CONNECTED = "The connection is lost; try again when it is back.";
-const NONE_CAN_RUN = "None of this box's models can run at the moment; the list of models says why.";
-const STILL_WRITING = "An answer is still being written. Wait for it, or stop it with Esc.";
 
 const { chatUrl = "", loginUrl, socketPath = "" } = document.body.dataset;
 
@@ -33,6 +31,7 @@ const { chatUrl = "", loginUrl, socketPath = "" } = document.body.dataset;
 let conversation = painted("conversation-payload");
 /** @type {Set<string>} */
 let listed = new Set();
+let refusedUntilFinal = false;
 /**
  * Where the person is: a conversation's id, or null for a chat that has not begun.
  * @type {string | null}
@@ -78,8 +77,10 @@ function submit(message) {
 /**
  * Says above the composer why something was not done; "" takes it away. Answers false, for whoever asked.
  * @param {string} text
+ * @param {{untilFinal?: boolean}} how `untilFinal`: the end of the running answer takes it away
  */
-function refuse(text) {
+function refuse(text, { untilFinal = false } = {}) {
+  refusedUntilFinal = untilFinal;
   const notice = byId("refusal");
   notice.hidden = !text;
   notice.textContent = text;
@@ -89,8 +90,8 @@ function refuse(text) {
 /** The model that something can be said to here now; where there is none, the page says why. */
 function mayAsk() {
   const { picked } = picker;
-  if (!picked) refuse(picker.isEmpty ? "There is no model to answer. Add one, then send again." : NONE_CAN_RUN);
-  else if (thread.running || pending.of(place)) refuse(STILL_WRITING);
+  if (!picked) refuse(picker.isEmpty ? words.noModel : words.noneCanRun);
+  else if (thread.running || pending.of(place)) refuse(words.stillWriting, { untilFinal: true });
   else return picked;
   return null;
 }
@@ -129,13 +130,13 @@ function regenerate(view) {
 /** Whether there was anything to stop. */
 function stop() {
   const { running } = thread;
-  if (running && !socket.send({ type: "stop", message: running.id })) refuse(NOT_CONNECTED);
+  if (running && !socket.send({ type: "stop", message: running.id })) refuse(words.notConnected);
   return running !== null;
 }
 
 /** @param {string} message */
 function showBranch(message) {
-  if (!socket.send({ type: "branch", message })) refuse(NOT_CONNECTED);
+  if (!socket.send({ type: "branch", message })) refuse(words.notConnected);
 }
 
 /**
@@ -175,7 +176,7 @@ function write() {
  * @returns {QuestionView}
  */
 function question(message) {
-  const state = socket.up ? "Sending…" : "Waiting for the connection…";
+  const state = socket.up ? words.sending : words.waitingForConnection;
   return { id: `pending-${message.nonce}`, siblings: [], role: "user", content: message.text, sending: state, state: "complete" };
 }
 
@@ -195,7 +196,7 @@ function shownMessages() {
 function showConversation() {
   const messages = shownMessages();
   thread.show(messages);
-  const title = place ? titleOf(conversation ?? { title: "…" }) : "New chat";
+  const title = place ? titleOf(conversation ?? { title: "…" }) : words.newChat;
   if (byId("title").textContent !== title) byId("title").textContent = title;
   document.title = `${title} · hostui`;
   byId("empty").hidden = messages.length > 0 || (place !== null && !conversation);
@@ -223,7 +224,7 @@ function showResidents(rows) {
       const chip = copyOf(template);
       chip.dataset.state = row.state;
       find(chip, ".name").textContent = row.name;
-      chip.title = `${row.name}: ${row.state === "resident" ? "in memory" : row.state}`;
+      chip.title = pickerWords.chip({ name: row.name, state: residency[row.state] });
       return chip;
     }),
   );
@@ -265,7 +266,7 @@ const hear = {
       history.replaceState(null, "", `${chatUrl}${id}/`);
       sidebar.current = id;
     }
-    announce("Sent. Waiting for the answer.");
+    announce(words.sent);
   },
 
   /** @param {Patch} patch */
@@ -278,7 +279,7 @@ const hear = {
       return;
     }
     keepView(answer.view);
-    if (silent && (patch.content || patch.reasoning)) announce("The answer is being written.");
+    if (silent && (patch.content || patch.reasoning)) announce(words.beingWritten);
   },
 
   /** @param {{view: AnswerView}} frame */
@@ -289,7 +290,7 @@ const hear = {
     const wasRunning = answer.running;
     answer.update(view);
     showRunning();
-    if (byId("refusal").textContent === STILL_WRITING) refuse("");
+    if (refusedUntilFinal) refuse("");
     if (wasRunning) announceEnd(view);
   },
 
@@ -299,7 +300,7 @@ const hear = {
     listed = new Set(rows.map((row) => row.id));
     if (gone) {
       go(null);
-      refuse("That conversation was deleted.");
+      refuse(words.wasDeleted);
     }
     sidebar.show(rows, place);
     const title = rows.find((row) => row.id === place)?.title;
@@ -313,7 +314,7 @@ const hear = {
   variants({ host, rows }) {
     picker.show(rows, host);
     showResidents(host ? rows : []);
-    banner.set("host", host ? "" : "The model host does not answer. It is restarted by itself; questions wait until it is back.");
+    banner.set("host", host ? "" : words.hostAway);
   },
 
   /** @param {SocketError} error */
@@ -340,8 +341,8 @@ function keepView(view) {
 
 /** @param {AnswerView} view */
 function announceEnd(view) {
-  const words = view.content.split(/\s+/).filter(Boolean).length;
-  announce(endingSentence(view) || `The answer is finished: ${words} words.`);
+  const length = view.content.split(/\s+/).filter(Boolean).length;
+  announce(endingSentence(view) || words.finished(length));
 }
 
 socket.onFrame((frame) => {
@@ -357,8 +358,7 @@ socket.addEventListener("up", () => {
 });
 
 socket.addEventListener("down", () => {
-  const tail = thread.running ? " Your answer keeps being written on the box." : " What you write here is kept.";
-  banner.set("connection", `Connection lost; trying again.${tail}`);
+  banner.set("connection", thread.running ? words.lostWhileAnswering : words.lost);
   showConversation();
 });
 
@@ -366,9 +366,9 @@ socket.addEventListener("stale", () => watch(place));
 
 socket.addEventListener("signedout", () => {
   const back = `${loginUrl}?next=${encodeURIComponent(location.pathname)}`;
-  banner.set("session", "You are no longer logged in. What you have written here is kept.", {
+  banner.set("session", words.signedOut, {
     level: "bad",
-    link: { href: back, text: "Log in again" },
+    link: { href: back, text: box.logIn },
   });
 });
 
@@ -376,7 +376,7 @@ socket.addEventListener("signedout", () => {
 
 wireConversationMenu({
   conversation: () => conversation,
-  say: (message) => socket.send(message) || refuse(NOT_CONNECTED),
+  say: (message) => socket.send(message) || refuse(words.notConnected),
   gone: (id) => {
     listed.delete(id);
     go(null);

@@ -1,6 +1,7 @@
 // @ts-check
 import { around, byId, copyOf, find } from "../shared/dom.js";
 import { remember, remembered } from "../shared/storage.js";
+import { chat as words } from "../shared/words.js";
 import { variantShown } from "./wording.js";
 
 /** @import { VariantView } from "./frames" */
@@ -97,7 +98,7 @@ export class Picker {
       this.#label(label, row);
     }
     const { picked } = this;
-    this.#name.textContent = picked?.name ?? "No model";
+    this.#name.textContent = picked?.name ?? words.noPick;
     this.#dot.dataset.state = picked && this.#host ? picked.state : "absent";
     this.#onPick(picked);
   }

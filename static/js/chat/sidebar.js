@@ -1,6 +1,7 @@
 // @ts-check
 import { around, byId, childrenOf, copyOf, find } from "../shared/dom.js";
 import { ago } from "../shared/numbers.js";
+import { chat as words } from "../shared/words.js";
 
 /** @import { ConversationRow } from "./frames" */
 
@@ -89,7 +90,7 @@ export class Sidebar {
       if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
     });
     this.#none.hidden = rows.length > 0;
-    this.#none.textContent = this.#rows.length > 0 ? "No title matches." : "Your conversations will be listed here.";
+    this.#none.textContent = this.#rows.length > 0 ? words.noTitleMatches : words.noneYet;
   }
 
   /**
@@ -102,7 +103,7 @@ export class Sidebar {
     link.dataset.id = row.id;
     link.href = `${this.#chatUrl}${row.id}/`;
     find(link, ".row-title").textContent = titleOf(row);
-    find(link, ".row-note").textContent = row.running ? "writing…" : ago(row.updated_at);
+    find(link, ".row-note").textContent = row.running ? words.writingNow : ago(row.updated_at);
     link.classList.toggle("running", row.running);
     if (row.id === this.#current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -112,6 +113,6 @@ export class Sidebar {
 
 /** @param {{title: string}} row */
 export function titleOf(row) {
-  return row.title || "New conversation";
+  return row.title || words.newConversation;
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // What the page says: waits, endings, refusals, figures.
-import { size, latency, tokens } from "../shared/numbers.js";
+import { latency, size } from "../shared/numbers.js";
+import { box, ending, numbers, options, picker, residency, wait as waiting } from "../shared/words.js";
 
 /**
  * @import { AnswerView, VariantView, Wait } from "./frames"
@@ -12,14 +13,14 @@ import { size, latency, tokens } from "../shared/numbers.js";
  * @param {AnswerView} view
  */
 export function endingSentence(view) {
-  if (view.state === "stopped") return "You stopped this answer.";
-  if (view.state === "failed") return view.error_detail || "The answer failed.";
-  if (view.state === "interrupted") return view.error_detail || "The answer was interrupted. What had arrived is kept.";
+  if (view.state === "stopped") return ending.stopped;
+  if (view.state === "failed") return view.error_detail || ending.failed;
+  if (view.state === "interrupted") return view.error_detail || ending.interrupted;
   if (view.state !== "complete") return "";
   if (view.finish_reason === "length") {
-    return "The answer was cut here: it reached the token limit or the end of the model's context.";
+    return ending.cut;
   }
-  return view.content || view.reasoning ? "" : "The model ended its answer without writing anything.";
+  return view.content || view.reasoning ? "" : ending.empty;
 }
 
 /**
@@ -29,33 +30,34 @@ export function endingSentence(view) {
  * @returns {WaitShown | null}
  */
 export function waitShown(wait, name) {
-  const whom = name || "the model";
+  const whom = name || waiting.theModel;
   switch (wait?.stage) {
     case "queued": {
-      const place = wait.position === 1 ? "Next in line" : `Waiting in line, place ${wait.position}`;
-      return { text: wait.reason ? `${place}: ${wait.reason}` : `${place}.`, done: null };
+      const { position: place = 0, reason } = wait;
+      if (place === 1) return { text: reason ? waiting.nextAs(reason) : waiting.next, done: null };
+      return { text: reason ? waiting.inLineAs({ place, reason }) : waiting.inLine(place), done: null };
     }
     case "evicting":
-      return { text: `Making room: ${(wait.variants ?? []).join(", ") || "another model"} leaves the memory.`, done: null };
+      return { text: waiting.evicting((wait.variants ?? []).join(", ") || waiting.anotherModel), done: null };
     case "loading":
-      return { text: `Loading ${whom}: ${Math.round((wait.fraction ?? 0) * 100)}\u00a0%`, done: wait.fraction ?? null };
+      return { text: waiting.loading({ name: whom, percent: Math.round((wait.fraction ?? 0) * 100) }), done: wait.fraction ?? null };
     case "prefill":
-      if (!wait.total) return { text: "Reading the conversation…", done: null };
-      return { text: `Reading the conversation: ${wait.done} of ${wait.total} tokens`, done: (wait.done ?? 0) / wait.total };
+      if (!wait.total) return { text: waiting.reading, done: null };
+      return { text: waiting.readingSoFar({ done: wait.done ?? 0, total: wait.total }), done: (wait.done ?? 0) / wait.total };
     case "host_down":
-      return { text: "The model host does not answer. It is restarted by itself; your question stays in line.", done: null };
+      return { text: waiting.hostDown, done: null };
     case "generating":
       return null;
     default:
-      return { text: "Starting…", done: null };
+      return { text: waiting.starting, done: null };
   }
 }
 
 /** @param {{code: string, detail?: string}} error */
 export function refusalSentence(error) {
-  if (error.code === "bad_parameter") return `One of the generation options was refused: ${error.detail}.`;
-  if (error.code === "too_large") return "That message is too long for the box: at most 1 MB.";
-  return error.detail || "The box refused that.";
+  if (error.code === "bad_parameter") return options.refused(error.detail ?? "");
+  if (error.code === "too_large") return options.tooLarge;
+  return error.detail || box.refused;
 }
 
 /**
@@ -65,15 +67,15 @@ export function refusalSentence(error) {
 export function timingFacts(view) {
   const timings = view.timings ?? {};
   const facts = [];
-  if (view.n_tokens) facts.push(tokens(view.n_tokens));
+  if (view.n_tokens) facts.push(numbers.tokens(view.n_tokens));
   const { predicted_n: n = 0, predicted_ms: milliseconds = 0 } = timings;
   if (milliseconds > 0 && n > 1) {
-    facts.push(`${((n * 1000) / milliseconds).toFixed(1)} tokens/s`);
+    facts.push(numbers.tokensPerSecond(((n * 1000) / milliseconds).toFixed(1)));
   }
-  if (timings.ttft_ms != null) facts.push(`first token after ${latency(timings.ttft_ms)}`);
+  if (timings.ttft_ms != null) facts.push(ending.firstTokenAfter(latency(timings.ttft_ms)));
   if (timings.prompt_n != null) {
     const all = timings.prompt_n + (timings.cache_n ?? 0);
-    facts.push(timings.cache_n ? `prompt ${all} (${timings.cache_n} cached)` : `prompt ${all}`);
+    facts.push(timings.cache_n ? ending.promptCached({ n: all, cached: timings.cache_n }) : ending.prompt(all));
   }
   return facts;
 }
@@ -85,19 +87,12 @@ export function timingFacts(view) {
  */
 export function variantShown(row, hostAnswers) {
   const bytes = row.size_bytes ? size(row.size_bytes) : "";
-  if (row.trouble) return { chip: "cannot run", state: "failed", note: bytes, failure: row.trouble };
-  const queue = row.queued > 0 ? `${row.queued} waiting` : "";
+  if (row.trouble) return { chip: picker.cannotRun, state: "failed", note: bytes, failure: row.trouble };
+  const queue = row.queued > 0 ? picker.waiting(row.queued) : "";
   const notes = [bytes, queue];
-  if (row.mode === "completion") notes.push("completion mode");
+  if (row.mode === "completion") notes.push(picker.completionMode);
   const state = hostAnswers ? row.state : "absent";
-  const chip = {
-    absent: "on disk",
-    resident: "in memory",
-    loading: `loading ${Math.round((row.fraction ?? 0) * 100)}\u00a0%`,
-    draining: "finishing",
-    unloading: "unloading",
-    failed: "failed",
-  }[state];
-  const failure = row.state === "failed" ? row.failure_detail || "It could not be loaded." : "";
+  const chip = state === "loading" ? picker.loading(Math.round((row.fraction ?? 0) * 100)) : residency[state];
+  const failure = row.state === "failed" ? row.failure_detail || picker.notLoaded : "";
   return { chip, state, note: notes.filter(Boolean).join(" · "), failure };
 }

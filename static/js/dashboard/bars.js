@@ -3,7 +3,8 @@
 import { around, byId, find, findAll } from "../shared/dom.js";
 import { fill, keepRows } from "../shared/fill.js";
 import { size } from "../shared/numbers.js";
-import { deviceFacts, deviceNote, KIND_WORDS } from "./words.js";
+import { box, dashboard, memory } from "../shared/words.js";
+import { deviceFacts, deviceNote } from "./words.js";
 
 /**
  * @import { DeviceTelemetry, VariantTelemetry } from "./frames"
@@ -78,7 +79,7 @@ export class Bars {
     const rows = this.#rows(device, names);
     const svg = find(card, "svg", SVGSVGElement);
     const summary = rows.map((row) => `${row.name} ${row.size}`).join("; ");
-    svg.setAttribute("aria-label", `${device.name}: ${summary}. Arrow keys tell each part.`);
+    svg.setAttribute("aria-label", dashboard.bar({ name: device.name, summary }));
     this.#parts(svg, device, whole, names);
     const budget = find(svg, ".budget", SVGLineElement);
     for (const end of ["x1", "x2"]) budget.setAttribute(end, ((WIDTH * device.budget_bytes) / whole).toFixed(2));
@@ -107,9 +108,9 @@ export class Bars {
       const pointed = rect.classList.contains("pointed") ? " pointed" : "";
       rect.setAttribute("class", `part ${segment.kind}${mine}${pointed}`);
       for (const [name, value] of Object.entries({ x, y: 0, width, height: 32 })) rect.setAttribute(name, value.toFixed(2));
-      const words = `${KIND_WORDS[segment.kind]} ${size(segment.bytes)}`;
+      const words = `${memory[segment.kind]} ${size(segment.bytes)}`;
       rect.dataset.key = key;
-      rect.dataset.words = segment.variant_id === null ? words : `${names.get(segment.variant_id) ?? "a model"}: ${words}`;
+      rect.dataset.words = segment.variant_id === null ? words : `${names.get(segment.variant_id) ?? box.aModel}: ${words}`;
       svg.insertBefore(rect, budget);
       x += width;
     }
@@ -125,12 +126,12 @@ export class Bars {
     /** @type {Map<number | string, LegendRow & {bytes: number}>} */
     const rows = new Map();
     for (const { variant_id: owner, kind, bytes } of device.segments) {
-      const words = `${KIND_WORDS[kind]} ${size(bytes)}`;
+      const words = `${memory[kind]} ${size(bytes)}`;
       if (owner === null) {
-        rows.set(kind, { key: kind, kind, colour: null, bytes, name: KIND_WORDS[kind], size: size(bytes), parts: "" });
+        rows.set(kind, { key: kind, kind, colour: null, bytes, name: memory[kind], size: size(bytes), parts: "" });
         continue;
       }
-      const name = names.get(owner) ?? "a model";
+      const name = names.get(owner) ?? box.aModel;
       const row = rows.get(owner) ?? { key: owner, kind: "weights", colour: this.#colours.of(owner), bytes: 0, name, size: "", parts: "" };
       row.bytes += bytes;
       row.size = size(row.bytes);

@@ -2,6 +2,7 @@
 // Ten minutes in three charts. Drawn only while the tab is seen; the figures are kept meanwhile.
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { byId, find, findAll } from "../shared/dom.js";
+import { dashboard } from "../shared/words.js";
 
 /**
  * @import { Backlog, Delta, DeviceTelemetry, Series } from "./frames"
@@ -167,7 +168,7 @@ export class Charts {
     if (whose === "variant") return { label: this.#nameOf(Number(id)), stroke: token(`series-${this.#colours.of(Number(id))}`) };
     const place = Math.max(0, this.#devices.findIndex((each) => each.device === whose));
     const busy = name.endsWith(".utilisation_percent") && whose === "ram";
-    const label = busy ? "Processor" : (this.#devices[place]?.name ?? whose);
+    const label = busy ? dashboard.processor : (this.#devices[place]?.name ?? whose);
     return { label, stroke: token(`series-${(place % DEVICE_COLOURS) + 1}`) };
   }
 

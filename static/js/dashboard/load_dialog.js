@@ -2,11 +2,11 @@
 // Load, unload and pin: what staff may do. Without this script the same forms and links are pages.
 import { dialog } from "../shared/dialogs.js";
 import { find, findAll, saidBy } from "../shared/dom.js";
+import { box } from "../shared/words.js";
 import { fill } from "../shared/fill.js";
 
 /** @import { LoadQuestion } from "./frames" */
 
-const UNREACHED = "The box could not be reached. Try again.";
 const JSON_ONLY = { Accept: "application/json" };
 
 /**
@@ -19,9 +19,9 @@ async function ask(url, options = {}) {
   try {
     const answer = await fetch(url, { headers: JSON_ONLY, ...options });
     const said = await answer.json();
-    return answer.ok ? said : { detail: said.detail ?? "The box refused that." };
+    return answer.ok ? said : { detail: said.detail ?? box.refused };
   } catch {
-    return { detail: UNREACHED };
+    return { detail: box.unreached };
   }
 }
 

@@ -8,12 +8,12 @@ import { Charts } from "./charts.js";
 import { Log, showModels, showQueue, showResidents, showTopbar } from "./lists.js";
 import { act, LoadDialog } from "./load_dialog.js";
 import { duration } from "../shared/numbers.js";
+import { box, dashboard as words } from "../shared/words.js";
 import { ChatSocket } from "../shared/socket.js";
 
 /** @import { Backlog, Delta, TelemetryFrame } from "./frames" */
 
 const SEEN_EVERY = 5;
-const AWAY = "The model host does not answer. It is restarted by itself; this page follows when it is back.";
 
 const { loginUrl, socketPath = "", user } = document.body.dataset;
 
@@ -24,7 +24,7 @@ const banner = new Banner();
 const socket = new ChatSocket(socketPath);
 const colours = new Colours();
 const bars = new Bars(colours);
-const charts = new Charts(colours, (id) => names.get(id) ?? "a model");
+const charts = new Charts(colours, (id) => names.get(id) ?? box.aModel);
 const log = new Log();
 let heard = 0;
 
@@ -37,25 +37,25 @@ function show(state) {
   showModels(state.variants);
   showTopbar(state.variants);
   showQueue(state.queue, user);
-  const facts = `The model host has been up for ${duration(state.uptime_seconds)} (process ${state.pid}).`;
+  const facts = words.up({ time: duration(state.uptime_seconds), pid: state.pid });
   byId("host-facts").hidden = false;
   if (byId("host-facts").textContent !== facts) byId("host-facts").textContent = facts;
 }
 
 /**
- * @param {string} words
+ * @param {string} said
  * @param {"live" | "away"} state
  */
-function showLive(words, state) {
+function showLive(said, state) {
   byId("live").hidden = false;
   byId("live").dataset.state = state;
-  if (byId("live-words").textContent !== words) byId("live-words").textContent = words;
+  if (byId("live-words").textContent !== said) byId("live-words").textContent = said;
 }
 
 /** @param {Backlog} state */
 function begin(state) {
   banner.set("host", "");
-  showLive("live", "live");
+  showLive(words.live, "live");
   show(state);
   log.show(state.decisions);
   charts.fill(state);
@@ -76,8 +76,8 @@ socket.onFrame((frame) => {
   if (frame.type === "backlog") begin(frame);
   else if (frame.type === "delta") goOn(frame);
   else if (frame.type === "away") {
-    showLive("host away", "away");
-    banner.set("host", AWAY);
+    showLive(words.hostAway, "away");
+    banner.set("host", words.away);
   }
   heard += 1;
   // The server stops sending to a page that has not taken in what it got.
@@ -87,14 +87,14 @@ socket.onFrame((frame) => {
 socket.addEventListener("up", () => banner.set("connection", ""));
 
 socket.addEventListener("down", () => {
-  showLive("not connected", "away");
-  banner.set("connection", "Connection lost; trying again. What you see is from before.");
+  showLive(words.notConnected, "away");
+  banner.set("connection", words.lost);
 });
 
 socket.addEventListener("signedout", () => {
-  showLive("signed out", "away");
+  showLive(words.signedOut, "away");
   const back = `${loginUrl}?next=${encodeURIComponent(location.pathname)}`;
-  banner.set("session", "You are no longer logged in.", { level: "bad", link: { href: back, text: "Log in again" } });
+  banner.set("session", box.signedOut, { level: "bad", link: { href: back, text: box.logIn } });
 });
 
 // what staff may do --------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 // The what-if of the hardware page: asks for a plan at every change, draws what comes back, and leaves the form working without it.
 import { announce } from "../shared/announcer.js";
 import { around, byId, control, findAll, ifThere, saidBy } from "../shared/dom.js";
+import { plan as words } from "../shared/words.js";
 import { Plan } from "./plan.js";
 
 const PAUSE_MS = 60;
@@ -74,7 +75,7 @@ class WhatIf {
   #follow(moved = null) {
     if (moved !== this.#context) this.#context.value = String(nearest(this.#stops, this.#fields.ctx.valueAsNumber || 0));
     if (moved !== this.#slots) this.#slots.value = this.#fields.slots.value;
-    this.#context.setAttribute("aria-valuetext", `${this.#fields.ctx.value} tokens`);
+    this.#context.setAttribute("aria-valuetext", words.context(this.#fields.ctx.value));
   }
 
   /** @param {EventTarget | null} input */

@@ -1,5 +1,6 @@
 // @ts-check
 import { around, byId, childrenOf, copyOf, find, findAll } from "../shared/dom.js";
+import { plan as words } from "../shared/words.js";
 
 /** @import { Answer, Bar } from "./answer" */
 
@@ -91,7 +92,8 @@ export class Plan {
   /** What is shown, in a sentence. */
   get verdict() {
     const way = this.#answer.ways[this.#shown];
-    return way ? `${way.decode} tokens per second. ${way.title}. ${way.bars.map((bar) => bar.sentence).join(" ")}` : (this.#answer.reason ?? "");
+    if (!way) return this.#answer.reason ?? "";
+    return words.verdict({ speed: way.decode, title: way.title, bars: way.bars.map((bar) => bar.sentence).join(" ") });
   }
 
   stale() {

@@ -3,6 +3,7 @@
 import { announce } from "../shared/announcer.js";
 import { byId, find, findAll, ifThere, saidBy } from "../shared/dom.js";
 import { fill } from "../shared/fill.js";
+import { hub as words } from "../shared/words.js";
 import { mountJobs } from "../jobs/panel.js";
 
 /**
@@ -13,8 +14,6 @@ import { mountJobs } from "../jobs/panel.js";
  * @typedef {{type: "problem", sentence: string}} ProblemLine
  * @typedef {{type?: undefined, problems?: Record<string, string>}} RefusedLine
  */
-
-const SILENT = "The plans did not arrive: the box does not answer. Reload the page to try again.";
 
 /**
  * Lines of JSON as they arrive.
@@ -55,11 +54,11 @@ class Plans {
       if (response.redirected) location.reload(); // logged out meanwhile
       if (response.body) for await (const line of lines(response.body)) this.#take(line);
     } catch {
-      this.#say(SILENT, "bad");
+      this.#say(words.silent, "bad");
     }
     for (const row of this.#rows.values()) {
       const fit = row.querySelector("[data-fit=pending]");
-      if (fit) this.#show(row, { fit: "unknown", fit_words: "Not known", notes: [] });
+      if (fit) this.#show(row, { fit: "unknown", fit_words: words.notKnown, notes: [] });
     }
   }
 
@@ -103,7 +102,7 @@ class Plans {
     row.classList.add("is-recommended");
     row.querySelector(".button")?.classList.add("primary");
     const name = find(row, "h3").firstChild?.textContent?.trim() ?? "";
-    this.#say(`${name} is recommended. ${reason}`, "good");
+    this.#say(words.recommended({ name, reason }), "good");
   }
 
   /**
@@ -127,7 +126,7 @@ function followDownloads(feed) {
       const chip = document.querySelector(`[data-job-id="${job.id}"] .chip`);
       if (!(chip instanceof HTMLElement) || job.is_active) continue;
       const isHere = job.state === "done";
-      chip.textContent = isHere ? "On this box" : `Download ${job.state}`;
+      chip.textContent = isHere ? words.here : job.state === "cancelled" ? words.cancelled : words.failed;
       chip.dataset.state = isHere ? "resident" : "failed";
     }
   });

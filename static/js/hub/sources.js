@@ -1,5 +1,6 @@
 // @ts-check
 // A link to the Hub that says what is found behind it, once the Hub has told.
+import { hub as words } from "../shared/words.js";
 
 /**
  * @typedef {{quantization: string, size: string}} Source
@@ -32,6 +33,6 @@ export async function nameSources(root) {
   told.set(url, asked);
   const sources = await asked;
   if (!sources) return;
-  const names = sources.map(({ quantization, size }) => `${quantization} (${size})`).join(", ");
-  link.textContent = sources.length ? `Better sources on the Hub: ${names}` : "Its repository on the Hub has no better source";
+  const names = sources.map(({ quantization, size }) => words.source({ type: quantization, size })).join(", ");
+  link.textContent = sources.length ? words.betterSources(names) : words.noBetterSource;
 }

@@ -2,6 +2,7 @@
 // The jobs in the top bar of every page: how many are under way, how far, how long still; opened, each of them.
 import { find, ifThere } from "../shared/dom.js";
 import { fill, keepRows } from "../shared/fill.js";
+import { jobs as words } from "../shared/words.js";
 import { jobFeed } from "./feed.js";
 
 /**
@@ -34,9 +35,9 @@ function summarise(summary, active) {
   const running = active.filter((row) => row.state === "running");
   const known = (running.length ? running : active).flatMap((row) => row.permille ?? []);
   const permille = known.length ? known.reduce((sum, each) => sum + each, 0) / known.length : null;
-  const text = active.length === 1 ? active[0].state_words : `${active.length} jobs`;
+  const text = active.length === 1 ? active[0].state_words : words.count(active.length);
   fill(summary, {
-    words: permille === null ? text : `${text} ${Math.floor(permille / 10)} %`,
+    words: permille === null ? text : words.soFar({ words: text, percent: Math.floor(permille / 10) }),
     facts: active.length === 1 ? active[0].facts : "",
   });
   measure(summary, permille);

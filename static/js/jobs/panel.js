@@ -3,11 +3,10 @@
 import { announce } from "../shared/announcer.js";
 import { around, copyOf, find, saidBy } from "../shared/dom.js";
 import { fill } from "../shared/fill.js";
+import { box, jobs as words } from "../shared/words.js";
 import { jobFeed } from "./feed.js";
 
 /** @import { JobRow } from "./frames" */
-
-const UNREACHED = "The box could not be reached. Try again.";
 
 /**
  * Keeps the rows inside `element`, made by jobs/panel.html, up to date, and its buttons at work. Returns the feed.
@@ -82,12 +81,12 @@ class Panel {
       find(element, "[data-link]", HTMLAnchorElement).href = address;
       form.setAttribute("action", address);
       form.setAttribute("aria-label", row.title);
-      bar.setAttribute("aria-label", `Done of ${row.title}`);
+      bar.setAttribute("aria-label", words.done(row.title));
     }
     bar.hidden = !row.is_active;
     if (row.permille === null) bar.removeAttribute("value");
     else bar.value = row.permille;
-    if (!isNew && before !== row.state && !row.is_active) announce(`${row.title}: ${row.state_words}`);
+    if (!isNew && before !== row.state && !row.is_active) announce(words.ended({ title: row.title, state: row.state_words }));
   }
 
   /** @param {SubmitEvent} event */
@@ -119,8 +118,8 @@ async function said(url, body) {
   try {
     const answer = await fetch(url, { method: "POST", body, headers: { Accept: "application/json" } });
     const { detail = "" } = await answer.json();
-    return answer.ok ? "" : detail || "The box refused that.";
+    return answer.ok ? "" : detail || box.refused;
   } catch {
-    return UNREACHED;
+    return box.unreached;
   }
 }

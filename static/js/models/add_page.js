@@ -2,11 +2,11 @@
 // Adding files: an upload goes piece by piece, and goes on where it was after anything that cut it off.
 import { mountJobs } from "../jobs/panel.js";
 import { byId, control, find, findAll } from "../shared/dom.js";
-import { size, duration } from "../shared/numbers.js";
+import { duration, size } from "../shared/numbers.js";
+import { box, numbers, upload as words } from "../shared/words.js";
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const BEING_WRITTEN = 423;
-const LOST = "The connection was lost. Choose the same files again to go on where it was.";
 
 /** @param {number} ms */
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -64,7 +64,7 @@ class Upload {
     this.#began = performance.now();
     for (const [number, name] of order.entries()) {
       const file = this.#files.get(name);
-      if (!file) throw new Refused(LOST);
+      if (!file) throw new Refused(words.lost);
       while (offsets[number] < file.size) {
         offsets[number] = await this.#piece(`${this.#url}${id}/${number}/`, file, offsets[number], pieceBytes);
         const seconds = (performance.now() - this.#began) / 1000;
@@ -94,11 +94,11 @@ class Upload {
           if (error.offset !== undefined) return error.offset; // an answer was lost: the piece had arrived
           // The box may still be writing the piece whose answer was lost.
           if (error.status !== BEING_WRITTEN || delay === null) throw error;
-        } else if (delay === null) throw new Refused(LOST);
+        } else if (delay === null) throw new Refused(words.lost);
       }
       await wait(delay);
     }
-    throw new Refused(LOST);
+    throw new Refused(words.lost);
   }
 
   /**
@@ -116,7 +116,7 @@ class Upload {
       signal: this.#stopping.signal,
     });
     const said = await answer.json();
-    if (!answer.ok) throw new Refused(said.detail ?? "The box refused that.", said.offset, answer.status);
+    if (!answer.ok) throw new Refused(said.detail ?? box.refused, said.offset, answer.status);
     return said;
   }
 }
@@ -139,8 +139,8 @@ function progress(here, total, rate) {
   const bar = byId("upload-bar", HTMLProgressElement);
   bar.hidden = false;
   bar.value = Math.round((1000 * here) / total);
-  const facts = [`${size(here)} of ${size(total)}`];
-  if (rate) facts.push(`${size(Math.round(rate))}/s`, `${duration((total - here) / rate)} left`);
+  const facts = [words.soFar({ here: size(here), total: size(total) })];
+  if (rate) facts.push(numbers.perSecond(size(Math.round(rate))), words.left(duration((total - here) / rate)));
   say("upload-said", facts.join(" · "));
 }
 
@@ -155,17 +155,17 @@ form.addEventListener("submit", async (event) => {
   const files = [...(byId("files", HTMLInputElement).files ?? [])];
   if (!files.length || running) return;
   say("upload-problem", "");
-  say("upload-said", "Beginning …");
+  say("upload-said", words.beginning);
   byId("upload-stop").hidden = false;
   send.disabled = true;
   running = new Upload(form.getAttribute("action") ?? "", control(form, "csrfmiddlewaretoken").value, files);
   try {
     await running.run(progress);
-    say("upload-said", "All of it is here. The box checks it now; it shows up among the models when it is found whole.");
+    say("upload-said", words.allHere);
   } catch (error) {
-    say("upload-said", isAbort(error) ? "Stopped. Choose the same files again to go on where it was." : "");
+    say("upload-said", isAbort(error) ? words.stopped : "");
     if (error instanceof Refused) say("upload-problem", error.message);
-    else if (!isAbort(error)) say("upload-problem", LOST);
+    else if (!isAbort(error)) say("upload-problem", words.lost);
   }
   running = null;
   byId("upload-stop").hidden = true;

@@ -2,6 +2,7 @@
 // The choice of a type: every change asks the server anew and shows its answer; without this the forms work as they are.
 import { announce } from "../shared/announcer.js";
 import { around, byId, find, ifThere, saidBy } from "../shared/dom.js";
+import { requantize as words } from "../shared/words.js";
 import { nameSources } from "../hub/sources.js";
 
 const PAUSE_MS = 350;
@@ -65,7 +66,7 @@ class Question {
       this.#answer.replaceChildren(...found.childNodes);
       this.#dress();
       history.replaceState(null, "", url);
-      announce(document.getElementById("reason")?.textContent ?? "That makes no sense yet.");
+      announce(document.getElementById("reason")?.textContent ?? words.senseless);
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") return;
       location.assign(url);
@@ -99,8 +100,8 @@ class Question {
     find(this.#form, "[type=hidden][name=type]", HTMLInputElement).value = field.value;
     for (const row of this.#answer.querySelectorAll("[data-chosen]")) row.removeAttribute("data-chosen");
     field.closest("tr")?.setAttribute("data-chosen", "");
-    byId("chosen").textContent = `${field.value}, ${field.dataset.size}`;
-    byId("reason").textContent = "As you chose.";
+    byId("chosen").textContent = words.target({ type: field.value, size: field.dataset.size ?? "" });
+    byId("reason").textContent = words.chosen;
     this.#propose(field);
   }
 

@@ -1,6 +1,7 @@
 // @ts-check
 import { announce } from "./announcer.js";
 import { find } from "./dom.js";
+import { box } from "./words.js";
 
 /**
  * The clipboard API exists only on HTTPS and localhost; a box on a LAN is mostly neither.
@@ -44,9 +45,9 @@ export async function copyText(text, button) {
   const label = find(button, ".label");
   const icon = button.querySelector("use");
   const usual = (button.dataset.label ??= label.textContent);
-  label.textContent = done ? "Copied" : "Could not copy";
+  label.textContent = done ? box.copied : box.notCopied;
   icon?.setAttribute("href", done ? "#i-done" : "#i-copy");
-  announce(done ? "Copied." : "The browser did not allow copying.");
+  announce(done ? box.wasCopied : box.mayNotCopy);
   clearTimeout(timers.get(button));
   timers.set(
     button,

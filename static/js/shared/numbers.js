@@ -1,5 +1,6 @@
 // @ts-check
 // Numbers as people read them, in the same words as the server: tests/browser/test_numbers_agree.py holds them together.
+import { numbers as words } from "./words.js";
 
 /**
  * As Python rounds: a tie goes to the even neighbour.
@@ -14,7 +15,7 @@ const rounding = (digits) =>
   });
 const ROUNDED = [0, 1, 2].map(rounding);
 
-const BINARY = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+const BINARY = [words.bytes, "KiB", "MiB", "GiB", "TiB"];
 
 /**
  * As models_app.units.format_bytes writes it, so that one model has one size on all pages.
@@ -27,23 +28,18 @@ export function size(count) {
   return `${ROUNDED[digits].format(amount).replace(/\.00$/, "")} ${BINARY[unit]}`;
 }
 
-/** @type {[limit: number, length: number, unit: string][]} */
-const DURATIONS = [[90, 1, "s"], [5400, 60, "min"], [129_600, 3600, "h"]];
+/** @type {[limit: number, length: number, worded: (n: string) => string][]} */
+const DURATIONS = [[90, 1, words.seconds], [5400, 60, words.minutes], [129_600, 3600, words.hours]];
 
 /**
  * 5 s, 3 min, 2 h, 4 d; as inference.web.dashboard.rows.duration writes it.
  * @param {number} seconds
  */
 export function duration(seconds) {
-  for (const [limit, length, unit] of DURATIONS) {
-    if (seconds < limit) return `${ROUNDED[0].format(seconds / length)} ${unit}`;
+  for (const [limit, length, worded] of DURATIONS) {
+    if (seconds < limit) return worded(ROUNDED[0].format(seconds / length));
   }
-  return `${ROUNDED[0].format(seconds / 86_400)} d`;
-}
-
-/** @param {number} count */
-export function tokens(count) {
-  return count === 1 ? "1 token" : `${count} tokens`;
+  return words.days(ROUNDED[0].format(seconds / 86_400));
 }
 
 /**
@@ -51,10 +47,10 @@ export function tokens(count) {
  * @param {number} milliseconds
  */
 export function latency(milliseconds) {
-  return milliseconds < 10_000 ? `${(milliseconds / 1000).toFixed(2)} s` : `${Math.round(milliseconds / 1000)} s`;
+  return words.seconds(milliseconds < 10_000 ? (milliseconds / 1000).toFixed(2) : Math.round(milliseconds / 1000));
 }
 
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const RELATIVE = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto" });
 
 /** @type {[unit: Intl.RelativeTimeFormatUnit, length: number][]} */
 const PAST = [["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -69,7 +65,7 @@ export function ago(iso, now = Date.now()) {
   for (const [unit, length] of PAST) {
     if (-past >= length) return RELATIVE.format(Math.round(past / length), unit);
   }
-  return "just now";
+  return words.justNow;
 }
 
 /** A random name nobody else uses. `crypto.randomUUID` exists only on HTTPS and localhost. */
