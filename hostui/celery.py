@@ -30,18 +30,20 @@ app.conf.update(
     worker_hijack_root_logger=False,
 )
 if settings.REDIS_URL:
-    app.conf.broker_url = settings.REDIS_URL
+    app.conf.update(broker_url=settings.REDIS_URL)
 else:
     _queue, _control = settings.DATA_DIR / "jobs" / "queue", settings.DATA_DIR / "jobs" / "control"
     for _folder in (_queue.parent, _queue, _control):
         _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    app.conf.broker_url = "filesystem://localhost"
-    app.conf.broker_transport_options = {
-        "data_folder_in": str(_queue),
-        "data_folder_out": str(_queue),
-        "control_folder": str(_control),
-        "polling_interval": POLL_SECONDS,
-    }
+    app.conf.update(
+        broker_url="filesystem://localhost",
+        broker_transport_options={
+            "data_folder_in": str(_queue),
+            "data_folder_out": str(_queue),
+            "control_folder": str(_control),
+            "polling_interval": POLL_SECONDS,
+        },
+    )
 app.autodiscover_tasks()
 
 

@@ -10,8 +10,8 @@ class ModelsAppConfig(AppConfig):
         from models_app.jobs import register
 
         # By path: only the process that runs a job imports what it takes.
-        folder = "models_app.downloads"
-        register("download", f"{folder}.download.run", at_once=2, discard=f"{folder}.download.discard")
-        register("import", f"{folder}.imports.run", at_once=1, discard=f"{folder}.imports.discard")
-        register("upload", f"{folder}.uploads.run", at_once=2, discard=f"{folder}.uploads.discard")
-        register("verify", f"{folder}.verify.run", at_once=1)
+        intake = "models_app.intake"
+        register("download", f"{intake}.download_job.run", at_once=2, discard=f"{intake}.download_job.discard")
+        register("import", f"{intake}.import_job.run", at_once=1, discard=f"{intake}.import_job.discard")
+        register("upload", f"{intake}.upload_job.run", at_once=2, discard=f"{intake}.upload_job.discard")
+        register("verify", f"{intake}.verify_job.run", at_once=1)

@@ -13,7 +13,18 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
-__all__ = ["ADDITION", "CHANGE", "DELETION", "THE_BOX", "Change", "history", "note", "note_named", "recent"]
+__all__ = [
+    "ADDITION",
+    "CHANGE",
+    "DELETION",
+    "THE_BOX",
+    "Change",
+    "history",
+    "outlive",
+    "recent",
+    "record",
+    "record_named",
+]
 
 THE_BOX = "the box"
 """Who did what nobody signed in did: on the console, or in a job that nobody began. With its space it is no name that a person
@@ -26,34 +37,38 @@ class Change:
     who: str
     what: str
     """The row's name, as it was then."""
-    told: str
+    message: str
 
 
-def note(rows: Sequence[Model], user_id: int | None, action: Any, told: str) -> None:
-    """One entry for each of `rows`, which are stored (or about to be deleted); without a user by the box itself. To be called in
-    the change's own transaction.
+def record(rows: Sequence[Model], user_id: int | None, action: Any, message: str) -> None:
+    """Writes one entry for each of `rows`; without a user it was the box.
+
+    The rows are stored, or about to be deleted. To be called in the change's own transaction.
     """
     if rows:
-        LogEntry.objects.log_actions(_who(user_id), rows, action, change_message=told)
+        LogEntry.objects.log_actions(_who(user_id), rows, action, change_message=message)
 
 
-def note_named(what: str, user_id: int | None, action: Any, told: str) -> None:
-    """As `note`, of something that is no row."""
+def record_named(what: str, user_id: int | None, action: Any, message: str) -> None:
+    """Writes an entry about something that is no row, such as a file."""
     longest = LogEntry._meta.get_field("object_repr").max_length
-    LogEntry.objects.create(user_id=_who(user_id), object_repr=what[:longest], action_flag=action, change_message=told)
+    LogEntry.objects.create(
+        user_id=_who(user_id), object_repr=what[:longest], action_flag=action, change_message=message
+    )
 
 
 def outlive(users: Sequence[Any]) -> None:
-    """What these people did stays in the log when their accounts go, with their names. To be called right before they do."""
+    """Keeps in the log what these people did, with their names. To be called right before their accounts go."""
     names = {user.pk: user.get_username() for user in users}
     entries = list(LogEntry.objects.filter(user__in=names))
     for entry in entries:
-        entry.change_message = f"{names[entry.user_id]}, whose account is gone: {_told(entry)}"
+        entry.change_message = f"{names[entry.user_id]}, whose account is gone: {_message(entry)}"
         entry.user_id = _who(None)
     LogEntry.objects.bulk_update(entries, ["change_message", "user"], batch_size=500)
 
 
-def _told(entry: LogEntry) -> str:
+def _message(entry: LogEntry) -> str:
+    """What the entry says. The admin itself may leave it empty."""
     return entry.get_change_message() or ("Deleted." if entry.is_deletion() else "Changed.")
 
 
@@ -66,12 +81,12 @@ def _who(user_id: int | None) -> int:
 
 
 def recent(model: type[Model], most: int = 10) -> list[Change]:
-    """Of all rows, deleted ones too, newest first."""
+    """The last changes of any row of that table, newest first, deleted rows too."""
     return _changes(most, content_type=ContentType.objects.get_for_model(model))
 
 
 def history(row: Model, most: int = 20) -> list[Change]:
-    """Of one row, newest first."""
+    """The last changes of one row, newest first."""
     return _changes(most, content_type=ContentType.objects.get_for_model(type(row)), object_id=str(row.pk))
 
 
@@ -82,7 +97,7 @@ def _changes(most: int, **lookup: Any) -> list[Change]:
             each.action_time,
             each.user.get_username(),
             each.object_repr,
-            _told(each),
+            _message(each),
         )
         for each in found
     ]

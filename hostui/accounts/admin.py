@@ -37,7 +37,7 @@ class InvitationAdmin(ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Invitation | None = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: Invitation, form: ModelForm, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Invitation, form: ModelForm[Invitation], change: bool) -> None:
         token = obj.give_token(created_by=request.user)
         obj.save()
         link = _base_url(request) + reverse("claim", args=[token])
@@ -54,7 +54,7 @@ class ApiKeyAdmin(ModelAdmin):
     fields: ClassVar = ["user", "name"]
     actions: ClassVar = ["revoke"]
 
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm[ApiKey], change: bool) -> None:
         row, key = ApiKey.issue(obj.user, obj.name, request.user)
         obj.pk, obj.prefix, obj.created_at = row.pk, row.prefix, row.created_at
         text = format_html("The key of {} is shown only now: {}", obj.user.get_username(), key)
@@ -73,7 +73,7 @@ class ApiKeyAdmin(ModelAdmin):
         return request.user.is_superuser and obj is None
 
     @admin.action(description="Revoke the selected API keys")
-    def revoke(self, request: HttpRequest, queryset: QuerySet) -> None:
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset.filter(revoked_at=None):
             self.log_change(request, key, "Revoked.")
         count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
@@ -84,14 +84,14 @@ admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # Django's takes none at run time
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display: ClassVar = ["username", "is_active", "is_staff", "is_superuser", "in_groups", "last_login"]
-    list_filter: ClassVar = ["is_active", "is_staff", "is_superuser", "groups"]
+    list_display = ("username", "is_active", "is_staff", "is_superuser", "in_groups", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser", "groups")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """People: the account that the log has for the box itself is nobody's to change."""
         return super().get_queryset(request).exclude(username=THE_BOX).prefetch_related("groups")
 
@@ -99,7 +99,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         """Their keys, invitations and conversations; what they did stays in the log."""
         rows, counts, unpermitted, protected = super().get_deleted_objects(objs, request)
         kept = LogEntry._meta
-        counts.pop(kept.verbose_name_plural, None)
+        counts.pop(str(kept.verbose_name_plural), None)
         return _without(rows, f"{capfirst(kept.verbose_name)}:"), counts, unpermitted - {kept.verbose_name}, protected
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
@@ -107,7 +107,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
             outlive([obj])
             super().delete_model(request, obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         with transaction.atomic():
             outlive(list(queryset))
             super().delete_queryset(request, queryset)
@@ -130,9 +130,9 @@ def _without(rows: list[Any], start: str) -> list[Any]:
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Groups say who may use which variant; see models_app.catalog.access."""
 
-    list_display: ClassVar = ["name", "n_members", "for_variants"]
+    list_display = ("name", "n_members", "for_variants")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         counted = super().get_queryset(request).annotate(member_count=Count("user", distinct=True))
         return counted.prefetch_related("variants")
 
@@ -149,12 +149,12 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 class LogEntryAdmin(ModelAdmin):
     """Who changed what, and when: in the admin, on the pages and through jobs. Nobody edits it."""
 
-    list_display: ClassVar = ["at", "who", "kind", "called", "told"]
+    list_display: ClassVar = ["at", "who", "kind", "called", "message"]
     list_filter: ClassVar = ["user", "content_type", "action_flag"]
     list_select_related: ClassVar = ["user", "content_type"]
     search_fields: ClassVar = ["object_repr", "change_message", "user__username"]
     date_hierarchy = "action_time"
-    fields: ClassVar = ["at", "who", "kind", "called", "told"]
+    fields: ClassVar = ["at", "who", "kind", "called", "message"]
     readonly_fields: ClassVar = fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -172,7 +172,8 @@ class LogEntryAdmin(ModelAdmin):
 
     @admin.display(description="who", ordering="user__username")
     def who(self, entry: LogEntry) -> str:
-        return entry.user.get_username()
+        name: str = entry.user.get_username()
+        return name
 
     @admin.display(description="of what kind", ordering="content_type", empty_value="–")
     def kind(self, entry: LogEntry) -> str | None:
@@ -180,8 +181,9 @@ class LogEntryAdmin(ModelAdmin):
 
     @admin.display(description="of what", ordering="object_repr")
     def called(self, entry: LogEntry) -> str:
-        return entry.object_repr
+        name: str = entry.object_repr
+        return name
 
     @admin.display(description="what")
-    def told(self, entry: LogEntry) -> str:
+    def message(self, entry: LogEntry) -> str:
         return entry.get_change_message() or ("Deleted." if entry.is_deletion() else "Changed.")

@@ -1,4 +1,4 @@
-"""What Django's own commands change of accounts, for the log: they know nothing of it."""
+"""Records what Django's own commands change of accounts: they write no log."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db.models.signals import post_save
 
-from models_app.audit import note
+from models_app.audit import record
 
 
 @contextmanager
-def noted(action: Any, told: str) -> Iterator[None]:
-    """An entry by the box for each account that is stored in the block, also where the block fails afterwards.
+def recorded(action: Any, message: str) -> Iterator[None]:
+    """Records each account that the block stores, also where it fails afterwards. Who did it is the box.
 
     Not in the change's transaction: such a command asks people, and meanwhile nobody else could write.
     """
@@ -28,4 +28,4 @@ def noted(action: Any, told: str) -> Iterator[None]:
         yield
     finally:
         post_save.disconnect(remember, sender=get_user_model())
-        note(list(stored.values()), None, action, told)
+        record(list(stored.values()), None, action, message)

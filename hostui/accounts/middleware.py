@@ -35,7 +35,7 @@ def _admit(request: HttpRequest) -> JsonResponse | None:
         return user
 
     request.user = user
-    request.auser = auser  # type: ignore[method-assign]
+    request.auser = auser
     request.api_key = row  # type: ignore[attr-defined]
     return None
 

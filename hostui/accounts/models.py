@@ -13,7 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import models, transaction
 from django.utils import timezone
 
-from models_app.audit import ADDITION, note
+from models_app.audit import ADDITION, record
 
 KEY_START = "hostui-"
 INVITATION_DAYS = 7
@@ -75,7 +75,7 @@ class Invitation(models.Model):
         token = invitation.give_token()
         with transaction.atomic():
             invitation.save()
-            note([invitation], None, ADDITION, "Made on the console.")
+            record([invitation], None, ADDITION, "Made on the console.")
         return invitation, token
 
     @classmethod
@@ -118,7 +118,7 @@ class ApiKey(models.Model):
         with transaction.atomic():
             row = cls.objects.create(user=user, name=name, prefix=key[: len(KEY_START) + 5], key_digest=digest(key))
             maker = None if made_by is None else made_by.pk
-            note([row], maker, ADDITION, f"Made for {user.get_username()}.")
+            record([row], maker, ADDITION, f"Made for {user.get_username()}.")
         return row, key
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
@@ -78,7 +78,7 @@ class ThrottledModelBackend(ModelBackend):
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> AbstractBaseUser | None:
+    ) -> User | None:
         """Raises PermissionDenied while blocked. An attempt counts before it is judged, so parallel guesses all count."""
         counters = _counters(request, username or "")
         if any(_wherever_counted(lambda cache: _exceeds(cache, counters))):
@@ -90,5 +90,5 @@ class ThrottledModelBackend(ModelBackend):
 
     async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> AbstractBaseUser | None:
+    ) -> User | None:
         return await sync_to_async(self.authenticate)(request, username=username, password=password, **kwargs)

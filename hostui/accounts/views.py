@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm, UserCreationForm
+from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -19,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from hostui.accounts import throttle
 from hostui.accounts.models import Invitation
-from models_app.audit import ADDITION, note
+from models_app.audit import ADDITION, record
 
 
 class LoginForm(AuthenticationForm):
@@ -30,7 +31,7 @@ class LoginForm(AuthenticationForm):
         return super().get_invalid_login_error()
 
 
-class AccountForm(UserCreationForm):
+class AccountForm(UserCreationForm):  # type: ignore[type-arg]  # Django's takes none at run time
     """Django's, with its rules said shortly, and a bad password blamed on the field where it was chosen."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,7 +41,7 @@ class AccountForm(UserCreationForm):
         self.fields["password2"].help_text = ""
 
     def validate_password_for_user(self, user: Any, **_: Any) -> None:
-        super().validate_password_for_user(user, "password1")
+        super().validate_password_for_user(user, "password1")  # type: ignore[misc]  # the stubs lack it
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -53,16 +54,16 @@ class _Taken(Exception):
     """Another claim used the invitation first."""
 
 
-def _create_account(invitation: Invitation, form: BaseUserCreationForm) -> Any:
+def _create_account(invitation: Invitation, form: BaseUserCreationForm[User]) -> User:
     """The new user, and the invitation used up; neither without the other. Raises _Taken, IntegrityError."""
     with transaction.atomic():
         if not invitation.use():
             raise _Taken
-        user = form.save(commit=False)
+        user: User = form.save(commit=False)
         user.is_staff = user.is_superuser = invitation.is_superuser
         user.save()
         Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
-        note([user], user.pk, ADDITION, f"Account made, by an {invitation}.")
+        record([user], user.pk, ADDITION, f"Account made, by an {invitation}.")
     return user
 
 

@@ -17,7 +17,7 @@ _REFUSAL = (
 )
 
 
-class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
+class BoundedRequest(WebRequest):
     """Ends the connection of whoever announces, or sends, more."""
 
     _n_body_bytes = 0

@@ -20,7 +20,8 @@ def _who_listens(port: int) -> str:
     """The program on `port`, as far as this user may see it."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            is_there = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if is_there and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, WebSocketScope
 from channels.security.websocket import WebsocketDenier
 from django.http.request import split_domain_port, validate_host
 
@@ -44,8 +45,8 @@ class SameOriginOnly:
         self._application = application
         self._allowed_hosts = allowed_hosts
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: WebSocketScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
         ours = same_origin(headers.get(b"origin", ""), headers.get(b"host", ""), self._allowed_hosts)
-        application = self._application if ours else WebsocketDenier()
+        application = self._application if ours else WebsocketDenier.as_asgi()
         await application(scope, receive, send)

@@ -18,10 +18,10 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.web.crossing.background_host import begin_all
+from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
 from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
@@ -87,7 +87,7 @@ class VariantActions:
         with transaction.atomic():
             changed = list(queryset.filter(enabled=not enabled))
             Variant.objects.filter(pk__in=[each.pk for each in changed]).update(enabled=enabled)
-            note(changed, request.user.pk, CHANGE, f"{done}.")
+            record(changed, request.user.pk, CHANGE, f"{done}.")
         self._say(request, done, changed)
 
     @admin.action(description=_("Load into memory"), permissions=["change"])
@@ -117,15 +117,17 @@ class VariantActions:
         """Returns at once: a load takes as long as it takes."""
         wanted = list(queryset)
         finished, begun = [], []
-        for variant, outcome in zip(wanted, begin_all([partial(question, pk=each.pk) for each in wanted]), strict=True):
+        for variant, outcome in zip(
+            wanted, background_host.start_all([partial(question, pk=each.pk) for each in wanted]), strict=True
+        ):
             if isinstance(outcome, HostRefusal):
                 self._warn(request, variant, outcome.detail)
             elif isinstance(outcome, HostUnavailable):
                 self._warn(request, variant, AWAY)
             else:
                 (finished if outcome else begun).append(variant)
-        note(finished, request.user.pk, CHANGE, f"{done}.")
-        note(begun, request.user.pk, CHANGE, f"{begins}.")
+        record(finished, request.user.pk, CHANGE, f"{done}.")
+        record(begun, request.user.pk, CHANGE, f"{begins}.")
         if finished or not begun:
             self._say(request, done, finished)
         if begun:
@@ -161,7 +163,7 @@ class VariantActions:
             changed = list(queryset)
             for variant in changed:
                 variant.groups.set(groups)
-            note(changed, request.user.pk, CHANGE, f"Kept for: {words}.")
+            record(changed, request.user.pk, CHANGE, f"Kept for: {words}.")
         self._say(request, f"Kept for {words}", changed)
         return None
 
@@ -181,7 +183,7 @@ class VariantActions:
                     continue
                 Variant.objects.filter(pk=variant.pk).update(**wished)
                 changed.append(variant)
-            note(changed, request.user.pk, CHANGE, f"{said}.")
+            record(changed, request.user.pk, CHANGE, f"{said}.")
         self._say(request, said, changed)
         return None
 

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from inference.admin.variant_actions import VariantActions
 from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
 from inference.host.api.client import HostRefusal, HostUnavailable
-from inference.web.crossing.ask_host import ask, status_now
+from inference.web.crossing import ask_host
 from inference.web.dashboard.rows import STATE_WORDS
 from inference.web.models.form import VariantForm
 from inference.web.models.rows import last_used, states_of
@@ -73,7 +73,7 @@ class VariantList(ChangeList):
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
         found = badges.badges(rows, BADGES_WITHIN_SECONDS)
-        host = status_now()
+        host = ask_host.status_now()
         states = states_of(host["residents"]) if host else None
         for row in rows:
             row.plan_badge = found.get(row.pk)
@@ -137,7 +137,7 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
         if "pinned" not in form.changed_data:
             return
         try:
-            ask(lambda client: client.pin(obj.pk, obj.pinned))
+            ask_host.call(lambda client: client.pin(obj.pk, obj.pinned))
         except (HostUnavailable, HostRefusal):
             self.message_user(
                 request, "Stored. The model host will know of the pin when it asks next.", messages.WARNING

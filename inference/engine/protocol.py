@@ -106,7 +106,7 @@ class Stats(TypedDict):
     """Seconds since the last decode step ended while slots are busy; None when idle. A large value means: hung."""
 
 
-class Failed(TypedDict):
+class WorkerFailed(TypedDict):
     """The worker's last words before it exits."""
 
     type: Literal["failed"]
@@ -115,7 +115,7 @@ class Failed(TypedDict):
     """A sentence for a person."""
 
 
-WorkerReport = Loading | Ready | Stats | Failed
+WorkerReport = Loading | Ready | Stats | WorkerFailed
 
 
 # caller → worker ----------------------------------------------------------------------------------------------
@@ -244,15 +244,33 @@ RefusalCode = Literal[
 ]
 
 
+class RefusalFacts(TypedDict, total=False):
+    """The facts behind a refusal's sentence, each where it is known."""
+
+    n_prompt: int
+    """context_exceeded: tokens of the prompt."""
+    n_ctx_seq: int
+    """context_exceeded: tokens that a slot holds."""
+    n_tokens: int
+    """bad_request: tokens of a text that is too short for an importance matrix."""
+    name: str
+    """bad_parameter."""
+    n_seq_max: int
+    """no_slot: how many there are, all of them busy."""
+    llama_code: int
+    """decode_failed: llama_decode's."""
+    errno: int
+    """decode_failed: a file could not be written."""
+
+
 class Refused(TypedDict):
-    """The request ends here; the worker lives on. `facts` carries the numbers behind the sentence."""
+    """The request ends here; the worker lives on."""
 
     type: Literal["refused"]
     code: RefusalCode
     detail: str
-    facts: dict[str, Any]
-    """context_exceeded: {"n_prompt": int, "n_ctx_seq": int}; bad_parameter: {"name": str}; decode_failed, where a file could
-    not be written: {"errno": int}"""
+    """A sentence for a person."""
+    facts: RefusalFacts
 
 
 class Tokens(TypedDict):

@@ -1,7 +1,6 @@
 """`python -m inference.engine.worker`: loads one variant and serves it until its standard input ends.
 
-The process that started it writes one Launch line and keeps the pipe open. Reports go to what standard output was at the
-start; descriptor 1 itself is pointed at standard error, so that no library can print between two reports.
+The process that started it writes one Launch line and keeps the pipe open. Reports go to standard output (serving.reports).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -23,106 +23,35 @@ from inference.core.planning.header import Header
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.engine import protocol
 from inference.engine.chat.batching import Batcher
-from inference.engine.chat.handler import Chats
-from inference.engine.chat.requests import Intake, Mode
+from inference.engine.chat.handler import ChatHandler
+from inference.engine.chat.request_parser import Mode, RequestParser
 from inference.engine.chat.template_client import Renderer, RenderFailed
+from inference.engine.imatrix.graph_observer import GraphObserver
 from inference.engine.llama import Context, Log, Model
-from inference.engine.protocol import DeviceReport, Failed, Loading, Ready, Stats, WorkerReport
+from inference.engine.protocol import DeviceReport, Loading, Ready
 from inference.engine.serving.loading import CannotLoad, check_file, load
-from inference.engine.serving.server import Answers, Server
+from inference.engine.serving.reports import Reports, StatsReporter
+from inference.engine.serving.server import RequestHandler, WorkerServer
 
 if TYPE_CHECKING:
-    from inference.engine.imatrix.pass_thread import Ear, Reader
+    from inference.engine.imatrix.pass_thread import ImatrixThread
 
 _T = TypeVar("_T")
 
-_STATS_SECONDS = 1.0
-_PROGRESS_SECONDS = 0.1
-_READING_NICENESS = 10
+_IMATRIX_NICENESS = 10
 """A text is read for minutes, beside people who wait for answers."""
 _SWITCH_SECONDS = 0.001
 """The decode thread comes back from C wanting the interpreter: it must not wait Python's default 5 ms for it."""
 
 
-class Reports:
-    """The way to the host. Every method may be called from any thread."""
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A checked protocol.Launch."""
 
-    def __init__(self) -> None:
-        self._descriptor = os.dup(1)
-        os.dup2(2, 1)
-        self._lock = threading.Lock()
-        self._progress_sent_at = time.monotonic()
-
-    def send(self, report: WorkerReport) -> None:
-        raw = protocol.encode(report)
-        with self._lock:
-            try:
-                while raw:
-                    raw = raw[os.write(self._descriptor, raw) :]
-            except OSError:
-                # Nobody listens: the host is gone.
-                os._exit(1)
-
-    def loading(self, fraction: float) -> None:
-        """At most ten times a second: llama.cpp reports each tensor."""
-        now = time.monotonic()
-        if now - self._progress_sent_at >= _PROGRESS_SECONDS:
-            self._progress_sent_at = now
-            self.send(Loading(type="loading", fraction=round(fraction, 3)))
-
-    def fail(self, failed: CannotLoad) -> NoReturn:
-        """The worker's last words."""
-        self.send(Failed(type="failed", reason=failed.reason, detail=failed.detail))
-        sys.stderr.flush()
-        os._exit(1)
-
-
-class Pulse:
-    """Reports what the decode thread does: each second while it works, and once when it rests. Never wakes while idle."""
-
-    def __init__(self, reports: Reports, engine: Batcher | Reader) -> None:
-        self._reports = reports
-        self._engine = engine
-        self._loop = asyncio.get_running_loop()
-        self._busy = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._tokens_before = 0
-        self._reported_at = time.monotonic()
-
-    def turn(self, busy: bool) -> None:
-        """From the decode thread."""
-        self._loop.call_soon_threadsafe(self._turn, busy)
-
-    def _turn(self, busy: bool) -> None:
-        if busy and not self._busy:
-            self._reported_at = time.monotonic()
-            self._timer = self._loop.call_later(_STATS_SECONDS, self._tick)
-        elif self._busy and not busy:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._report(busy=False)
-        self._busy = busy
-
-    def _tick(self) -> None:
-        self._report(busy=True)
-        self._timer = self._loop.call_later(_STATS_SECONDS, self._tick)
-
-    def _report(self, *, busy: bool) -> None:
-        now = time.monotonic()
-        pulse = self._engine.pulse()
-        # A burst shorter than a second still counts as tokens per second, not per burst.
-        seconds = max(_STATS_SECONDS, now - self._reported_at)
-        self._reports.send(
-            Stats(
-                type="stats",
-                slots_busy=pulse.slots_busy if busy else 0,
-                tokens_per_second=round((pulse.tokens_total - self._tokens_before) / seconds, 2),
-                tokens_total=pulse.tokens_total,
-                step_age_seconds=round(now - pulse.step_ended_at, 3) if busy else None,
-            )
-        )
-        self._tokens_before = pulse.tokens_total
-        self._reported_at = now
+    path: Path
+    socket: Path
+    options: LoadOptions
+    engine_devices: EngineDevices
 
 
 def main() -> None:
@@ -134,90 +63,82 @@ def main() -> None:
         # Whoever starts a worker ahead keeps it waiting here, with everything imported.
         line = sys.stdin.buffer.readline()
         began = time.monotonic()
-        path, socket, options, engine_devices = _launch(line)
+        launch = _launch(line)
         threading.Thread(target=_exit_with_host, name="host watch", daemon=True).start()
-        header = check_file(path)
+        header = check_file(launch.path)
     except CannotLoad as failed:
         reports.fail(failed)
-    asyncio.run(_work(path, socket, options, engine_devices, header, renderer, reports, began))
+    asyncio.run(_work(launch, header, renderer, reports, began))
 
 
-async def _work(
-    path: Path,
-    socket: Path,
-    options: LoadOptions,
-    engine_devices: EngineDevices,
-    header: Header,
-    renderer: Renderer,
-    reports: Reports,
-    began: float,
-) -> None:
+async def _work(launch: _Launch, header: Header, renderer: Renderer, reports: Reports, began: float) -> None:
+    """Loads, reports `ready` and serves. `began`: time.monotonic() of the launch line."""
+    path, options = launch.path, launch.options
     reports.send(Loading(type="loading", fraction=0.0))
     log = Log()
-    ear = _ear(options)
-    loaded = _in_thread(load, path, options, engine_devices, log, reports.loading, ear and ear.hear)
+    observer = _observer(options)
+    on_node = None if observer is None else observer.observe
+    loaded = _in_thread(load, path, options, launch.engine_devices, log, reports.loading, on_node)
     mode = await _mode(header.text("tokenizer.chat_template"), renderer)
     try:
         model, context, gpus = await asyncio.wrap_future(loaded)
         if options.n_ctx_seq > model.n_ctx_train:
-            _say(f"n_ctx_seq {options.n_ctx_seq} exceeds the {model.n_ctx_train} tokens that the model was trained on")
-        pulse: Pulse | None = None
+            _warn(f"n_ctx_seq {options.n_ctx_seq} exceeds the {model.n_ctx_train} tokens that the model was trained on")
+        stats_reporter: StatsReporter | None = None
 
         def on_busy(busy: bool) -> None:
-            assert pulse is not None
-            pulse.turn(busy)
+            assert stats_reporter is not None
+            stats_reporter.note_busy(busy)
 
         def on_broken(detail: str) -> NoReturn:
             reports.fail(CannotLoad("crashed", detail))
 
-        engine: Batcher | Reader
-        answers: Answers
-        if ear is None:
-            engine = Batcher(model, context, options.n_seq_max, on_busy=on_busy, on_broken=on_broken)
-            answers = Chats(Intake(model, options.n_ctx_seq, mode, renderer), engine)
+        thread: Batcher | ImatrixThread
+        handler: RequestHandler
+        if observer is None:
+            thread = Batcher(model, context, options.n_seq_max, on_busy=on_busy, on_broken=on_broken)
+            handler = ChatHandler(RequestParser(model, options.n_ctx_seq, mode, renderer), thread)
         else:
-            engine, answers = _reader(model, context, ear, on_busy, on_broken)
-        pulse = Pulse(reports, engine)
-        engine.start()
-        await asyncio.wrap_future(engine.warm_up())
-        server = await Server(answers).listen(socket)
+            thread, handler = _imatrix(model, context, observer, on_busy, on_broken)
+        stats_reporter = StatsReporter(reports, thread)
+        thread.start()
+        await asyncio.wrap_future(thread.warm_up())
+        server = await WorkerServer(handler).listen(launch.socket)
     except CannotLoad as failed:
         reports.fail(failed)
     except RuntimeError as error:
         reports.fail(CannotLoad("unsupported", f"{path.name} loads, but does not decode: {error}"))
     except OSError as error:
-        reports.fail(CannotLoad("bad_options", f"the socket {socket} cannot be created: {error}"))
-    devices = log.buffers.devices(gpus, header, sums_bytes(header) if ear else 0)
+        reports.fail(CannotLoad("bad_options", f"the socket {launch.socket} cannot be created: {error}"))
+    devices = log.buffers.devices(gpus, header, sums_bytes(header) if observer else 0)
     reports.send(_ready(model, context, options, mode, log.buffers.n_gpu_layers, devices, time.monotonic() - began))
     await server.serve_forever()
 
 
-def _ear(options: LoadOptions) -> Ear | None:
-    """None for an ordinary worker: whoever listens to a graph slows down every token of it."""
+def _observer(options: LoadOptions) -> GraphObserver | None:
+    """None for an ordinary worker: observing a graph slows down every token of it."""
     if options.purpose != "imatrix":
         return None
-    # Not at the top: no other worker needs numpy, which takes a tenth of a second.
-    from inference.engine.imatrix.pass_thread import Ear
-
-    os.nice(_READING_NICENESS)
-    return Ear()
+    os.nice(_IMATRIX_NICENESS)
+    return GraphObserver()
 
 
-def _reader(
+def _imatrix(
     model: Model,
     context: Context,
-    ear: Ear,
+    observer: GraphObserver,
     on_busy: Callable[[bool], None],
     on_broken: Callable[[str], NoReturn],
-) -> tuple[Reader, Answers]:
-    from inference.engine.imatrix.pass_thread import Reader
-    from inference.engine.imatrix.requests import Readings
+) -> tuple[ImatrixThread, RequestHandler]:
+    # Not at the top: no other worker needs numpy, which takes a tenth of a second.
+    from inference.engine.imatrix.handler import ImatrixHandler
+    from inference.engine.imatrix.pass_thread import ImatrixThread
 
-    reader = Reader(model, context, ear, on_busy=on_busy, on_broken=on_broken)
-    return reader, Readings(model, context.n_ctx_seq, reader)
+    thread = ImatrixThread(model, context, observer, on_busy=on_busy, on_broken=on_broken)
+    return thread, ImatrixHandler(model, context.n_ctx_seq, thread)
 
 
-def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, EngineDevices]:
+def _launch(line: bytes) -> _Launch:
     """Raises CannotLoad."""
     try:
         message = protocol.decode(line)
@@ -226,7 +147,7 @@ def _launch(line: bytes) -> tuple[Path, Path, LoadOptions, EngineDevices]:
         path, socket, options = message["path"], message["socket"], message["options"]
         if not (isinstance(path, str) and isinstance(socket, str) and isinstance(options, dict)):
             raise protocol.BadMessage("launch: path and socket are strings, options is an object")
-        return Path(path), Path(socket), LoadOptions.from_json(options), EngineDevices.from_json(message)
+        return _Launch(Path(path), Path(socket), LoadOptions.from_json(options), EngineDevices.from_json(message))
     except (KeyError, ValueError) as error:
         raise CannotLoad("bad_options", f"the launch line cannot be used: {error}") from None
 
@@ -289,7 +210,7 @@ def _in_thread(function: Callable[..., _T], *arguments: Any) -> Future[_T]:
     return future
 
 
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -6,7 +6,7 @@ import logging
 import secrets
 
 from inference.core.scheduling import events
-from inference.host.api.messages import LeaseReady
+from inference.host.api.messages import LeaseReady, Queued
 from inference.host.connection import Connection
 from inference.host.workers.worker import Worker
 from inference.wording import waits_and_refusals
@@ -60,13 +60,21 @@ class Callers:
         )
 
     def notify(self, ticket: int, wait: events.Wait) -> None:
-        connection = self._connections[ticket]
+        connection, naming = self._connections[ticket], waits_and_refusals.Naming(self._name)
         match wait:
             case events.InQueue(position=position, reason=reason):
-                sentence = waits_and_refusals.reason(reason, position, self._name)
-                connection.send({"type": "queued", "position": position, "reason": sentence})
+                sentence = waits_and_refusals.reason(reason, position, naming)
+                queued: Queued = {
+                    "type": "queued",
+                    "position": position,
+                    "reason": sentence,
+                    "why": waits_and_refusals.why(reason),
+                    "mentions": naming.mentions,
+                }
+                connection.send(queued)
             case events.ForEviction(variants=variants):
-                connection.send({"type": "evicting", "variants": [self._name(each) for each in variants]})
+                names = [naming(each) for each in variants]
+                connection.send({"type": "evicting", "variants": names, "mentions": naming.mentions})
             case events.ForLoading(fraction=fraction):
                 connection.send({"type": "loading", "fraction": fraction})
 

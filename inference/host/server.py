@@ -108,11 +108,9 @@ class Server:
         except UnknownVariant:
             connection.send(waits_and_refusals.refused("unknown_variant", "There is no such model. Pick another."))
         except DisabledVariant as error:
-            connection.send(
-                waits_and_refusals.refused(
-                    "disabled", f"{error.name} is switched off. The owner can enable it under Models."
-                )
-            )
+            detail = f"{error.name} is switched off. The owner can enable it under Models."
+            mentions: list[messages.Mention] = [{"variant_id": request["variant_id"], "name": error.name}]
+            connection.send(waits_and_refusals.refused("disabled", detail, mentions=mentions))
         except BadOptions as error:
             facts = {"reason": "bad_options", "failures_in_a_row": 0}
             connection.send(

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 
 from inference.core.loads.devices import is_memory
+from inference.core.scheduling.events import Wait
+from inference.core.scheduling.fair_turns import Request
 from inference.core.scheduling.residency import Residency
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
@@ -46,18 +48,27 @@ def host_status(
             if each.state != "absent"
         ],
         "queue": [
-            WaitingRequest(
-                request_id=request.request_id,
-                user=request.user,
-                variant_id=request.variant_id,
-                variant=name(request.variant_id),
-                kind=request.kind,
-                position=position,
-                reason=waits_and_refusals.wait(wait, name),
-                waiting_seconds=round(now - request.arrived_at, 3),
-            )
+            _waiting(request, position, wait, name, round(now - request.arrived_at, 3))
             for request, position, wait in waiting
         ],
+    }
+
+
+def _waiting(
+    request: Request, position: int, wait: Wait, name: waits_and_refusals.Name, seconds: float
+) -> WaitingRequest:
+    naming = waits_and_refusals.Naming(name)
+    reason = waits_and_refusals.wait(wait, naming)
+    return {
+        "request_id": request.request_id,
+        "user": request.user,
+        "variant_id": request.variant_id,
+        "variant": name(request.variant_id),
+        "kind": request.kind,
+        "position": position,
+        "reason": reason,
+        "mentions": naming.mentions,
+        "waiting_seconds": seconds,
     }
 
 

@@ -20,6 +20,7 @@ from django.conf import settings
 
 from inference.host.api.client import HostClient, Lease, WorkerRefusal
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
+from inference.jobs.stages import WAITING, waiting
 from inference.jobs.texts import TEXT
 from inference.jobs.ticking import ticking
 from models_app.files import sync_folder
@@ -54,7 +55,7 @@ def run(running: Running) -> None:
         text = _text(source)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         read = _read_before(running, target, [source, Path(shard.path)])
-        with ended_by_the_host():
+        with ended_by_the_host(running):
             _read_on(running, variant, _Text(text, source.name), target, read)
         _part(target).rename(target)
         sync_folder(target.parent)
@@ -148,13 +149,13 @@ def _read_before(running: Running, target: Path, sources: list[Path]) -> Read | 
 def _read_on(running: Running, variant: Variant, text: _Text, target: Path, read: Read | None) -> None:
     """Raises what the host's client does, OSError, and what a job may."""
     done, total = (read.n_chunks, read.total) if read else (0, None)
-    running.progress(done, total, f"Waiting for {variant.name}")
+    running.progress(done, total, WAITING, waiting(variant))
     try:
         with closing(ticking(_parts(variant.pk, running.job.pk, text, target, read))) as events:
             for event in events:
                 match event:
-                    case Waiting(reason=reason):
-                        running.progress(running.done, stage=f"Waiting for {variant.name}: {reason}"[:200])
+                    case Waiting(event=wait):
+                        running.progress(running.done, stage=WAITING, about=waiting(variant, wait))
                     case Read():
                         running.progress(event.n_chunks, event.total, f"Reading {text.name}")
                     case Written():

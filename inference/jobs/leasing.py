@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
+from inference.core.loads.purposes import variant_of
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
-from models_app.jobs import Failed, Retry, Wait
+from inference.host.api.messages import Evicting, LeaseLoading, Queued
+from models_app.jobs import Failed, Retry, Running, Wait
 
 AWAY_SECONDS = 10.0
 FULL_DISK_SECONDS = 30.0
@@ -15,26 +17,27 @@ FULL_DISK_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """For the lease. `reason`: as the host words it."""
+    """For the lease, as the host tells it."""
 
-    reason: str
+    event: Queued | Evicting | LeaseLoading
 
 
 async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
     """Ends when the variant is ready. Raises as `Lease.waiting`."""
-    async with aclosing(lease.waiting()) as waiting:  # type: ignore[type-var]
+    async with aclosing(lease.waiting()) as waiting:
         async for event in waiting:
-            yield Waiting(str(event.get("reason") or event["type"]))
+            yield Waiting(event)
 
 
 @contextmanager
-def ended_by_the_host() -> Iterator[None]:
+def ended_by_the_host(running: Running) -> Iterator[None]:
     """What the host's client raises inside becomes Wait, Retry or Failed."""
     try:
         yield
     except HostUnavailable:
         raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
     except HostRefusal as refusal:
+        running.mention(*(variant_of(each["variant_id"])[0] for each in refusal.mentions))
         if refusal.code in ("shutting_down", "unloaded", "storage"):
             raise Wait(refusal.detail, AWAY_SECONDS) from None
         raise Failed(refusal.detail) from None

@@ -20,6 +20,7 @@ from inference.core.decoding.generation_options import GenerationOptions
 from inference.host.api.client import HostClient
 from inference.jobs.leasing import FULL_DISK_SECONDS, Waiting, ended_by_the_host, waited
 from inference.jobs.orders import base_name
+from inference.jobs.stages import READING, WAITING, reading, waiting
 from inference.jobs.texts import TEXT, TEXT_NAME
 from inference.jobs.ticking import ticking
 from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
@@ -47,7 +48,7 @@ def run(running: Running) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     try:
-        with ended_by_the_host():
+        with ended_by_the_host(running):
             _measure(running, variant, best_sibling(variant), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,6 +102,7 @@ def _measure(running: Running, variant: Variant, reference: Variant | None, fold
     kept: dict[int, Path] = {}
     reference_windows: tuple[Window, ...] = ()
     if reference is not None:
+        running.mention(reference.pk)
         running.line(f"Compared with {reference.name}, the best of its siblings here.")
         for event in _events(running, reference, folder, "reference"):
             match event:
@@ -142,18 +144,18 @@ def _rows(path: Path, window: Window) -> Any:
 def _events(running: Running, variant: Variant, folder: Path, role: Role) -> Iterator[Event]:
     """What is heard of one variant's turn. Raises what a job may, too."""
     n_done, n_windows = 0, MOST_WINDOWS
-    spoken = f"Reading with {variant.name}"
-    running.progress(0, n_windows, f"Waiting for {variant.name}")
+    running.mention(variant.pk)
+    running.progress(0, n_windows, WAITING, waiting(variant))
     for event in ticking(_turn(variant, running.job.pk, folder, role)):
         match event:
-            case Waiting(reason=reason):
-                running.progress(0, stage=f"Waiting for {variant.name}: {reason}"[:200])
+            case Waiting(event=wait):
+                running.progress(0, stage=WAITING, about=waiting(variant, wait))
             case Cut(windows=windows):
                 n_windows = len(windows)
-                running.progress(0, n_windows, spoken)
+                running.progress(0, n_windows, READING, reading(variant))
             case Scored(path=path):
                 n_done += 1
-                running.progress(n_done, n_windows, spoken)
+                running.progress(n_done, n_windows, READING, reading(variant))
                 _check_room(folder, path.stat().st_size * (n_windows - n_done if role == "reference" else 1))
         running.check()
         if event is not None:

@@ -160,7 +160,7 @@ def _quantize(running: Running, order: Order, source: Path, target: Path, room: 
     try:
         for event in events:
             match event:
-                case quantize.Begun(n_bytes=n_bytes):
+                case quantize.Started(n_bytes=n_bytes):
                     total = n_bytes
                     running.progress(0, total, stage="Quantizing")
                 case AtTensor(done_bytes=done_bytes):

@@ -7,12 +7,27 @@ from typing import Any
 
 from inference.core.loads.devices import RAM, BytesByDevice, is_memory
 from inference.core.scheduling.events import ForLoading, InQueue, Reason, Refuse, Wait
-from inference.host.api.messages import HostRefused, RefusalReason
+from inference.host.api.messages import HostRefused, Mention, RefusalReason, WaitReason
 
 Name = Callable[[int], str]
 """Variant id → its name."""
 DeviceName = Callable[[str], str]
 """`Pool.device` → `Pool.name`."""
+
+
+class Naming:
+    """A Name that keeps whom it has named, and how: not everybody who reads the sentence may know them all."""
+
+    def __init__(self, name: Name) -> None:
+        self._name = name
+        self._named: dict[int, str] = {}
+
+    def __call__(self, variant_id: int) -> str:
+        return self._named.setdefault(variant_id, self._name(variant_id))
+
+    @property
+    def mentions(self) -> list[Mention]:
+        return [Mention(variant_id=each, name=name) for each, name in self._named.items()]
 
 
 def size(count: int) -> str:
@@ -85,20 +100,39 @@ def reason(why: Reason, position: int, name: Name) -> str:
     return f"Waiting for {names} to finish {running_answers(why.answers, len(why.variants))} and make room; {ahead}."
 
 
-def refused(code: RefusalReason, detail: str, facts: Mapping[str, Any] | None = None) -> HostRefused:
-    return {"type": "refused", "code": code, "detail": detail, "facts": dict(facts or {})}
+def why(reason: Reason) -> WaitReason:
+    return {
+        "kind": reason.kind,
+        "variants": list(reason.variants),
+        "answers": reason.answers,
+        "device": reason.device,
+        "short_bytes": reason.short_bytes,
+    }
+
+
+def reason_of(why: WaitReason) -> Reason:
+    return Reason(why["kind"], tuple(why["variants"]), why["answers"], why["device"], why["short_bytes"])
+
+
+def refused(
+    code: RefusalReason, detail: str, facts: Mapping[str, Any] | None = None, mentions: Sequence[Mention] = ()
+) -> HostRefused:
+    return {"type": "refused", "code": code, "detail": detail, "facts": dict(facts or {}), "mentions": list(mentions)}
 
 
 def refusal(refuse: Refuse, name: Name) -> HostRefused:
     """What the scheduler refused, worded."""
-    variant, facts = name(refuse.variant_id), refuse.facts
+    naming, facts = Naming(name), refuse.facts
+    if refuse.code == "shutting_down":
+        return shutting_down()
+    variant = naming(refuse.variant_id)
     if refuse.code == "does_not_fit":
-        return refused("does_not_fit", does_not_fit(variant, facts, name), facts)
+        detail = does_not_fit(variant, facts, naming)
+        return refused("does_not_fit", detail, facts, naming.mentions)
     if refuse.code == "failed":
-        return refused("failed", _failed(variant, facts), facts)
-    if refuse.code == "unloaded":
-        return refused("unloaded", f"{variant} was unloaded while you waited. Send again to load it.")
-    return shutting_down()
+        return refused("failed", _failed(variant, facts), facts, naming.mentions)
+    detail = f"{variant} was unloaded while you waited. Send again to load it."
+    return refused("unloaded", detail, mentions=naming.mentions)
 
 
 def shutting_down() -> HostRefused:

@@ -20,7 +20,7 @@ from models_app.hub.token import BadToken, check_token, forget_token, is_readabl
 from models_app.models import HubToken
 
 
-class TokenForm(forms.ModelForm):
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes none at run time
     token = forms.CharField(
         max_length=512,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "hf_…"}),

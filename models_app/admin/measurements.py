@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
@@ -14,18 +15,19 @@ from models_app.units import format_bytes
 class Told:
     """A measurement's bytes, as people read them."""
 
-    @admin.display(description=_("estimated"), empty_value=_("the header does not tell"))
-    def estimated(self, measurement: Measurement) -> str | None:
+    @admin.display(description=_("estimated"))
+    def estimated(self, measurement: Measurement) -> str:
         total_bytes = measurement.estimated_total_bytes
-        return None if total_bytes is None else format_bytes(total_bytes)
+        return gettext("the header does not tell") if total_bytes is None else format_bytes(total_bytes)
 
     @admin.display(description=_("measured"))
     def measured(self, measurement: Measurement) -> str:
         return format_bytes(measurement.measured_total_bytes)
 
-    @admin.display(description=_("overhead"), empty_value=_("not known"))
-    def overhead(self, measurement: Measurement) -> str | None:
-        return None if measurement.overhead_bytes is None else format_bytes(measurement.overhead_bytes)
+    @admin.display(description=_("overhead"))
+    def overhead(self, measurement: Measurement) -> str:
+        overhead_bytes = measurement.overhead_bytes
+        return gettext("not known") if overhead_bytes is None else format_bytes(overhead_bytes)
 
 
 class MeasurementInline(Told, ReadOnly, TabularInline):

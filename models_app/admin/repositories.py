@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -17,9 +18,11 @@ from models_app.units import format_bytes
 class Digested:
     """A `digest` column that leaves room for others: its beginning, and all of it where one points."""
 
-    @admin.display(description=_("SHA-256"), ordering="sha256", empty_value=_("not known"))
-    def digest(self, shard: Shard) -> str | None:
-        return format_html('<code title="{}">{}…</code>', shard.sha256, shard.sha256[:12]) if shard.sha256 else None
+    @admin.display(description=_("SHA-256"), ordering="sha256")
+    def digest(self, shard: Shard) -> str:
+        if not shard.sha256:
+            return gettext("not known")
+        return format_html('<code title="{}">{}…</code>', shard.sha256, shard.sha256[:12])
 
 
 class ShardInline(Digested, NotByHand, Sized, TabularInline):
@@ -40,8 +43,8 @@ class RepositoryAdmin(NotByHand, ModelAdmin):
     readonly_fields = ("name", "kind", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Repository]:
-        counted = super().get_queryset(request)
-        return counted.annotate(_n_variants=Count("variants"), _size_bytes=Sum("variants__size_bytes"))
+        rows: QuerySet[Repository] = super().get_queryset(request)
+        return rows.annotate(_n_variants=Count("variants"), _size_bytes=Sum("variants__size_bytes"))
 
     @admin.display(description=_("variants"), ordering="_n_variants")
     def n_variants(self, repository: Any) -> int:

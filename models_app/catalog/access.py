@@ -42,12 +42,12 @@ def visible_to(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
     return variants if user.is_staff else usable_by(user, variants)
 
 
-def kept_from(user: Any) -> dict[int, str]:
-    """Names by id of the variants that the person must not learn of, wherever the box tells what it does. At most two queries."""
+def kept_from(user: Any) -> frozenset[int]:
+    """Ids of the variants whose names the person must not learn, wherever the box tells what it does. At most two queries."""
     if user.is_staff or user.is_superuser:
-        return {}
+        return frozenset()
     mine = usable_by(user, Variant.objects.all()).values("pk")
-    return dict(Variant.objects.exclude(groups=None).exclude(pk__in=mine).values_list("pk", "name"))
+    return frozenset(Variant.objects.exclude(groups=None).exclude(pk__in=mine).values_list("pk", flat=True))
 
 
 def restrictions() -> dict[int, frozenset[int]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from models_app.audit import DELETION, note
+from models_app.audit import DELETION, record
 from models_app.files import sync_folder
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
@@ -130,7 +130,7 @@ def delete(variant: Variant, user_id: int) -> Removal:
             file.path.unlink(missing_ok=True)
     _sync(found)
     with transaction.atomic():
-        note([variant], user_id, DELETION, f"Deleted. {found.sentence}")
+        record([variant], user_id, DELETION, f"Deleted. {found.sentence}")
         repository = variant.repository
         Variant.objects.filter(pk=variant.pk).delete()
         if not repository.variants.exists():

@@ -80,7 +80,8 @@ def add_model(path: Path, *, name: str | None = None, provenance: Provenance | N
                 return Added(_refresh(known, found, name, provenance), created=False)
             return Added(_create(found, name, provenance), created=True)
         except IntegrityError:
-            if name is not None and Variant.objects.filter(name=name).exclude(pk=known.pk if known else None).exists():
+            others = Variant.objects.all() if known is None else Variant.objects.exclude(pk=known.pk)
+            if name is not None and others.filter(name=name).exists():
                 raise NameTaken(name) from None
     raise RuntimeError(f"{path} could not be added: another process keeps adding variants of the same name")
 

@@ -42,7 +42,7 @@ def _gpu(row: Any) -> Device:
         value = row.get(name)
         if value is None and name in _OPTIONAL:
             continue
-        if type(value) is not kind or (kind is int and not 0 < value <= _LARGEST):
+        if type(value) is not kind or (kind is int and isinstance(value, int) and not 0 < value <= _LARGEST):
             raise BadDevices(f"{name} must be {_WORDS[kind]}")
     return Device(
         row["name"],

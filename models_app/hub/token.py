@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from models_app.audit import ADDITION, CHANGE, DELETION, note
+from models_app.audit import ADDITION, CHANGE, DELETION, record
 from models_app.models import HubToken
 from models_app.models.hub_token import SHOWN_CHARACTERS
 
@@ -50,7 +50,7 @@ def set_token(endpoint: str, token: str, user: Any) -> HubToken:
     fields = {"sealed": _seal(token), "last_four": token[-SHOWN_CHARACTERS:], "set_by": user}
     with transaction.atomic():
         row, created = HubToken.objects.update_or_create(endpoint=endpoint, defaults=fields)
-        note([row], user.pk, *(ADDITION, "Token entered.") if created else (CHANGE, "Another token entered."))
+        record([row], user.pk, *(ADDITION, "Token entered.") if created else (CHANGE, "Another token entered."))
     return row
 
 
@@ -60,7 +60,7 @@ def forget_token(endpoint: str, user: Any) -> bool:
         row = HubToken.objects.filter(endpoint=endpoint).first()
         if row is None:
             return False
-        note([row], user.pk, DELETION, "Token forgotten.")
+        record([row], user.pk, DELETION, "Token forgotten.")
         row.delete()
     return True
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.hardware.profile import BadAmount, parse_bytes
 from models_app.models import LEAST_BYTES_PER_SECOND, DownloadLimit
 from models_app.units import format_bytes
@@ -68,7 +68,7 @@ def set_limit(bytes_per_second: int | None, user: Any) -> None:
         row, _created = DownloadLimit.objects.update_or_create(
             pk=_THE_ROW, defaults={"bytes_per_second": bytes_per_second, "set_by": user}
         )
-        note([row], user.pk, CHANGE, f"Download limit: {before.words} → {told(bytes_per_second)}.")
+        record([row], user.pk, CHANGE, f"Download limit: {before.words} → {told(bytes_per_second)}.")
 
 
 def forget_limit(user: Any) -> None:
@@ -77,5 +77,5 @@ def forget_limit(user: Any) -> None:
         row = DownloadLimit.objects.filter(pk=_THE_ROW).first()
         if row is None:
             return
-        note([row], user.pk, CHANGE, f"Download limit: {told(row.bytes_per_second)} → as the box was started with.")
+        record([row], user.pk, CHANGE, f"Download limit: {told(row.bytes_per_second)} → as the box was started with.")
         row.delete()

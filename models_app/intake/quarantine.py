@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app.audit import DELETION, note, note_named
+from models_app.audit import DELETION, record, record_named
 from models_app.intake.part import QUARANTINE
 from models_app.models import Job, JobLine
 from models_app.units import format_bytes
@@ -55,9 +55,9 @@ def discard(name: str, user: Any) -> PutAway | None:
     path.unlink(missing_ok=True)
     told = f"Discarded from the quarantine: {name}, {found.size}."
     if found.job is None:
-        note_named(name, user.pk, DELETION, told)
+        record_named(name, user.pk, DELETION, told)
     else:
-        note([found.job], user.pk, DELETION, told)
+        record([found.job], user.pk, DELETION, told)
     return found
 
 

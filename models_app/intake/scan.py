@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from models_app.audit import ADDITION, CHANGE, note
+from models_app.audit import ADDITION, CHANGE, record
 from models_app.catalog.read_files import (
     NotAModel,
     explain,
@@ -54,7 +54,7 @@ def scan_models(folder: Path) -> ScanReport:
             continue
         try:
             made = add_model(path).variant
-            note([made], None, ADDITION, f"A scan found {path}.")
+            record([made], None, ADDITION, f"A scan found {path}.")
             report.added.append(made.name)
         except (BadGguf, NotAModel, OSError) as error:
             report.refused[shown(path)] = explain(error)
@@ -117,7 +117,7 @@ def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> N
 
 
 def _found(variant: Variant, what: str) -> None:
-    note([variant], None, CHANGE, f"Found by a scan: {what}.")
+    record([variant], None, CHANGE, f"Found by a scan: {what}.")
 
 
 def _stat(path: str | Path) -> tuple[int, int] | None:

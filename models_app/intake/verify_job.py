@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_app import jobs
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.intake.part import digest_of
 from models_app.jobs import Failed, Running
 from models_app.models import Job, Shard, Variant
@@ -48,12 +48,12 @@ def run(running: Running) -> None:
         problem = f"{', '.join(others)} no longer has the digest it had: it is damaged or was replaced"
         with transaction.atomic():
             Variant.objects.filter(pk=variant.pk).update(problem=problem)
-            note([variant], None, CHANGE, f"Found by a verification: {problem}.")
+            record([variant], None, CHANGE, f"Found by a verification: {problem}.")
         raise Failed(f"{problem}. Delete the variant and bring it here again; until then it is not offered.")
     if was_other:
         with transaction.atomic():
             Variant.objects.filter(pk=variant.pk).update(problem="")
-            note([variant], None, CHANGE, "Found by a verification: its files are whole again.")
+            record([variant], None, CHANGE, "Found by a verification: its files are whole again.")
 
 
 def _matches(shard: Shard, sha256: str) -> bool:

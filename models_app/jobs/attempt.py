@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
-from models_app.audit import ADDITION
-from models_app.audit import note as log
+from models_app.audit import ADDITION, record
+from models_app.jobs.mentions import KEY, Mentions, mentions_of, without_mentions
 from models_app.jobs.outcomes import Cancelled, Interrupted, Lost, Paused
 from models_app.jobs.rate import Rate
 from models_app.models import Job, JobLine
@@ -36,17 +37,23 @@ class Running:
     ) -> None:
         self.job = job
         self.spec: dict[str, Any] = job.spec
-        self.kept: dict[str, Any] = dict(job.kept)
+        self.kept: dict[str, Any] = without_mentions(job.kept)
         self.done = job.done
         self.claim = claim
         self._stopping = stopping or Event()
         self._clock = clock
+        self._mentions = mentions_of(job)
         self._rate = Rate()
         self._written_at: float | None = None
         self._unwritten: dict[str, Any] = {}
 
-    def progress(self, done: int, total: int | None = None, stage: str | None = None) -> None:
+    def progress(
+        self, done: int, total: int | None = None, stage: str | None = None, about: Mapping[str, Any] | None = None
+    ) -> None:
         """Cheap to call often: writes twice a second at most, a new stage at once. `total` and `stage` stay where None.
+
+        `stage` names no variant but those of the title. `about`: what else there is to say of the stage, as JSON, for whoever
+        words it for a reader; a stage without it has none.
 
         Raises Paused, Cancelled, Interrupted or Lost: within half a second of the cause, where it is called that often.
         """
@@ -55,10 +62,14 @@ class Running:
         if total is not None:
             self._unwritten["total"] = total
         told = self.job.stage if stage is None else storable(stage)[:LONGEST_STAGE]
-        is_new = told != self.job.stage
+        mentions = self._mentions if stage is None else replace(self._mentions, stage=about)
+        is_new = (told, mentions) != (self.job.stage, self._mentions)
         if is_new:
             self._unwritten["stage"] = self.job.stage = told
             self._rate = Rate()
+        if mentions != self._mentions:
+            self._mentions = mentions
+            self._unwritten["kept"] = self._kept_of(mentions)
         self.check(write=is_new)
 
     def note(self, done: int) -> None:
@@ -80,8 +91,22 @@ class Running:
     def keep(self, kept: dict[str, Any]) -> None:
         """Replaces what the next attempt is to know, at once. Raises as `progress` does, and DatabaseError."""
         self.kept = kept
-        if not self._mine().update(kept=kept):
+        self._store(self._mentions)
+
+    def mention(self, *variant_ids: int) -> None:
+        """To be called before a line or a reason names variants that the title does not. Raises as `keep` does."""
+        mentions = self._mentions.with_others(variant_ids)
+        if mentions != self._mentions:
+            self._store(mentions)
+
+    def _store(self, mentions: Mentions) -> None:
+        self._mentions = mentions
+        self._unwritten.pop("kept", None)
+        if not self._mine().update(kept=self._kept_of(mentions)):
             raise Lost
+
+    def _kept_of(self, mentions: Mentions) -> dict[str, Any]:
+        return {**self.kept, KEY: mentions.to_json()}
 
     def line(self, text: str, level: str = JobLine.Level.INFO) -> None:
         """Adds to the job's log. A line that cannot be stored is in the process's own log."""
@@ -95,9 +120,11 @@ class Running:
         """Names the variant that this job made or works on. One that it made is noted in the log."""
         is_new = variant.pk != self.job.variant_id
         self.job.variant = variant
+        self._mentions = self._mentions.with_made(variant.pk)
+        self._unwritten.pop("kept", None)
         with transaction.atomic():
-            if self._mine().update(variant=variant) and is_new:
-                log([variant], self.job.created_by_id, ADDITION, f"Made by a job: {self.job.title}.")
+            if self._mine().update(variant=variant, kept=self._kept_of(self._mentions)) and is_new:
+                record([variant], self.job.created_by_id, ADDITION, f"Made by a job: {self.job.title}.")
 
     def flush(self) -> None:
         """Writes progress that is not written yet. Raises DatabaseError."""

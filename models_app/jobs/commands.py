@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from models_app.audit import ADDITION, CHANGE
-from models_app.audit import note as log
+from models_app.audit import ADDITION, CHANGE, record
+from models_app.jobs.mentions import KEY, Mentions
 from models_app.models import Job, Variant
 
 logger = logging.getLogger(__name__)
@@ -31,16 +31,24 @@ def start(
     total: int | None = None,
 ) -> Job:
     """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON; its `name`, if it has one,
-    is that of the variant to be, which nobody else is given meanwhile.
+    is that of the variant to be, which nobody else is given meanwhile. `title` names `variant` and no other.
     """
     longest = Job._meta.get_field("title").max_length
+    mentions = Mentions(() if variant is None else (variant.pk,))
     with transaction.atomic():
         job = Job.objects.create(
-            kind=kind, spec=spec, title=title[:longest], created_by=user, variant=variant, unit=unit, total=total
+            kind=kind,
+            spec=spec,
+            kept={KEY: mentions.to_json()},
+            title=title[:longest],
+            created_by=user,
+            variant=variant,
+            unit=unit,
+            total=total,
         )
-        log([job], _id(user), ADDITION, "Begun.")
+        record([job], _id(user), ADDITION, "Begun.")
         if variant is not None:
-            log([variant], _id(user), CHANGE, f"Job begun: {job.title}.")
+            record([variant], _id(user), CHANGE, f"Job begun: {job.title}.")
         transaction.on_commit(lambda: wake(job.pk))
     return job
 
@@ -84,10 +92,10 @@ def _noted(job: Job, user: Any, told: str, act: Callable[[Job], bool]) -> bool:
     with transaction.atomic():
         if not act(job):
             return False
-        log([job], _id(user), CHANGE, told)
-        variant = Variant.objects.filter(pk=job.variant_id).first()
+        record([job], _id(user), CHANGE, told)
+        variant = None if job.variant_id is None else Variant.objects.filter(pk=job.variant_id).first()
         if variant is not None:
-            log([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
+            record([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
     return True
 
 

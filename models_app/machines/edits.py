@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from models_app.audit import ADDITION, CHANGE, DELETION, Change, note, recent
+from models_app.audit import ADDITION, CHANGE, DELETION, Change, recent, record
 from models_app.hardware.budgets import Amounts, StoredAmounts, change_told
 from models_app.hardware.pools import named_devices
 from models_app.machines.this_machine_row import this_machine
@@ -45,7 +45,7 @@ def change_amounts(pk: int, device: str, was: Amounts, to: Amounts, user_id: int
         after = stored.with_amounts(device, to)
         row.gpus, row.ram_budget, row.ram_reserve = list(after.gpus), after.ram_budget, after.ram_reserve
         row.save(update_fields=["gpus", "ram_budget", "ram_reserve", "updated_at"])
-        note([row], user_id, CHANGE, told)
+        record([row], user_id, CHANGE, told)
     return told
 
 
@@ -54,7 +54,7 @@ def measure_again(user_id: int) -> HardwareProfile:
     row = this_machine(again=True)
     speed = row.ram_bandwidth_bytes_per_second
     told = "not measurable" if speed is None else f"{format_bytes(speed)}/s"
-    note([row], user_id, CHANGE, f"Looked at this machine again: {len(row.gpus)} GPUs, RAM bandwidth {told}.")
+    record([row], user_id, CHANGE, f"Looked at this machine again: {len(row.gpus)} GPUs, RAM bandwidth {told}.")
     return row
 
 
@@ -62,7 +62,7 @@ def add_profile(row: HardwareProfile, user_id: int) -> None:
     """Stores a row that was validated."""
     with transaction.atomic():
         row.save(force_insert=True)
-        note([row], user_id, ADDITION, "Added.")
+        record([row], user_id, ADDITION, "Added.")
 
 
 def delete_profile(pk: int, user_id: int) -> str:
@@ -71,7 +71,7 @@ def delete_profile(pk: int, user_id: int) -> str:
         row = HardwareProfile.objects.select_for_update().get(pk=pk)
         if row.is_this_machine:
             raise IsThisMachine
-        note([row], user_id, DELETION, "")
+        record([row], user_id, DELETION, "")
         row.delete()
     return row.name
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES
 from models_app.hardware.cards import card
@@ -43,7 +43,7 @@ def this_machine_now() -> HardwareProfile:
         told = (
             f"This machine is another one now: {cards_now}, {format_bytes(row.ram_bytes)} of RAM, {row.n_cores} cores."
         )
-        note([row], None, CHANGE, told)
+        record([row], None, CHANGE, told)
     return row
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, ask, connected
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
-from tests.web.fake_host import resident
+from tests.web.fake_host import evicting, mention, queued, resident
 
 
 def words(page: Page) -> str:
@@ -19,11 +19,9 @@ def test_a_person_sees_every_stage_of_the_wait(stage: Stage, page: Page) -> None
     ask(page, "Why is the sky blue?")
     wait = page.locator(".answer .wait")
     lease = stage.waiting()
-    stage.tell(
-        lease, {"type": "queued", "position": 2, "reason": "bob's answer is being written; yours is next but one."}
-    )
+    stage.tell(lease, queued(2, "bob's answer is being written; yours is next but one."))
     expect(wait).to_contain_text("Waiting in line, place 2: bob's answer is being written; yours is next but one.")
-    stage.tell(lease, {"type": "evicting", "variants": ["Llama-70B"]})
+    stage.tell(lease, evicting(mention(1, "Llama-70B")))
     expect(wait).to_contain_text("Making room: Llama-70B leaves the memory.")
     stage.tell(lease, {"type": "loading", "fraction": 0.42})
     expect(wait).to_contain_text("42 %")

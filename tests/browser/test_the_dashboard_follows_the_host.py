@@ -32,7 +32,7 @@ def held(variant_id: int, weights: float, kv: float) -> list[dict[str, Any]]:
 
 def waiting(position: int, user: str, reason: str) -> dict[str, Any]:
     entry = {"position": position, "user": user, "variant_id": 2, "variant": COMPLETION_VARIANT, "kind": "interactive"}
-    return {**entry, "reason": reason, "waiting_seconds": 12.3}
+    return {**entry, "reason": reason, "mentions": [], "waiting_seconds": 12.3}
 
 
 def busy_box() -> dict[str, Any]:

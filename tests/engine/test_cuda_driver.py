@@ -23,7 +23,7 @@ def library(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(libraries: Path) -> list[str]:
+def cards(libraries: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", ASK],
         cwd=ROOT,
@@ -35,16 +35,16 @@ def told(libraries: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_card_is_told_without_a_context(library: Path) -> None:
-    assert told(library) == [repr(Card(12 << 30, "0000:0a:00.0")), "None"]
+def test_a_card_is_described_without_a_context(library: Path) -> None:
+    assert cards(library) == [repr(Card(12 << 30, "0000:0a:00.0")), "None"]
 
 
-def test_a_library_that_lacks_what_is_asked_tells_nothing(tmp_path: Path) -> None:
+def test_a_library_that_lacks_what_is_asked_describes_nothing(tmp_path: Path) -> None:
     source = tmp_path / "old.c"
     source.write_text("int cuInit(unsigned flags) { return (int) flags; }\n")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", str(tmp_path / "libcuda.so.1"), str(source)], check=True)
-    assert told(tmp_path) == ["None", "None"]
+    assert cards(tmp_path) == ["None", "None"]
 
 
-def test_where_there_is_no_such_card_nothing_is_told() -> None:
+def test_a_card_that_is_not_there_has_no_description() -> None:
     assert card(4711) is None

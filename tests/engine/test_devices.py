@@ -1,4 +1,4 @@
-"""Where a worker's bytes really go: told by its report, measured on devices that have memory of their own."""
+"""Where a worker's bytes really go: as its report says, measured on devices that have memory of their own."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def estimated(header: Header, options: LoadOptions) -> Estimate:
 
 @pytest.mark.live
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
-def test_a_worker_holds_what_its_header_told(shape: Shape, tmp_path: Path, rpc_device: str) -> None:
+def test_a_worker_holds_what_its_header_says(shape: Shape, tmp_path: Path, rpc_device: str) -> None:
     path = build(tmp_path / "tiny.gguf", shape, body="random")
     header = read_files(path)
     n_gpu_layers = shape.n_layers // 2 + 1
     options, (ram, gpu) = loaded(path, tmp_path, [rpc_device], n_gpu_layers=n_gpu_layers)
-    told = estimated(header, options)
-    assert gpu["weights_bytes"] == pytest.approx(told.gpu_weights_bytes, abs=LINE_BYTES)
-    assert ram["weights_bytes"] == pytest.approx(told.host_weights_bytes, abs=LINE_BYTES)
-    assert gpu["kv_bytes"] == pytest.approx(told.gpu_cache_bytes, abs=LINE_BYTES)
-    assert ram["kv_bytes"] == pytest.approx(told.host_cache_bytes, abs=LINE_BYTES)
-    assert told.output_buffer_bytes is not None
+    estimate = estimated(header, options)
+    assert gpu["weights_bytes"] == pytest.approx(estimate.gpu_weights_bytes, abs=LINE_BYTES)
+    assert ram["weights_bytes"] == pytest.approx(estimate.host_weights_bytes, abs=LINE_BYTES)
+    assert gpu["kv_bytes"] == pytest.approx(estimate.gpu_cache_bytes, abs=LINE_BYTES)
+    assert ram["kv_bytes"] == pytest.approx(estimate.host_cache_bytes, abs=LINE_BYTES)
+    assert estimate.output_buffer_bytes is not None
     cells = cells_of(options)
     buffers = compute_bytes(header, cells, cells.n_seq_max, split_work(shape.n_layers, n_gpu_layers))
     if buffers is not None:
-        for device, own, more in ((ram, buffers[0], told.output_buffer_bytes), (gpu, buffers[1], 0)):
+        for device, own, more in ((ram, buffers[0], estimate.output_buffer_bytes), (gpu, buffers[1], 0)):
             whole = device["weights_bytes"] + device["kv_bytes"] + own + more
             real = sum(device[part] for part in ("weights_bytes", "kv_bytes", "compute_bytes"))
             assert real <= whole + LINE_BYTES
@@ -79,12 +79,12 @@ def test_experts_of_the_first_layers_stay_in_ram(name: str, n_cpu_moe: int, tmp_
     path = build(tmp_path / "moe.gguf", shape, body="random")
     header = read_files(path)
     options, (ram, gpu) = loaded(path, tmp_path, [rpc_device], n_cpu_moe=n_cpu_moe)
-    told = estimated(header, options)
-    experts_bytes = sum(layer.experts_bytes for layer in told.layers[:n_cpu_moe])
+    estimate = estimated(header, options)
+    experts_bytes = sum(layer.experts_bytes for layer in estimate.layers[:n_cpu_moe])
     assert experts_bytes > 0
-    assert gpu["weights_bytes"] == pytest.approx(told.gpu_weights_bytes - experts_bytes, abs=LINE_BYTES)
-    assert ram["weights_bytes"] == pytest.approx(told.host_weights_bytes + experts_bytes, abs=LINE_BYTES)
-    assert gpu["kv_bytes"] == pytest.approx(told.gpu_cache_bytes, abs=LINE_BYTES)
+    assert gpu["weights_bytes"] == pytest.approx(estimate.gpu_weights_bytes - experts_bytes, abs=LINE_BYTES)
+    assert ram["weights_bytes"] == pytest.approx(estimate.host_weights_bytes + experts_bytes, abs=LINE_BYTES)
+    assert gpu["kv_bytes"] == pytest.approx(estimate.gpu_cache_bytes, abs=LINE_BYTES)
 
 
 @pytest.mark.live
@@ -98,15 +98,15 @@ def test_each_gpu_gets_the_layers_that_are_meant_for_it(
     options, (ram, *gpus) = loaded(
         path, tmp_path, two_rpc_devices, n_gpu_layers=sum(split) + 1, tensor_split=list(split)
     )
-    told = estimated(header, options)
-    on_gpus = told.layers[told.first_gpu_layer :]
-    head_bytes = told.output_bytes + told.tied_bytes
+    estimate = estimated(header, options)
+    on_gpus = estimate.layers[estimate.first_gpu_layer :]
+    head_bytes = estimate.output_bytes + estimate.tied_bytes
     last = 1 if split[1] else 0
     for number, (gpu, layers) in enumerate(zip(gpus, (on_gpus[: split[0]], on_gpus[split[0] :]), strict=True)):
         weights = sum(layer.weights_bytes for layer in layers) + (head_bytes if number == last else 0)
         assert gpu["weights_bytes"] == pytest.approx(weights, abs=LINE_BYTES)
         assert gpu["kv_bytes"] == pytest.approx(sum(layer.cache_bytes or 0 for layer in layers), abs=LINE_BYTES)
-    assert ram["weights_bytes"] == pytest.approx(told.host_weights_bytes, abs=LINE_BYTES)
+    assert ram["weights_bytes"] == pytest.approx(estimate.host_weights_bytes, abs=LINE_BYTES)
 
 
 @pytest.mark.live

@@ -46,13 +46,13 @@ def asked(path: Path, options: LoadOptions, endpoint: str) -> DryRun:
 
 
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
-def test_with_the_header_it_tells_what_is_really_allocated(
+def test_with_the_header_it_says_what_is_really_allocated(
     shape: Shape, tmp_path: Path, load_in_llama: LoadInLlama, rpc_device: str
 ) -> None:
     path = build(tmp_path / "tiny.gguf", shape, body="random")
     options = LoadOptions(n_ctx_seq=4096, n_seq_max=3, n_gpu_layers=shape.n_layers // 2 + 1)
-    told = asked(path, options, rpc_device)
-    assert told.n_gpu_layers == options.n_gpu_layers
+    dry = asked(path, options, rpc_device)
+    assert dry.n_gpu_layers == options.n_gpu_layers
     cells = Cells(options.n_ctx, options.n_seq_max + 1, options.n_ubatch)
     header = estimate(read_files(path), Allocation(cells, options.n_gpu_layers, options.n_seq_max + 1))
     assert header is not None
@@ -61,8 +61,8 @@ def test_with_the_header_it_tells_what_is_really_allocated(
     real = load_in_llama(path, rpc=rpc_device, n_gpu_layers=options.n_gpu_layers, contexts=[worker_params(options)])
     (context,) = real["contexts"]
     for device, own_bytes, buffers_bytes in (
-        ("RPC", header.gpu_weights_bytes + header.gpu_cache_bytes, told.compute_bytes["gpu0"]),
-        ("CPU", header.host_weights_bytes + header.host_cache_bytes, told.compute_bytes["ram"]),
+        ("RPC", header.gpu_weights_bytes + header.gpu_cache_bytes, dry.compute_bytes["gpu0"]),
+        ("CPU", header.host_weights_bytes + header.host_cache_bytes, dry.compute_bytes["ram"]),
     ):
         predicted = own_bytes + buffers_bytes
         buffers = [context[kind] for kind in ("kv_mib", "recurrent_mib", "compute_mib", "output_mib")]
@@ -77,9 +77,9 @@ def test_with_the_header_it_tells_what_is_really_allocated(
 
 def test_a_large_model_is_asked_about_without_being_loaded(tmp_path: Path, rpc_device: str) -> None:
     path = build(tmp_path / "large.gguf", SHAPES["llama-70b"])
-    told = asked(path, LoadOptions(n_gpu_layers=None), rpc_device)
-    assert told.n_gpu_layers == 81
-    assert told.compute_bytes["gpu0"] > 100 * MIB
+    dry = asked(path, LoadOptions(n_gpu_layers=None), rpc_device)
+    assert dry.n_gpu_layers == 81
+    assert dry.compute_bytes["gpu0"] > 100 * MIB
 
 
 def test_a_bad_file_gets_a_sentence(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_child_that_hangs_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_child_sees_only_the_environment_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOSTUI_SECRET", "told nobody")
+    monkeypatch.setenv("HOSTUI_SECRET", "for nobody")
     code = "import json, os; print(json.dumps({'detail': ' '.join(os.environ)}))"
     with pytest.raises(DryRunFailed) as failed:
         asyncio.run(dry_run(tmp_path / "x", LoadOptions(), ENVIRONMENT, argv=(sys.executable, "-c", code)))
@@ -142,7 +142,7 @@ def test_the_room_left_for_experts_in_ram_suffices(name: str, tmp_path: Path, rp
     header = read_files(path)
     for n_cpu_moe in (1, 2, shape.n_layers // 2, shape.n_layers):
         options = LoadOptions(n_ctx_seq=4096, n_seq_max=4, n_cpu_moe=n_cpu_moe)
-        told = asked(path, options, rpc_device)
+        dry = asked(path, options, rpc_device)
         cells = Cells(options.n_ctx, options.n_seq_max + 1, options.n_ubatch)
         work = Work((1,) * shape.n_layers, 1, 2, frozenset(range(n_cpu_moe)))
         buffers = compute_bytes(header, cells, cells.n_seq_max, work)
@@ -151,5 +151,5 @@ def test_the_room_left_for_experts_in_ram_suffices(name: str, tmp_path: Path, rp
         assert outputs is not None
         assert outputs.output_buffer_bytes is not None
         for device, mine in (("ram", buffers[0] + outputs.output_buffer_bytes), ("gpu0", buffers[1])):
-            real = told.compute_bytes[device]
+            real = dry.compute_bytes[device]
             assert real <= mine <= real + 64 * MIB, (device, n_cpu_moe)

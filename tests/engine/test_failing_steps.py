@@ -108,17 +108,16 @@ class Bench:
 
     def ask(self, n_prompt: int, max_tokens: int, owner: str = "ann") -> tuple[Inbox, OneToken]:
         inbox, sampler = Inbox(), OneToken()
-        drawn: Any = sampler
         self.batcher.submit(
             Generation(
                 request_id="r",
                 owner=owner,
                 prompt=array("i", range(n_prompt)),
                 options=GenerationOptions(max_tokens=max_tokens),
-                sampler=drawn,
+                sampler=sampler,
                 reasoning=None,
                 pieces=Pieces(lambda _: b"x", lambda _: b"x"),
-                outlet=inbox,
+                sink=inbox,
             )
         )
         return inbox, sampler

@@ -14,7 +14,7 @@ from inference.core.planning.recipe import Recipe
 from inference.engine.imatrix.file import read_importance
 from inference.engine.tools.quantize import check, quantize
 from models_app.gguf import read_files
-from tests.engine.reading_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request
+from tests.engine.imatrix_worker import CHUNK, OPTIONS, Numbers, made, numbers, read, request
 from tests.engine.worker_process import WorkerProcess
 from tests.gguf_builder import TINY, build
 from tests.models_app.conftest import rpc_device
@@ -64,9 +64,9 @@ def test_every_layer_has_its_sums_and_they_quantize(name: str, tmp_path: Path) -
 def test_each_chunk_is_told_and_weights_with_the_same_input_have_the_same_sums(
     reader: WorkerProcess, tmp_path: Path
 ) -> None:
-    told = read(reader, WORDS, tmp_path / "m.gguf")
-    assert told[:2] == [{"type": "chunk", "done": number, "total": 2} for number in (1, 2)]
-    assert (told[2]["type"], told[2]["n_chunks"]) == ("made", 2)
+    replies = read(reader, WORDS, tmp_path / "m.gguf")
+    assert replies[:2] == [{"type": "chunk", "done": number, "total": 2} for number in (1, 2)]
+    assert (replies[2]["type"], replies[2]["n_chunks"]) == ("made", 2)
     found = numbers(tmp_path / "m.gguf")
     for layer in range(4):
         assert np.array_equal(found[f"blk.{layer}.attn_q.weight.in_sum2"], found[f"blk.{layer}.attn_v.weight.in_sum2"])
@@ -130,9 +130,9 @@ def test_a_text_that_is_read_in_parts_comes_to_the_same(name: str, tmp_path: Pat
         for number in range(3):
             earlier = str(parts[-1]) if parts else None
             parts.append(tmp_path / f"part{number}.gguf")
-            told = read(worker, WORDS, parts[-1], most_chunks=3, first_chunk=number, earlier=earlier, seconds=0)
-            assert [each["type"] for each in told] == ["chunk", "made"], told
-            assert (told[0]["done"], told[0]["total"], told[1]["n_chunks"]) == (number + 1, 3, number + 1)
+            replies = read(worker, WORDS, parts[-1], most_chunks=3, first_chunk=number, earlier=earlier, seconds=0)
+            assert [each["type"] for each in replies] == ["chunk", "made"], replies
+            assert (replies[0]["done"], replies[0]["total"], replies[1]["n_chunks"]) == (number + 1, 3, number + 1)
     assert parts[-1].read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
 
@@ -190,5 +190,5 @@ def test_an_ordinary_worker_makes_no_matrix(tmp_path: Path) -> None:
     model = build(tmp_path / "model.gguf", SHAPES["tiny-gqa"], quantization="F16", body="random")
     with WorkerProcess(model, tmp_path, n_ctx_seq=CHUNK, n_seq_max=1) as worker:
         worker.report("ready")
-        (told,) = read(worker, WORDS, tmp_path / "m.gguf")
-        assert told["code"] == "bad_request"
+        (refusal,) = read(worker, WORDS, tmp_path / "m.gguf")
+        assert refusal["code"] == "bad_request"

@@ -16,11 +16,11 @@ import pytest
 from inference.core.planning.recipe import TARGETS, Recipe, requantized
 from inference.engine.tools.quantize import (
     AtTensor,
-    Begun,
-    Child,
     Event,
     Finished,
+    QuantizeChild,
     QuantizeFailed,
+    Started,
     check,
     child_environment,
     dry_run,
@@ -69,26 +69,26 @@ def test_the_dry_run_tells_the_size_of_every_type_to_the_byte(plain: Path, tmp_p
             continue
         target = tmp_path / f"{recipe.type}.gguf"
         made(plain, target, recipe)
-        told = requantized(source, outcome)
-        assert abs(target.stat().st_size - told.size_bytes) <= 128, recipe
+        expected = requantized(source, outcome)
+        assert abs(target.stat().st_size - expected.size_bytes) <= 128, recipe
         found = read_files(target)
-        assert {each.name: each.type for each in found.tensors} == {each.name: each.type for each in told.tensors}
+        assert {each.name: each.type for each in found.tensors} == {each.name: each.type for each in expected.tensors}
         assert found.file_type == recipe.quantization.number
 
 
 def test_a_plan_of_the_result_is_known_before_it_exists(tmp_path: Path) -> None:
     path = build(tmp_path / "large-F16.gguf", SHAPES["llama-70b"], quantization="F16")
     recipe = Recipe("Q4_K_M")
-    told = requantized(read_files(path), dry_run(path, [recipe], ENVIRONMENT)[recipe])
-    assert 39 << 30 < told.size_bytes < 41 << 30
-    assert told.quantization == "Q4_K_M"
+    expected = requantized(read_files(path), dry_run(path, [recipe], ENVIRONMENT)[recipe])
+    assert 39 << 30 < expected.size_bytes < 41 << 30
+    assert expected.quantization == "Q4_K_M"
 
 
 def test_progress_goes_from_tensor_to_tensor(plain: Path, tmp_path: Path) -> None:
     events = made(plain, tmp_path / "q8.gguf", Recipe("Q8_0"))
-    begun, *tensors, finished = events
+    started, *tensors, finished = events
     source = read_files(plain)
-    assert begun == Begun(len(source.tensors), source.tensor_bytes)
+    assert started == Started(len(source.tensors), source.tensor_bytes)
     assert isinstance(finished, Finished)
     assert [each.number for each in tensors if isinstance(each, AtTensor)] == list(range(1, len(source.tensors) + 1))
     sizes = {tensor.name: tensor.n_bytes for tensor in source.tensors}
@@ -227,12 +227,12 @@ def test_a_file_whose_tensors_run_past_its_end_never_reaches_llama_cpp(plain: Pa
 
 
 def test_closing_the_iterator_kills_the_child(plain: Path, tmp_path: Path) -> None:
-    stopped = 'import os, signal, sys; sys.stdin.readline(); print(\'{"type": "begun", "n_tensors": 1, "n_bytes": %d}\' % os.getpid(), flush=True); signal.pause()'
+    stopped = 'import os, signal, sys; sys.stdin.readline(); print(\'{"type": "started", "n_tensors": 1, "n_bytes": %d}\' % os.getpid(), flush=True); signal.pause()'
     work = quantize(plain, tmp_path / "x.gguf", Recipe("Q8_0"), ENVIRONMENT, argv=(sys.executable, "-c", stopped))
-    begun = next(event for event in work if event is not None)
-    assert isinstance(begun, Begun)
+    started = next(event for event in work if event is not None)
+    assert isinstance(started, Started)
     work.close()
-    assert is_gone(begun.n_bytes)
+    assert is_gone(started.n_bytes)
 
 
 def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> None:
@@ -241,10 +241,10 @@ def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> 
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from inference.core.planning.recipe import Recipe\n"
-        "from inference.engine.tools.quantize import Child\n"
+        "from inference.engine.tools.quantize import QuantizeChild\n"
         "request = {'type': 'quantize', 'source': sys.argv[1], 'target': '/dev/null/never', 'imatrix': None,\n"
         "           'n_threads': 1, 'recipe': Recipe('Q8_0').to_json()}\n"
-        "with Child(request, os.environ, argv=(sys.executable, '-c', sys.argv[2])) as child:\n"
+        "with QuantizeChild(request, os.environ, argv=(sys.executable, '-c', sys.argv[2])) as child:\n"
         "    for message in child.messages():\n"
         "        if message is not None:\n"
         "            print(child.pid, flush=True)\n"
@@ -254,7 +254,7 @@ def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> 
         "import threading, time\n"
         "from inference.engine import quantize\n"
         "def never(request, answer):\n"
-        "    answer.say('begun', n_tensors=0, n_bytes=0)\n"
+        "    answer.say('started', n_tensors=0, n_bytes=0)\n"
         "    threading.Event().wait()\n"
         "quantize._WORK['quantize'] = never\n"
         "quantize.main()\n"
@@ -270,7 +270,7 @@ def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> 
     assert is_gone(pid)
 
 
-def test_a_child_that_crashes_is_told_with_its_last_words(plain: Path, tmp_path: Path) -> None:
+def test_a_child_that_crashes_is_reported_with_its_last_words(plain: Path, tmp_path: Path) -> None:
     crash = "import os, sys; sys.stdin.readline(); print('GGML_ASSERT(false) failed', file=sys.stderr, flush=True); os.abort()"
     with pytest.raises(QuantizeFailed, match=r"code -6 in the middle of tiny-F16\.gguf.*GGML_ASSERT"):
         list(quantize(plain, tmp_path / "x", Recipe("Q8_0"), ENVIRONMENT, argv=(sys.executable, "-c", crash)))
@@ -278,16 +278,18 @@ def test_a_child_that_crashes_is_told_with_its_last_words(plain: Path, tmp_path:
 
 def test_the_child_knows_no_secrets_and_sees_no_gpu() -> None:
     known = child_environment(
-        {"PATH": "/bin", "HOSTUI_SECRET_KEY": "told nobody", "DATABASE_URL": "x", "CUDA_HOME": "/c"}
+        {"PATH": "/bin", "HOSTUI_SECRET_KEY": "for nobody", "DATABASE_URL": "x", "CUDA_HOME": "/c"}
     )
     assert known["PATH"] == "/bin"
     assert known["CUDA_VISIBLE_DEVICES"] == ""
     assert not {"HOSTUI_SECRET_KEY", "DATABASE_URL"} & set(known)
 
 
-def test_silence_is_told_too(plain: Path) -> None:
+def test_silence_is_reported_too(plain: Path) -> None:
     """So that whoever listens can look whether the work is still wanted."""
-    with Child({"source": "x"}, ENVIRONMENT, argv=(sys.executable, "-c", "import signal; signal.pause()")) as child:
+    with QuantizeChild(
+        {"source": "x"}, ENVIRONMENT, argv=(sys.executable, "-c", "import signal; signal.pause()")
+    ) as child:
         messages: Iterator[dict[str, object] | None] = child.messages(tick_seconds=0.01)
         assert next(messages) is None
 

@@ -1,4 +1,4 @@
-"""What llama.cpp says when memory runs out, as a person is told it. The lines are its own, with CUDA and with RPC."""
+"""What llama.cpp logs when memory runs out becomes a sentence for a person. The lines are its own, with CUDA and with RPC."""
 
 from __future__ import annotations
 

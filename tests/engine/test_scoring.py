@@ -38,12 +38,12 @@ def scored(
 def test_a_text_is_foretold_better_than_its_own_words_shuffled(worker: WorkerProcess, tmp_path: Path) -> None:
     tokens = worker.tokenize(TEXT)
     shuffled = [*tokens[::2], *tokens[1::2]]
-    told, chance = (
+    in_order, by_chance = (
         float(compare(scored(worker, each, 4, tmp_path / f"{number}"), each[5:]).surprise.mean())
         for number, each in enumerate((tokens, shuffled))
     )
-    assert told < 3.5
-    assert chance > told + 1
+    assert in_order < 3.5
+    assert by_chance > in_order + 1
 
 
 def test_the_rows_do_not_depend_on_how_many_come_out_of_a_step(worker: WorkerProcess, tmp_path: Path) -> None:

@@ -36,15 +36,15 @@ def test_it_holds_what_its_header_told(gemma_path: Path, tmp_path: Path) -> None
     with WorkerProcess(gemma_path, tmp_path, **options) as worker:
         (ram,) = worker.report("ready")["devices"]
     asked = LoadOptions.from_json(options)
-    told = estimated(header, asked)
-    assert ram["weights_bytes"] == pytest.approx(told.host_weights_bytes, abs=LINE_BYTES)
-    assert ram["kv_bytes"] == pytest.approx(told.host_cache_bytes, abs=LINE_BYTES)
+    estimate = estimated(header, asked)
+    assert ram["weights_bytes"] == pytest.approx(estimate.host_weights_bytes, abs=LINE_BYTES)
+    assert ram["kv_bytes"] == pytest.approx(estimate.host_cache_bytes, abs=LINE_BYTES)
     assert header.n_layers is not None
     cells = cells_of(asked)
     buffers = compute_bytes(header, cells, cells.n_seq_max, split_work(header.n_layers, 0))
     assert buffers is not None
-    assert told.output_buffer_bytes is not None
-    whole = buffers[0] + told.output_buffer_bytes
+    assert estimate.output_buffer_bytes is not None
+    whole = buffers[0] + estimate.output_buffer_bytes
     assert ram["compute_bytes"] <= whole + LINE_BYTES
     assert whole <= max(1.03 * ram["compute_bytes"], ram["compute_bytes"] + 64 * MIB)
 

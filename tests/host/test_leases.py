@@ -49,7 +49,11 @@ async def test_who_waits_learns_position_and_reason_and_each_change(box: Box) ->
         events = third.waiting()
         assert (await events.__anext__())["position"] == 2
         await running.aclose()
-        assert await ready(second) == [{"type": "queued", "position": 1, "reason": status["queue"][0]["reason"]}]
+        (told,) = await ready(second)
+        assert (told["type"], told["position"]) == ("queued", 1)
+        assert told["reason"] == status["queue"][0]["reason"]
+        assert (told["why"]["kind"], told["why"]["variants"]) == ("slots", [one])
+        assert told["mentions"] == status["queue"][0]["mentions"] == [{"variant_id": one, "name": "one"}]
         assert (await events.__anext__())["position"] == 1
         await events.aclose()
 
@@ -70,7 +74,7 @@ async def test_idle_ones_leave_for_the_next_and_the_wait_says_so(box: Box) -> No
     await say(box, one, "hello")
     async with box.client.lease(variant_id=two, user="ann", request_id="r") as lease:
         told = await ready(lease)
-    assert told[0] == {"type": "evicting", "variants": ["one"]}
+    assert told[0] == {"type": "evicting", "variants": ["one"], "mentions": [{"variant_id": one, "name": "one"}]}
     assert told[1]["type"] == "loading"
     assert await box.resident(one) is None
 
@@ -130,8 +134,9 @@ async def test_a_pin_is_stored_and_keeps_a_variant(box: Box) -> None:
     await box.client.load(one)
     await box.client.pin(one, True)
     assert box.inventory.rows[one].pinned
-    with pytest.raises(HostRefusal, match=r"one keeps .* pinned"):
+    with pytest.raises(HostRefusal, match=r"one keeps .* pinned") as refused:
         await box.client.load(two)
+    assert {each["variant_id"]: each["name"] for each in refused.value.mentions} == {one: "one", two: "two"}
     resident = await box.resident(one)
     assert resident is not None
     assert (resident["pinned"], resident["keep_alive_seconds"]) == (True, None)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from inference.engine import protocol
-from inference.engine.imatrix.collector import Collector, encoded
+from inference.engine.imatrix.file import encoded
 from inference.jobs import register_kinds
 from models_app import jobs
 from models_app.gguf import read_files
 from models_app.jobs.runner import Runner
 from models_app.models import Job, Repository, Shard, Variant
+from tests.web.fake_host import queued
 
 TOTAL = 3
 AWAY = "The model host does not answer. It goes on when it does."
@@ -69,7 +70,7 @@ class ReadingBox:
         self.leases.append(request)
         if self._slot.locked():
             self.n_kept += 1
-            writer.write(protocol.encode({"type": "queued", "position": 1, "reason": "You are next."}))
+            writer.write(protocol.encode(queued(1, "You are next.")))
         async with self._slot:
             ready = {"type": "ready", "lease_id": "l", "socket": self.worker, "mode": "completion", "n_ctx_seq": 512}
             writer.write(protocol.encode(ready))
@@ -98,7 +99,7 @@ class ReadingBox:
 def matrix(n_chunks: int) -> bytes:
     ones = {"blk.0.attn_q.weight": np.ones((1, 4), dtype=np.float32)}
     counts = {"blk.0.attn_q.weight": np.full(1, 512 * n_chunks, dtype=np.float32)}
-    return encoded(Collector(ones, counts), "words.txt", n_chunks, 512)
+    return encoded(ones, counts, "words.txt", n_chunks, 512)
 
 
 @pytest.fixture

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inference.engine import protocol
 from inference.jobs import register_kinds
 from inference.jobs.measure import best_sibling
+from inference.jobs.stages import lease_stage
 from inference.jobs.ticking import ticking
 from models_app import jobs
+from models_app.jobs.mentions import mentions_of
 from models_app.jobs.runner import Runner
-from models_app.models import Job, Repository, Variant
+from models_app.models import Job, Repository, Shard, Variant
+from tests.web.fake_host import mention, queued
 
 
 @pytest.fixture
@@ -53,6 +58,66 @@ def test_a_host_that_is_away_is_waited_for(family: dict[str, Variant], settings:
         "The model host does not answer. It goes on when it does.",
     )
     assert list((tmp_path / "models" / ".measuring").iterdir()) == []
+
+
+class RefusingHost:
+    """Has whoever asks for a lease wait for a moment, then refuses it."""
+
+    def __init__(self, path: str, *told: dict[str, Any]) -> None:
+        self._path, self._told = path, told
+        self._is_up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> RefusingHost:
+        self._thread.start()
+        self._is_up.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        answered = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            for each in self._told:
+                writer.write(protocol.encode(each))
+            await reader.read()
+            writer.close()
+            answered.set()
+
+        async with await asyncio.start_unix_server(answer, self._path):
+            self._is_up.set()
+            await answered.wait()
+
+
+@pytest.mark.parametrize("kind", ["measure", "imatrix"])
+def test_a_wait_and_a_refusal_are_kept_as_facts_about_whom_they_name(
+    family: dict[str, Variant], settings: Any, tmp_path: Path, kind: str
+) -> None:
+    register_kinds()
+    settings.MODELS_DIR = tmp_path / "models"
+    settings.HOST_SOCKET = str(tmp_path / "host.sock")
+    settings.JOBS_WAKE = "tests.jobs.conftest.unheard"
+    variant, other, pinned = family["m-F16"], family["other-F32"], family["m-Q2_K"]
+    (tmp_path / "m.gguf").write_bytes(b"x")
+    Shard.objects.create(variant=variant, path=str(tmp_path / "m.gguf"), size_bytes=1)
+    wait = queued(1, f"Waiting for {other.name} to make room; you are next.", mention(other.pk, other.name))
+    no = {"type": "refused", "code": "does_not_fit", "detail": f"There {pinned.name} is pinned.", "facts": {}}
+    spec = {"variant_id": variant.pk, "name": variant.name, "text": None}
+    job = jobs.start(kind, spec, "A test", variant=variant)
+    with RefusingHost(settings.HOST_SOCKET, wait, {**no, "mentions": [mention(pinned.pk, pinned.name)]}):
+        Runner("box", send=lambda _: None).work(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.stage, job.reason) == (Job.State.FAILED, "Waiting", "There m-Q2_K is pinned.")
+    mentions = mentions_of(job)
+    assert (mentions.title, mentions.others) == ((variant.pk,), (pinned.pk,))
+    stage = lease_stage(mentions.stage)
+    assert stage is not None
+    assert stage["variant"] == mention(variant.pk, variant.name)
+    why, about = wait["why"], [mention(other.pk, other.name)]
+    assert stage["wait"] == {"type": "queued", "position": 1, "why": why, "mentions": about}
 
 
 def test_silence_is_heard_and_nothing_is_lost() -> None:

@@ -150,7 +150,7 @@ def test_cancelling_kills_the_child_and_leaves_nothing(
     def work(source: Path, target: Path, *_: Any, **__: Any) -> Any:
         target.write_bytes(b"half")
         try:
-            yield quantize.Begun(2, 100)
+            yield quantize.Started(2, 100)
             jobs.cancel(job)
             while True:
                 yield None

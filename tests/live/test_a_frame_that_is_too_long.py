@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from inference.web.chat.protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
+from inference.web.chat.protocol import LONGEST_FRAME_BYTES
+from inference.web.feeds.close_codes import CLOSE_TOO_LARGE
 from tests.live.tab import tab
 from tests.stack import Stack
 

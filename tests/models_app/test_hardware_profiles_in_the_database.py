@@ -67,7 +67,7 @@ def test_a_card_that_was_changed_is_noticed_without_measuring_the_ram_again(monk
     assert now.ram_bandwidth_bytes_per_second == 2000
     (noted,) = audit.history(row)
     assert noted.who == audit.THE_BOX
-    assert noted.told == "This machine is another one now: New, Old, 64.0 GiB of RAM, 4 cores."
+    assert noted.message == "This machine is another one now: New, Old, 64.0 GiB of RAM, 4 cores."
     cards.clear()
     ram = replace(ram, memory_bytes=32 * GIB)
     silent = this_machine_now()

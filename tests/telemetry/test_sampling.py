@@ -57,6 +57,7 @@ class FakeWatched:
                     "kind": "interactive",
                     "position": 1,
                     "reason": "r",
+                    "mentions": [],
                     "waiting_seconds": 1.0,
                 }
             ],

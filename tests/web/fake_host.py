@@ -191,6 +191,22 @@ class FakeHost(Listener):
         return lease, await self.worker.take("generate")
 
 
+def mention(variant_id: int, name: str) -> dict[str, Any]:
+    return {"variant_id": variant_id, "name": name}
+
+
+def queued(position: int, reason: str, *mentions: dict[str, Any], kind: str = "room") -> dict[str, Any]:
+    """A Queued, for those whom `reason` mentions."""
+    variants = [each["variant_id"] for each in mentions]
+    why = {"kind": kind, "variants": variants, "answers": 0, "device": None, "short_bytes": None}
+    return {"type": "queued", "position": position, "reason": reason, "why": why, "mentions": list(mentions)}
+
+
+def evicting(*mentions: dict[str, Any]) -> dict[str, Any]:
+    """An Evicting of those."""
+    return {"type": "evicting", "variants": [each["name"] for each in mentions], "mentions": list(mentions)}
+
+
 def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
     """A ResidentVariant."""
     return {

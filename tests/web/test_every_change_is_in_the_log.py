@@ -239,7 +239,7 @@ def test_what_is_done_to_a_variant_or_its_jobs_stands_on_its_page(cast: Cast) ->
     job = Job.objects.get(kind="measure")
     for action in ("pause", "resume", "cancel"):
         cast.post("job", job.pk, action=action)
-    told = {each.told for each in audit.history(cast.tiny)}
+    told = {each.message for each in audit.history(cast.tiny)}
     assert {f"{done}: {job.title}." for done in ("Paused", "Resumed", "Cancelled")} <= told
     assert {f"Job begun: {each.title}." for each in Job.objects.all()} <= told
 
@@ -252,7 +252,7 @@ def test_a_variant_that_a_job_made_names_who_began_the_job(cast: Cast) -> None:
     Runner("box", send=lambda _: None).work(job.pk)
     job.refresh_from_db()
     (made,) = audit.history(Variant.objects.get(pk=job.variant_id))
-    assert (made.who, made.told) == ("owner", f"Made by a job: {job.title}.")
+    assert (made.who, made.message) == ("owner", f"Made by a job: {job.title}.")
 
 
 # what the box does itself -------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ def test_what_the_admin_changes_is_in_the_log(cast: Cast, name: str) -> None:
 @pytest.mark.parametrize("at_once", [False, True])
 def test_what_somebody_did_stays_in_the_log_when_their_account_goes(cast: Cast, at_once: bool) -> None:
     carol = User.objects.create_user("carol", is_staff=True)
-    audit.note([cast.tiny], carol.pk, audit.CHANGE, "Pinned.")
+    audit.record([cast.tiny], carol.pk, audit.CHANGE, "Pinned.")
     if at_once:
         act(cast, "auth_user", "delete_selected", carol, post="yes")
     else:
@@ -462,6 +462,6 @@ def test_what_somebody_did_stays_in_the_log_when_their_account_goes(cast: Cast, 
         admin_post(cast, "auth_user_delete", carol.pk, post="yes")
     assert not User.objects.filter(username="carol").exists()
     (kept,) = audit.history(cast.tiny)
-    assert (kept.who, kept.told) == (THE_BOX, "carol, whose account is gone: Pinned.")
+    assert (kept.who, kept.message) == (THE_BOX, "carol, whose account is gone: Pinned.")
     (gone,) = [each for each in audit.recent(User) if each.what == "carol"]
     assert gone.who == "owner"

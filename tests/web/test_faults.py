@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from inference.answering.patience import Patience
 from inference.models import Message
 from inference.web.chat import turn
 from models_app.models import Variant
@@ -146,7 +147,7 @@ async def test_an_answer_that_waits_survives_the_hosts_restart(
 async def test_a_host_that_stays_away_fails_the_answer(
     open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "HOST_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(turn, "PATIENCE", Patience(host_away_seconds=0.2))
     tab = await open_tab(alice)
     await host.stop()
     accepted = await tab.send("Hello", variant.pk)

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from models_app.models import Job
+from models_app.models import Job, Variant
 from tests.web.fake_host import GIB, FakeHost, device, segment, telemetry, variant_telemetry
 from tests.web.pages import signed_in
 
@@ -35,8 +35,9 @@ async def scrape(user: User) -> dict[tuple[Any, ...], float]:
     return samples(response.content.decode())
 
 
-async def test_devices_and_variants_are_told_by_name(host: FakeHost, alice: User) -> None:
+async def test_devices_and_variants_are_told_by_name(host: FakeHost, alice: User, variant: Variant) -> None:
     name = 'odd "name"\\with\nlines'
+    await Variant.objects.acreate(pk=7, repository_id=variant.repository_id, name="odd", size_bytes=1)
     held = [segment("weights", 3 * GIB, 7), segment("kv", GIB, 7), segment("foreign", GIB)]
     host.backlog = telemetry(
         "backlog",

@@ -55,7 +55,7 @@ async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: Use
         "backlog",
         devices=[device("gpu0", "RTX 3060", held)],
         variants=[variant_telemetry(variant.pk, "smol", pinned=True, alarm="It spills.")],
-        queue=[{**entry, "reason": "smol is loading; you are next.", "waiting_seconds": 3.0}],
+        queue=[{**entry, "reason": "smol is loading; you are next.", "mentions": [], "waiting_seconds": 3.0}],
         decisions=[decision(1, "smol was loaded because <somebody> asked.", "smol")],
     )
     response = await (await signed_in(alice)).get("/")

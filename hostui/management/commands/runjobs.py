@@ -71,7 +71,7 @@ class Command(BaseCommand):
             raise CommandError(f"a jobs process is already running (pid {held.pid})") from None
         JOBS_HEARTBEAT.unlink(missing_ok=True)
 
-        from celery.platforms import SecurityWarning
+        from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # the stubs lack it
         from celery.signals import worker_ready
 
         from hostui.celery import app

@@ -71,5 +71,5 @@ class Command(BaseCommand):
         def end_turns() -> defer.Deferred[None]:
             return defer.Deferred.fromFuture(asyncio.ensure_future(turns.shutdown()))
 
-        reactor.addSystemEventTrigger("before", "shutdown", end_turns)
+        reactor.addSystemEventTrigger("before", "shutdown", end_turns)  # type: ignore[arg-type]  # zope's interfaces have no self
         server.run()

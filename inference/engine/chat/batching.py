@@ -19,7 +19,7 @@ from inference.core.decoding.threads import ThreadCount
 from inference.engine.chat.generation import Generation
 from inference.engine.chat.sampling import NothingAllowed
 from inference.engine.chat.scoring import Scoring
-from inference.engine.chat.steps import Plan, Portion, Slot, fill, halve, plan_step
+from inference.engine.chat.steps import Portion, Slot, StepPlan, fill, halve, plan_step
 from inference.engine.llama import Chain, Context, Model
 from inference.engine.serving.context_thread import ContextThread
 
@@ -53,7 +53,7 @@ class Batcher(ContextThread[Generation]):
     def cancel(self, generation: Generation) -> None:
         """Frees the generation's slot before the next step. From any thread."""
         generation.cancelled = True
-        self._letters.put(lambda: None)
+        self._mailbox.put(lambda: None)
 
     # the decode thread ------------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Batcher(ContextThread[Generation]):
 
     # steps
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> StepPlan:
         # The context has rows of logits for each slot and one more. A ping takes a token and a row.
         n_pings = int(bool(self._pings))
         return plan_step(
@@ -168,7 +168,7 @@ class Batcher(ContextThread[Generation]):
             n_outputs=len(self._slots) + 1 - n_pings,
         )
 
-    def _step(self, plan: Plan) -> None:
+    def _step(self, plan: StepPlan) -> None:
         pings, self._pings = self._pings, []
         if self._threads.current != self._context.n_threads:
             self._context.set_threads(self._threads.current)
@@ -208,7 +208,7 @@ class Batcher(ContextThread[Generation]):
             for on_pong in pings:
                 on_pong((ended - began) * 1000)
 
-    def _make_room(self, plan: Plan) -> bool:
+    def _make_room(self, plan: StepPlan) -> bool:
         """After llama.cpp found no room for a step: forgets what nobody uses now, then makes the step smaller."""
         return self._forget_oldest_idle() or halve(plan)
 
@@ -278,7 +278,7 @@ class Batcher(ContextThread[Generation]):
         generation.refuse("bad_grammar", detail)
         self._leave(slot)
 
-    def _out_of_room(self, plan: Plan) -> None:
+    def _out_of_room(self, plan: StepPlan) -> None:
         """Not even one token fits: the context is full of what the others are still using."""
         for slot, _ in plan:
             generation = slot.generation
@@ -290,7 +290,7 @@ class Batcher(ContextThread[Generation]):
             self._leave(slot)
             self._forget(slot)
 
-    def _fail(self, plan: Plan, code: int) -> None:
+    def _fail(self, plan: StepPlan, code: int) -> None:
         """llama.cpp gave up on this batch; what it has put into the cache is unknown, so all of it goes."""
         for slot, _ in plan:
             assert slot.generation is not None

@@ -6,13 +6,27 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.decoding.text import Reasoning, Span, StopStrings, Utf8Decoder
-from inference.engine.chat.sampling import Sampler
-from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, Refused, Timings, Token
-from inference.engine.serving.outlet import Outlet
+from inference.engine.llama import Context
+from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, RefusalFacts, Refused, Timings, Token
+from inference.engine.serving.message_sink import MessageSink
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class TokenSource(Protocol):
+    """What a generation's tokens are drawn by (`sampling.Sampler`)."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def sample(self, context: Context, output: int) -> int: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +47,16 @@ class Generation:
         owner: str,
         prompt: array[int],
         options: GenerationOptions,
-        sampler: Sampler,
+        sampler: TokenSource,
         reasoning: Reasoning | None,
         pieces: Pieces,
-        outlet: Outlet,
+        sink: MessageSink,
     ) -> None:
         self.request_id = request_id
         self.owner = owner
         self.prompt = prompt
         self.sampler = sampler
-        self.outlet = outlet
+        self.sink = sink
         self.max_tokens = options.max_tokens
         self.cancelled = False
         self.n_done = 0
@@ -61,7 +75,7 @@ class Generation:
 
     @property
     def abandoned(self) -> bool:
-        return self.cancelled or self.outlet.broken
+        return self.cancelled or self.sink.broken
 
     @property
     def n_prompt_left(self) -> int:
@@ -91,7 +105,7 @@ class Generation:
     def flush(self) -> None:
         """Sends what this step has made ready."""
         if self._ready:
-            self.outlet.send(*self._ready)
+            self.sink.send(*self._ready)
             self._ready.clear()
 
     def finish(self, reason: FinishReason, stop_string: str | None = None) -> None:
@@ -104,11 +118,12 @@ class Generation:
         if stop_string is not None:
             reason = "stop"
         done = Done(type="done", reason=reason, stop_string=stop_string, timings=self._timings())
-        self.outlet.send(*self._ready, done, last=True)
+        self.sink.send(*self._ready, done, last=True)
         self._ready.clear()
 
-    def refuse(self, code: RefusalCode, detail: str, **facts: Any) -> None:
-        self.outlet.send(*self._ready, Refused(type="refused", code=code, detail=detail, facts=facts), last=True)
+    def refuse(self, code: RefusalCode, detail: str, **facts: Unpack[RefusalFacts]) -> None:
+        """Sends what is ready, and the refusal as the last message."""
+        self.sink.send(*self._ready, Refused(type="refused", code=code, detail=detail, facts=facts), last=True)
         self._ready.clear()
 
     def _pass_on(self, spans: list[Span]) -> str | None:

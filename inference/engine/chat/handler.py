@@ -6,25 +6,25 @@ import asyncio
 from typing import Any
 
 from inference.engine.chat.batching import Batcher
-from inference.engine.chat.requests import Intake
+from inference.engine.chat.request_parser import RequestParser
 from inference.engine.protocol import Tokens
-from inference.engine.serving.connection import Connection
+from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused
 from inference.engine.serving.server import log, pong, until_over
 
 
-class Chats:
-    """What an ordinary worker answers: texts, their tokens and their scores."""
+class ChatHandler:
+    """Answers generate, tokenize, score and ping. Each call returns when its answer is complete or its caller has gone."""
 
-    def __init__(self, intake: Intake, batcher: Batcher) -> None:
-        self._intake = intake
+    def __init__(self, parser: RequestParser, batcher: Batcher) -> None:
+        self._parser = parser
         self._batcher = batcher
 
-    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         if message["type"] == "generate":
             await self._generate(message, reader, connection)
         elif message["type"] == "tokenize":
-            connection.send(Tokens(type="tokens", tokens=await self._intake.tokens(message)), last=True)
+            connection.send(Tokens(type="tokens", tokens=await self._parser.tokens(message)), last=True)
         elif message["type"] == "score":
             await self._score(message, reader, connection)
         elif message["type"] == "ping":
@@ -35,9 +35,11 @@ class Chats:
                 "bad_request", f"unknown type {message['type'][:80]!r}: expected generate, tokenize, score or ping"
             )
 
-    async def _generate(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def _generate(
+        self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection
+    ) -> None:
         try:
-            generation = await self._intake.generation(message, connection)
+            generation = await self._parser.generation(message, connection)
         except RequestRefused as refused:
             log(message, "refused", code=refused.code)
             raise
@@ -52,8 +54,8 @@ class Chats:
         )
         self._batcher.cancel(generation)
 
-    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
-        with self._intake.scoring(message, connection) as scoring:
+    async def _score(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
+        with self._parser.scoring(message, connection) as scoring:
             self._batcher.submit(scoring)
             await until_over(reader, connection)
             await asyncio.wrap_future(self._batcher.withdraw(scoring))

@@ -14,16 +14,20 @@ from collections.abc import Iterator
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.chat.generation import Generation, Pieces
+from inference.engine.llama import Context
 from inference.engine.protocol import Scored
-from inference.engine.serving.outlet import Outlet
+from inference.engine.serving.message_sink import MessageSink
 
 _numbers = itertools.count()
 
 
-class _Nothing:
-    """In place of a sampler: nothing is drawn."""
+class _NoSampler:
+    """Stands in place of a sampler: nothing is drawn."""
 
     ended = True
+
+    def sample(self, context: Context, output: int) -> int:
+        raise AssertionError("a text that is scored has no next token")
 
     def close(self) -> None:
         pass
@@ -33,7 +37,7 @@ class Scoring(Generation):
     """Writes one row of float32 logits for each token from `first` on but the last, which has no successor to foretell."""
 
     def __init__(
-        self, *, request_id: str, owner: str, tokens: array[int], first: int, descriptor: int, outlet: Outlet
+        self, *, request_id: str, owner: str, tokens: array[int], first: int, descriptor: int, sink: MessageSink
     ) -> None:
         super().__init__(
             request_id=request_id,
@@ -41,10 +45,10 @@ class Scoring(Generation):
             owner=f"{owner} {next(_numbers)}",
             prompt=tokens,
             options=GenerationOptions(),
-            sampler=_Nothing(),  # type: ignore[arg-type]
+            sampler=_NoSampler(),
             reasoning=None,
             pieces=Pieces(lambda _: b"", lambda _: b""),
-            outlet=outlet,
+            sink=sink,
         )
         self._first = first
         self._descriptor = descriptor
@@ -71,5 +75,5 @@ class Scoring(Generation):
 
     def end(self) -> None:
         scored = Scored(type="scored", n_rows=self._n_rows, seconds=round(time.monotonic() - self._began, 6))
-        self.outlet.send(*self._ready, scored, last=True)
+        self.sink.send(*self._ready, scored, last=True)
         self._ready.clear()

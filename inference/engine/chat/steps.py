@@ -34,11 +34,13 @@ class Portion:
     output: int | None
 
 
-Plan = list[tuple[Slot, int]]
+StepPlan = list[tuple[Slot, int]]
 """Each slot of a step with the number of tokens that it gives."""
 
 
-def plan_step(slots: Sequence[Slot], *, seconds_per_prompt_token: float | None, n_batch: int, n_outputs: int) -> Plan:
+def plan_step(
+    slots: Sequence[Slot], *, seconds_per_prompt_token: float | None, n_batch: int, n_outputs: int
+) -> StepPlan:
     """What the next step evaluates. `n_batch`: tokens that there is room for; `n_outputs`: rows of logits."""
     busy = [slot for slot in slots if slot.generation is not None]
     plan = [(slot, 1) for slot in busy if slot.next_token is not None]
@@ -50,7 +52,7 @@ def plan_step(slots: Sequence[Slot], *, seconds_per_prompt_token: float | None, 
     return _within_outputs(plan, n_outputs)
 
 
-def _within_outputs(plan: Plan, n_outputs: int) -> Plan:
+def _within_outputs(plan: StepPlan, n_outputs: int) -> StepPlan:
     """Texts to be scored share the rows that the others leave."""
     scorings = [slot for slot, _ in plan if isinstance(slot.generation, Scoring)]
     if not scorings:
@@ -64,7 +66,7 @@ def _within_outputs(plan: Plan, n_outputs: int) -> Plan:
     ]
 
 
-def halve(plan: Plan) -> bool:
+def halve(plan: StepPlan) -> bool:
     """Makes the step smaller in place: less of each prompt, then fewer slots. False when it is one token already."""
     if any(count > 1 for _, count in plan):
         plan[:] = [(slot, max(1, count // 2)) for slot, count in plan]
@@ -75,7 +77,7 @@ def halve(plan: Plan) -> bool:
     return False
 
 
-def fill(batch: Batch, plan: Plan) -> list[Portion]:
+def fill(batch: Batch, plan: StepPlan) -> list[Portion]:
     """Lays the step out in `batch`, in place of what was there."""
     batch.clear()
     portions = []

@@ -7,51 +7,20 @@ experts, by expert. Wherever the product is computed, its input is read there.
 from __future__ import annotations
 
 import ctypes
-import struct
-from typing import Any, ClassVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.imatrix.file import COUNTS, SUMS, BadImatrix
-from inference.engine.llama import LIBRARY
+from inference.engine.llama import ggml
 
 _FEWEST_ROWS = 16
 _F32 = 0
-_ALIGNMENT = 32
-_op_name = LIBRARY.ggml_op_name
-_op_name.restype, _op_name.argtypes = ctypes.c_char_p, (ctypes.c_int,)
-_is_host = LIBRARY.ggml_backend_buffer_is_host
-_is_host.restype, _is_host.argtypes = ctypes.c_bool, (ctypes.c_void_p,)
-_n_bytes = LIBRARY.ggml_nbytes
-_n_bytes.restype, _n_bytes.argtypes = ctypes.c_size_t, (ctypes.c_void_p,)
-_get = LIBRARY.ggml_backend_tensor_get
-_get.restype, _get.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
-
-
-class _Tensor(ctypes.Structure):
-    """ggml.h's ggml_tensor."""
-
-    _fields_: ClassVar = [
-        ("type", ctypes.c_int),
-        ("buffer", ctypes.c_void_p),
-        ("ne", ctypes.c_int64 * 4),
-        ("nb", ctypes.c_size_t * 4),
-        ("op", ctypes.c_int),
-        ("op_params", ctypes.c_int32 * 16),
-        ("flags", ctypes.c_int32),
-        ("src", ctypes.c_void_p * 10),
-        ("view_src", ctypes.c_void_p),
-        ("view_offs", ctypes.c_size_t),
-        ("data", ctypes.c_void_p),
-        ("name", ctypes.c_char * 64),
-        ("extra", ctypes.c_void_p),
-        ("padding", ctypes.c_char * 8),
-    ]
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class Collector:
-    """Hears a graph's nodes. `error` is the first thing that went wrong: nothing may be raised into C."""
+    """Sums up what goes into the weights of a graph. `error` is the first thing that went wrong: nothing may be raised into C."""
 
     def __init__(
         self,
@@ -64,15 +33,16 @@ class Collector:
         self.counts = counts or {}
         self.error: Exception | None = None
 
-    def hear(self, address: int, ask: bool) -> bool:
+    def observe(self, address: int, ask: bool) -> bool:
+        """Whether the node's result is wanted (`ask`), or whether to go on; see llama.Context. `address`: of a ggml_tensor."""
         if self.error is not None:
             return False
         try:
-            node = _Tensor.from_address(address)
-            op = _op_name(node.op)
+            node = ggml.Tensor.from_address(address)
+            op = ggml.op_name(node.op)
             if op not in (b"MUL_MAT", b"MUL_MAT_ID"):
                 return not ask
-            weight, inputs = _Tensor.from_address(node.src[0]), _Tensor.from_address(node.src[1])
+            weight, inputs = ggml.Tensor.from_address(_source(node, 0)), ggml.Tensor.from_address(_source(node, 1))
             name = _own_name(weight.name)
             if ask:
                 return (
@@ -81,10 +51,10 @@ class Collector:
                     and (op == b"MUL_MAT_ID" or inputs.ne[1] >= _FEWEST_ROWS)
                 )
             if op == b"MUL_MAT_ID":
-                chosen = _numbers(node.src[2], np.int32)
-                self._add_experts(name, weight.ne[2], _numbers(node.src[1], np.float32), chosen)
+                chosen = _numbers(_source(node, 2), np.int32)
+                self._add_experts(name, weight.ne[2], _numbers(_source(node, 1), np.float32), chosen)
             else:
-                self._add(name, weight.ne[2] * weight.ne[3], _numbers(node.src[1], np.float32))
+                self._add(name, weight.ne[2] * weight.ne[3], _numbers(_source(node, 1), np.float32))
         except Exception as error:
             self.error = error
             return False
@@ -126,54 +96,27 @@ def _own_name(name: bytes) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _numbers(address: int, kind: Any) -> NDArray[Any]:
+def _source(node: ggml.Tensor, number: int) -> int:
+    """The address of a tensor that goes into `node`. Raises ValueError where there is none."""
+    address = node.src[number]
+    if address is None:
+        raise ValueError("a product has nothing to work on")
+    return address
+
+
+def _numbers(address: int, kind: type[_Kind]) -> NDArray[_Kind]:
     """The numbers of the tensor at `address`, axes from last to first: where they lie, or a copy of what only a device can read."""
-    tensor = _Tensor.from_address(address)
-    buffer = _Tensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
+    tensor = ggml.Tensor.from_address(address)
+    buffer = ggml.Tensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
     if not buffer:
         raise ValueError("what goes into a product lies nowhere")
     # Strides and all: what is between the rows of a tensor that is not contiguous comes along.
-    n_bytes = _n_bytes(address)
-    if _is_host(buffer):
+    n_bytes = ggml.tensor_bytes(address)
+    if ggml.buffer_is_host(buffer):
         memory = (ctypes.c_char * n_bytes).from_address(tensor.data)
     else:
         memory = (ctypes.c_char * n_bytes)()
-        _get(address, memory, 0, n_bytes)
-    return np.ndarray(shape=list(tensor.ne)[::-1], dtype=kind, buffer=memory, strides=list(tensor.nb)[::-1])
-
-
-# writing ------------------------------------------------------------------------------------------------------
-
-
-def encoded(collector: Collector, dataset: str, n_chunks: int, chunk_tokens: int) -> bytes:
-    """The file, as llama-imatrix writes it: GGUF. Raises BadImatrix for sums that are no numbers, or for none."""
-    if not collector.sums:
-        raise BadImatrix("this model has no weights of the kind that an importance matrix is about")
-    entries = [
-        _string("general.type") + struct.pack("<I", 8) + _string("imatrix"),
-        _string("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + _string(dataset),
-        _string("imatrix.chunk_count") + struct.pack("<II", 4, n_chunks),
-        _string("imatrix.chunk_size") + struct.pack("<II", 4, chunk_tokens),
-    ]
-    rows: list[bytes] = []
-    bodies: list[bytes] = []
-    offset = 0
-    for name in sorted(collector.sums):
-        sums, counts = collector.sums[name], collector.counts[name]
-        if not np.isfinite(sums).all():
-            raise BadImatrix(f"{name} is fed with numbers that are none: the file is damaged")
-        for suffix, values, dims in (
-            (SUMS, sums, (sums.shape[1], sums.shape[0])),
-            (COUNTS, counts, (1, len(counts))),
-        ):
-            rows.append(_string(name + suffix) + struct.pack("<IQQIQ", 2, *dims, _F32, offset))
-            raw = values.astype("<f4").tobytes()
-            bodies.append(raw + bytes(-len(raw) % _ALIGNMENT))
-            offset += len(bodies[-1])
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(entries)) + b"".join(entries) + b"".join(rows)
-    return b"".join([head, bytes(-len(head) % _ALIGNMENT), *bodies])
-
-
-def _string(text: str) -> bytes:
-    raw = text.encode()
-    return struct.pack("<Q", len(raw)) + raw
+        ggml.copy_tensor(address, memory, 0, n_bytes)
+    shape, strides = tuple(tensor.ne)[::-1], tuple(tensor.nb)[::-1]
+    numbers: NDArray[_Kind] = np.ndarray(shape, dtype=kind, buffer=memoryview(memory), strides=strides)
+    return numbers

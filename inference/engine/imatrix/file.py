@@ -1,4 +1,4 @@
-"""Importance matrices in llama.cpp's GGUF form (tools/imatrix/imatrix.cpp): read for quantizing.
+"""Importance matrices in llama.cpp's GGUF form (tools/imatrix/imatrix.cpp): written by a worker, read for quantizing.
 
 For each weight there are two tensors: `NAME.in_sum2`, the sums of squared inputs by column, and `NAME.counts`, the rows that
 went into them; experts have one row each.
@@ -6,6 +6,7 @@ went into them; experts have one row each.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_BYTES = 4 << 30
-SUMS, COUNTS = ".in_sum2", ".counts"
+_SUMS, _COUNTS = ".in_sum2", ".counts"
+_F32 = 0
+_ALIGNMENT = 32
+
+Sums = dict[str, "NDArray[np.float32]"]
+"""By weight: one row a matrix, one column an input. Of counts: one number a matrix."""
 
 
 class BadImatrix(ValueError):
@@ -52,7 +58,7 @@ def read_importance(path: Path, model: Header) -> Importance:
     return Importance(known, str(first).rpartition("/")[2], header.integer("imatrix.chunk_count"))
 
 
-def read_sums(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+def read_sums(path: Path) -> tuple[Sums, Sums]:
     """Sums and counts by weight, to go on from: one row a matrix. Blocks on the disk. Raises BadImatrix."""
     _, tensors = _read(path)
     return {name: sums for name, (sums, _) in tensors.items()}, {name: counts for name, (_, counts) in tensors.items()}
@@ -95,8 +101,8 @@ def _tensors(path: Path, header: Header) -> _Tensors:
             # A copy: whoever goes on from it adds to it.
             return np.frombuffer(file.read(tensor.n_bytes), dtype="<f4").reshape(-1, tensor.shape[0]).astype(np.float32)
 
-        for name in (each.removesuffix(SUMS) for each in tensors if each.endswith(SUMS)):
-            found[name] = read(name + SUMS), read(name + COUNTS).reshape(-1)
+        for name in (each.removesuffix(_SUMS) for each in tensors if each.endswith(_SUMS)):
+            found[name] = read(name + _SUMS), read(name + _COUNTS).reshape(-1)
     return found
 
 
@@ -115,3 +121,42 @@ def _means(path: Path, tensors: _Tensors) -> dict[str, array[float]]:
             raise BadImatrix(f"{path.name} is damaged: {name} holds numbers that are none.")
         values[name] = array("f", means.astype("<f4").tobytes())
     return values
+
+
+# writing ------------------------------------------------------------------------------------------------------
+
+
+def encoded(sums_by_weight: Sums, counts_by_weight: Sums, dataset: str, n_chunks: int, chunk_tokens: int) -> bytes:
+    """The bytes of the file, as llama-imatrix writes it. Raises BadImatrix for sums that are no numbers, or for none."""
+    import numpy as np
+
+    if not sums_by_weight:
+        raise BadImatrix("this model has no weights of the kind that an importance matrix is about")
+    entries = [
+        _string("general.type") + struct.pack("<I", 8) + _string("imatrix"),
+        _string("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + _string(dataset),
+        _string("imatrix.chunk_count") + struct.pack("<II", 4, n_chunks),
+        _string("imatrix.chunk_size") + struct.pack("<II", 4, chunk_tokens),
+    ]
+    rows: list[bytes] = []
+    bodies: list[bytes] = []
+    offset = 0
+    for name in sorted(sums_by_weight):
+        sums, counts = sums_by_weight[name], counts_by_weight[name]
+        if not np.isfinite(sums).all():
+            raise BadImatrix(f"{name} is fed with numbers that are none: the file is damaged")
+        for suffix, values, dims in (
+            (_SUMS, sums, (sums.shape[1], sums.shape[0])),
+            (_COUNTS, counts, (1, len(counts))),
+        ):
+            rows.append(_string(name + suffix) + struct.pack("<IQQIQ", 2, *dims, _F32, offset))
+            raw = values.astype("<f4").tobytes()
+            bodies.append(raw + bytes(-len(raw) % _ALIGNMENT))
+            offset += len(bodies[-1])
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(entries)) + b"".join(entries) + b"".join(rows)
+    return b"".join([head, bytes(-len(head) % _ALIGNMENT), *bodies])
+
+
+def _string(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack("<Q", len(raw)) + raw

@@ -1,7 +1,7 @@
-"""A worker that reads: what a text sends into each weight is summed up, chunk by chunk, and nothing is generated.
+"""The thread that evaluates a text for an importance matrix, chunk by chunk; nothing is generated.
 
-As in `batching` one thread owns the context. Its steps are of one size and carry nothing but the text, so that the sums do
-not depend on who asks for a sign of life meanwhile.
+As in `chat.batching` one thread owns the context. Its steps are of one size and carry nothing but the text, so that the sums
+do not depend on who pings meanwhile.
 """
 
 from __future__ import annotations
@@ -13,27 +13,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from inference.engine.imatrix.collector import Collector, encoded
-from inference.engine.imatrix.file import BadImatrix
+from inference.engine.imatrix.collector import Collector
+from inference.engine.imatrix.file import BadImatrix, encoded
+from inference.engine.imatrix.graph_observer import GraphObserver
 from inference.engine.llama import Context, Model
-from inference.engine.protocol import Chunk, Made, RefusalCode, Refused
+from inference.engine.protocol import Chunk, Made, RefusalCode, RefusalFacts, Refused
 from inference.engine.serving.context_thread import ContextThread
-from inference.engine.serving.outlet import Outlet
+from inference.engine.serving.message_sink import MessageSink
 
 
-class Ear:
-    """What a context's graph is shown to: whoever reads at the moment, if anybody does."""
+class ImatrixPass:
+    """Evaluates one part of a text, in chunks of equal length.
 
-    def __init__(self) -> None:
-        self.collector: Collector | None = None
-
-    def hear(self, address: int, ask: bool) -> bool:
-        return self.collector is not None and self.collector.hear(address, ask)
-
-
-class Reading:
-    """A part of one text, in chunks of equal length. Owned by the reading thread from submission on; `cancelled` alone may be
-    set from elsewhere."""
+    Owned by the thread from submission on; `cancelled` alone may be set from elsewhere.
+    """
 
     def __init__(
         self,
@@ -44,11 +37,11 @@ class Reading:
         collector: Collector,
         dataset: str,
         descriptor: int,
-        outlet: Outlet,
+        sink: MessageSink,
     ) -> None:
         """`chunks`: of the whole text. `collector`: with the sums of those before `first_chunk`."""
         self.chunks = chunks
-        self.outlet = outlet
+        self.sink = sink
         self.cancelled = False
         self.collector = collector
         self.n_chunks_read = first_chunk
@@ -62,26 +55,30 @@ class Reading:
 
     @property
     def abandoned(self) -> bool:
-        return self.cancelled or self.outlet.broken
+        return self.cancelled or self.sink.broken
 
     def advance(self, n_tokens: int) -> None:
-        """So many of the present chunk's tokens were read."""
+        """Counts tokens of the present chunk as evaluated, and sends what that completes."""
         self.n_tokens_read += n_tokens
         if self.n_tokens_read < len(self.chunks[self.n_chunks_read]):
             return
         self.n_chunks_read, self.n_tokens_read = self.n_chunks_read + 1, 0
-        self.outlet.send(Chunk(type="chunk", done=self.n_chunks_read, total=len(self.chunks)))
+        self.sink.send(Chunk(type="chunk", done=self.n_chunks_read, total=len(self.chunks)))
         if self.n_chunks_read == len(self.chunks) or time.monotonic() - self._began >= self._seconds:
             self._finish()
 
     def refuse(self, code: RefusalCode, detail: str, errno: int | None = None) -> None:
         self.is_over = True
-        facts = {} if errno is None else {"errno": errno}
-        self.outlet.send(Refused(type="refused", code=code, detail=detail, facts=facts), last=True)
+        facts: RefusalFacts = {} if errno is None else {"errno": errno}
+        self.sink.send(Refused(type="refused", code=code, detail=detail, facts=facts), last=True)
 
     def _finish(self) -> None:
         try:
-            raw = memoryview(encoded(self.collector, self._dataset, self.n_chunks_read, len(self.chunks[0])))
+            raw = memoryview(
+                encoded(
+                    self.collector.sums, self.collector.counts, self._dataset, self.n_chunks_read, len(self.chunks[0])
+                )
+            )
             while raw:
                 raw = raw[os.write(self._descriptor, raw) :]
         except BadImatrix as bad:
@@ -91,25 +88,25 @@ class Reading:
         else:
             self.is_over = True
             seconds = round(time.monotonic() - self._began, 3)
-            self.outlet.send(Made(type="made", n_chunks=self.n_chunks_read, seconds=seconds), last=True)
+            self.sink.send(Made(type="made", n_chunks=self.n_chunks_read, seconds=seconds), last=True)
 
 
-class Reader(ContextThread[Reading]):
-    """One text after the other. See ContextThread for how it is handed work."""
+class ImatrixThread(ContextThread[ImatrixPass]):
+    """Evaluates one pass after the other. See ContextThread for how it is handed work."""
 
     def __init__(
         self,
         model: Model,
         context: Context,
-        ear: Ear,
+        observer: GraphObserver,
         *,
         on_busy: Callable[[bool], None],
         on_broken: Callable[[str], NoReturn],
     ) -> None:
-        super().__init__("reading", model, context, on_busy=on_busy, on_broken=on_broken)
-        self._ear = ear
+        super().__init__("imatrix", model, context, on_busy=on_busy, on_broken=on_broken)
+        self._observer = observer
 
-    # the reading thread -----------------------------------------------------------------------------------------
+    # this thread ----------------------------------------------------------------------------------------------
 
     def _warm_up(self) -> None:
         """A step as large as any, so that all memory is there."""
@@ -121,44 +118,44 @@ class Reader(ContextThread[Reading]):
         return int(bool(self._waiting))
 
     def _advance(self) -> bool:
-        """Takes in news, answers who asks, then reads one step. False when there is nothing left to do."""
+        """Empties the mailbox, answers pings, then runs one step. False when there is nothing left to do."""
         self._take_in()
         self._answer_pings()
         self._drop_abandoned()
         if not self._waiting:
             return False
-        reading = self._waiting[0]
-        self._step(reading)
-        if reading.is_over:
+        work = self._waiting[0]
+        self._step(work)
+        if work.is_over:
             self._waiting.popleft()
         return True
 
     def _drop_abandoned(self) -> None:
         self._waiting = deque(each for each in self._waiting if not each.abandoned)
 
-    def _step(self, reading: Reading) -> None:
-        start = reading.n_tokens_read
+    def _step(self, work: ImatrixPass) -> None:
+        start = work.n_tokens_read
         if start == 0:
             self._context.clear(0)
-        tokens = reading.chunks[reading.n_chunks_read][start : start + self._batch.capacity]
+        tokens = work.chunks[work.n_chunks_read][start : start + self._batch.capacity]
         self._batch.clear()
         for offset, token in enumerate(tokens):
             self._batch.add(token, start + offset, 0, True)
-        self._ear.collector = reading.collector
+        self._observer.collector = work.collector
         code = self._context.decode(self._batch)
-        self._ear.collector = None
+        self._observer.collector = None
         self._step_ended_at = time.monotonic()
         if code != 0:
-            reading.refuse("decode_failed", f"llama.cpp could not evaluate this step (code {code})")
-        elif reading.collector.error is not None:
-            reading.refuse(
-                "decode_failed", f"what goes on inside this model could not be followed: {reading.collector.error}"
+            work.refuse("decode_failed", f"llama.cpp could not evaluate this step (code {code})")
+        elif work.collector.error is not None:
+            work.refuse(
+                "decode_failed", f"what goes on inside this model could not be followed: {work.collector.error}"
             )
         else:
             self._tokens_total += len(tokens)
-            reading.advance(len(tokens))
-            if reading.n_tokens_read == 0:
-                # A whole chunk fills the cache: a sign of life would find no room.
+            work.advance(len(tokens))
+            if work.n_tokens_read == 0:
+                # A whole chunk fills the cache: a ping would find no room.
                 self._context.clear(0)
 
     def _answer_pings(self) -> None:
@@ -171,7 +168,7 @@ class Reader(ContextThread[Reading]):
                 on_pong((time.monotonic() - began) * 1000)
 
     def _decode(self, sequence: int, n_tokens: int) -> int:
-        """Tokens that nobody listens to, in an empty sequence that is empty afterwards. Returns llama.cpp's code."""
+        """Decodes any tokens in an empty sequence, which is empty again afterwards. Returns llama.cpp's code."""
         self._batch.clear()
         for position in range(n_tokens):
             self._add_token(position, sequence)

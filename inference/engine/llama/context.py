@@ -5,10 +5,9 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Callable, Mapping
-from typing import Any, cast
 
 from inference.core.loads.options import LoadOptions
-from inference.engine.llama.bindings import c
+from inference.engine.llama import bindings as c
 from inference.engine.llama.log import LoadFailed, Log
 from inference.engine.llama.model import Model
 
@@ -26,7 +25,7 @@ KV_TYPE_IDS: Mapping[str, int] = {
 
 
 class Context:
-    """KV cache and compute graphs for `options.n_seq_max` slots, and one sequence more for proofs of life.
+    """Holds KV cache and compute graphs for `options.n_seq_max` slots, and one sequence more for pings.
 
     Not thread-safe: one thread owns it.
     """
@@ -60,14 +59,15 @@ class Context:
         params.flash_attn_type = c.LLAMA_FLASH_ATTN_TYPE_AUTO
         params.kv_unified = True
         params.swa_full = False
-        self.handle = c.llama_init_from_model(model.handle, params)
-        if not self.handle:
+        handle = c.llama_init_from_model(model.handle, params)
+        if handle is None:
             raise LoadFailed("the context could not be created", log.errors)
+        self.handle = handle
         self.model = model
         if options.n_outputs is not None:
             log.buffers.grow_output(options.n_outputs * model.n_vocab * ctypes.sizeof(ctypes.c_float))
-        self.n_batch: int = c.llama_n_batch(self.handle)
-        self.n_ctx: int = c.llama_n_ctx(self.handle)
+        self.n_batch = c.llama_n_batch(self.handle)
+        self.n_ctx = c.llama_n_ctx(self.handle)
         self.n_ctx_seq = options.n_ctx_seq
         self.spare_sequence = options.n_seq_max
         self.n_threads = n_threads
@@ -76,11 +76,11 @@ class Context:
     @property
     def remembers(self) -> bool:
         """False for models without a KV cache or state: they embed text and generate none."""
-        return bool(self._memory)
+        return self._memory is not None
 
     def decode(self, batch: Batch) -> int:
         """llama_decode's code: 0 done, 1 no room in the KV cache, 2 aborted, below 0 fatal. Blocks for the whole step."""
-        return int(c.llama_decode(self.handle, batch.struct))
+        return c.llama_decode(self.handle, batch.struct)
 
     def set_threads(self, n_threads: int) -> None:
         """Holds from the next decode on."""
@@ -95,7 +95,7 @@ class Context:
 
     def truncate(self, sequence: int, n_keep: int) -> bool:
         """Keeps the first `n_keep` positions. False, and nothing changed, where the memory cannot remove a part."""
-        return bool(c.llama_memory_seq_rm(self._memory, sequence, n_keep, -1))
+        return c.llama_memory_seq_rm(self._memory, sequence, n_keep, -1)
 
     def clear(self, sequence: int) -> None:
         c.llama_memory_seq_rm(self._memory, sequence, -1, -1)
@@ -105,11 +105,7 @@ class Context:
         c.llama_memory_seq_cp(self._memory, source, target, 0, n_keep)
 
     def oldest_position(self, sequence: int) -> int | None:
-        position: int = c.llama_memory_seq_pos_min(self._memory, sequence)
-        return None if position < 0 else position
-
-    def newest_position(self, sequence: int) -> int | None:
-        position: int = c.llama_memory_seq_pos_max(self._memory, sequence)
+        position = c.llama_memory_seq_pos_min(self._memory, sequence)
         return None if position < 0 else position
 
     def close(self) -> None:
@@ -125,18 +121,17 @@ class Batch:
         self._positions = (ctypes.c_int32 * capacity)()
         self._sequences = (ctypes.c_int32 * capacity)()
         self._outputs = (ctypes.c_int8 * capacity)()
-        counts = (ctypes.c_int32 * capacity)(*([1] * capacity))
+        counts = (ctypes.c_int * capacity)(*([1] * capacity))
         start = ctypes.addressof(self._sequences)
         addresses = array("Q", range(start, start + 4 * capacity, 4))
         pointers = (ctypes.POINTER(ctypes.c_int32) * capacity).from_buffer_copy(addresses)
         self._kept = (counts, pointers)
-        # The bindings' type of `pos` is wrong.
-        self.struct = cast(Any, c.llama_batch())
+        self.struct = c.llama_batch()
         self.struct.n_tokens = 0
         self.struct.token = self._tokens
-        self.struct.pos = self._positions
+        self.struct.pos = self._positions  # type: ignore[assignment]  # the package's type: an array too many
         self.struct.n_seq_id = counts
-        self.struct.seq_id = pointers
+        self.struct.seq_id = pointers  # type: ignore[assignment]  # the package's type: arrays, not pointers
         self.struct.logits = self._outputs
         self.size = 0
 

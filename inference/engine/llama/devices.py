@@ -8,23 +8,23 @@ wants to know asks a process of its own (inference.engine.tools.children).
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 from inference.core.loads.engine_devices import cuda_number, seen_alone
 from inference.core.loads.options import LoadOptions
-from inference.engine.llama import LIBRARY, Layout, cuda_driver
+from inference.engine.llama import Layout, cuda_driver, ggml
 from inference.engine.llama.footprint import DeviceName
 
 _CPU, _GPU, _INTEGRATED_GPU = 0, 1, 2
 """ggml-backend.h's enum ggml_backend_dev_type."""
-_KINDS = {_CPU: "cpu", _GPU: "gpu", _INTEGRATED_GPU: "integrated_gpu"}
+DeviceKind = Literal["cpu", "gpu", "integrated_gpu", "other"]
+_KINDS: dict[int, DeviceKind] = {_CPU: "cpu", _GPU: "gpu", _INTEGRATED_GPU: "integrated_gpu"}
 _TAKE_LAYERS = ("gpu", "integrated_gpu")
 _VISIBLE, _VIRTUAL = "CUDA_VISIBLE_DEVICES", "GGML_CUDA_DEVICES"
 """By the second ggml makes several devices of a card: its numbers are then not CUDA's."""
@@ -37,50 +37,12 @@ class NoDevice(Exception):
     """The message is a sentence for a person."""
 
 
-class _Properties(ctypes.Structure):
-    """ggml-backend.h's ggml_backend_dev_props."""
-
-    _fields_: ClassVar = [
-        ("name", ctypes.c_char_p),
-        ("description", ctypes.c_char_p),
-        ("memory_free", ctypes.c_size_t),
-        ("memory_total", ctypes.c_size_t),
-        ("type", ctypes.c_int),
-        ("device_id", ctypes.c_char_p),
-        ("caps", ctypes.c_bool * 5),
-    ]
-
-
-def _function(name: str, result: Any, *arguments: Any) -> Any:
-    function = getattr(LIBRARY, name)
-    function.restype, function.argtypes = result, arguments
-    return function
-
-
-_text, _handle, _size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
-_dev_count = _function("ggml_backend_dev_count", _size)
-_dev_get = _function("ggml_backend_dev_get", _handle, _size)
-_dev_type = _function("ggml_backend_dev_type", ctypes.c_int, _handle)
-_dev_name = _function("ggml_backend_dev_name", _text, _handle)
-_dev_description = _function("ggml_backend_dev_description", _text, _handle)
-_dev_props = _function("ggml_backend_dev_get_props", None, _handle, ctypes.POINTER(_Properties))
-_dev_reg = _function("ggml_backend_dev_backend_reg", _handle, _handle)
-_dev_buffers = _function("ggml_backend_dev_buffer_type", _handle, _handle)
-_buffers_name = _function("ggml_backend_buft_name", _text, _handle)
-_cpu_buffers = _function("ggml_backend_cpu_buffer_type", _handle)
-_reg_name = _function("ggml_backend_reg_name", _text, _handle)
-_reg_by_name = _function("ggml_backend_reg_by_name", _handle, _text)
-_reg_address = _function("ggml_backend_reg_get_proc_address", _handle, _handle, _text)
-_register = _function("ggml_backend_register", None, _handle)
-
-
 @dataclass(frozen=True, slots=True)
-class Device:
-    """What can be told of a device without asking its driver."""
+class GgmlDevice:
+    """A device of ggml's registry, as far as it is known without asking its driver."""
 
     handle: int
-    kind: str
-    """`cpu`, `gpu`, `integrated_gpu` or `other`."""
+    kind: DeviceKind
     key: str
     """llama.cpp's name of its buffers, the same in every process that adds the same servers: `CUDA0`, `RPC0[host:port]`."""
     name: str
@@ -94,8 +56,8 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Properties:
-    """What its driver tells of a device."""
+class DriverFacts:
+    """What a device's driver says of it."""
 
     memory_bytes: int | None
     free_bytes: int | None
@@ -108,14 +70,13 @@ def add_rpc_servers(endpoints: Iterable[str]) -> None:
     """Makes the devices behind `host:port` llama.cpp's own. Adding a server again changes nothing. Blocks. Raises NoDevice."""
     for endpoint in endpoints:
         _check_listening(endpoint)
-        registry = _reg_by_name(b"RPC")
-        address = _reg_address(registry, b"ggml_backend_rpc_add_server") if registry else None
-        if not address:
+        add_server = ggml.add_rpc_server_function()
+        if add_server is None:
             raise NoDevice("This build of llama.cpp cannot use RPC servers; build it with GGML_RPC=ON.")
-        added = ctypes.CFUNCTYPE(_handle, _text)(address)(endpoint.encode())
-        if not added:
+        registry = add_server(endpoint.encode())
+        if registry is None:
             raise NoDevice(f"The RPC server {endpoint} offers no device.")
-        _register(added)
+        ggml.register(registry)
 
 
 def _check_listening(endpoint: str) -> None:
@@ -129,35 +90,37 @@ def _check_listening(endpoint: str) -> None:
         raise NoDevice(f"The RPC server {endpoint} does not answer: {error.strerror or error}.") from None
 
 
-def devices() -> tuple[Device, ...]:
-    return tuple(_device(_dev_get(number)) for number in range(_dev_count()))
+def devices() -> tuple[GgmlDevice, ...]:
+    return tuple(_device(ggml.device_at(number)) for number in range(ggml.device_count()))
 
 
-def _device(handle: int) -> Device:
-    buffers = _dev_buffers(handle)
-    name = _dev_name(handle)
-    return Device(
+def _device(handle: int) -> GgmlDevice:
+    buffers = ggml.device_buffer_type(handle)
+    name = ggml.device_name(handle)
+    return GgmlDevice(
         handle=handle,
-        kind=_KINDS.get(_dev_type(handle), "other"),
-        key=_decoded(_buffers_name(buffers) if buffers else name),
-        name=_decoded(_dev_description(handle)) or _decoded(name),
-        registry=_decoded(_reg_name(_dev_reg(handle))),
+        kind=_KINDS.get(ggml.device_type(handle), "other"),
+        key=_decoded(ggml.buffer_type_name(buffers) if buffers else name),
+        name=_decoded(ggml.device_description(handle)) or _decoded(name),
+        registry=_decoded(ggml.registry_name(ggml.device_registry(handle))),
     )
 
 
-def properties(device: Device) -> Properties:
-    """May block, and may take a part of the device for as long as the process lives: whoever serves asks about no device that it
-    does not use. ggml would have CUDA make a context for the answer, so CUDA's driver is asked instead where it can be."""
+def driver_facts(device: GgmlDevice) -> DriverFacts:
+    """Asks the device's driver, CUDA's own where that can be: ggml would have CUDA make a context for the answer.
+
+    May block, and may take a part of the device for as long as the process lives: a worker asks about no device that it does
+    not use.
+    """
     number = cuda_number(device.key) if _VIRTUAL not in os.environ else None
-    told = None if number is None else cuda_driver.card(number)
-    if told is not None:
-        return Properties(told.memory_bytes, None, told.bus_id)
-    props = _Properties()
-    _dev_props(device.handle, ctypes.byref(props))
-    return Properties(
-        memory_bytes=props.memory_total or None,
-        free_bytes=props.memory_free if props.memory_total else None,
-        bus_id=_decoded(props.device_id) or None,
+    card = None if number is None else cuda_driver.card(number)
+    if card is not None:
+        return DriverFacts(card.memory_bytes, None, card.bus_id)
+    properties = ggml.device_properties(device.handle)
+    return DriverFacts(
+        memory_bytes=properties.memory_total or None,
+        free_bytes=properties.memory_free if properties.memory_total else None,
+        bus_id=_decoded(properties.device_id) or None,
     )
 
 
@@ -165,7 +128,7 @@ def _decoded(text: bytes | None) -> str:
     return (text or b"").decode("utf-8", "replace")
 
 
-def gpus(found: Sequence[Device] | None = None) -> tuple[Device, ...]:
+def gpus(found: Sequence[GgmlDevice] | None = None) -> tuple[GgmlDevice, ...]:
     """What layers can go to, as llama.cpp chooses (llama.cpp, default device selection), but local ones before remote ones."""
     found = devices() if found is None else found
     local = list(_without_doubles(each for each in found if each.kind == "gpu" and not each.is_remote))
@@ -173,7 +136,7 @@ def gpus(found: Sequence[Device] | None = None) -> tuple[Device, ...]:
     return (*local, *(each for each in found if each.kind == "gpu" and each.is_remote))
 
 
-def _without_doubles(found: Iterable[Device]) -> Iterator[Device]:
+def _without_doubles(found: Iterable[GgmlDevice]) -> Iterator[GgmlDevice]:
     """One card may be offered by two backends, but by none twice."""
     found = tuple(found)
     if len({each.registry for each in found}) < 2:
@@ -181,7 +144,7 @@ def _without_doubles(found: Iterable[Device]) -> Iterator[Device]:
         return
     seen = set()
     for each in found:
-        bus_id = properties(each).bus_id
+        bus_id = driver_facts(each).bus_id
         if bus_id is None or bus_id not in seen:
             seen.add(bus_id)
             yield each
@@ -199,7 +162,7 @@ def see_alone(wanted: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, s
     return tuple((ours, renamed.get(key, key)) for ours, key in wanted)
 
 
-def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[Device, DeviceName], ...]:
+def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[GgmlDevice, DeviceName], ...]:
     """The GPUs of EngineDevices.gpus, or all there are. Raises NoDevice."""
     if wanted is None:
         present = gpus()
@@ -213,7 +176,7 @@ def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[Device,
     return tuple((by_key[key], DeviceName(ours, by_key[key].name, key)) for ours, key in wanted)
 
 
-def layout_of(options: LoadOptions, chosen: Sequence[Device]) -> Layout:
+def layout_of(options: LoadOptions, chosen: Sequence[GgmlDevice]) -> Layout:
     """`options` in llama.cpp's terms, with those GPUs alone that get layers: llama.cpp would prepare the others too.
 
     Raises NoDevice where `tensor_split` names more GPUs than there are.
@@ -230,7 +193,7 @@ def layout_of(options: LoadOptions, chosen: Sequence[Device]) -> Layout:
         n_gpu_layers=options.n_gpu_layers,
         gpus=tuple(each.handle for each in used),
         tensor_split=tuple(part for part in parts if part),
-        overrides=((_experts(n_cpu_moe), _cpu_buffers()),) if n_cpu_moe else (),
+        overrides=((_experts(n_cpu_moe), ggml.cpu_buffer_type()),) if n_cpu_moe else (),
     )
 
 
@@ -256,7 +219,7 @@ def main() -> None:
         request = json.loads(sys.stdin.buffer.readline())
         add_rpc_servers(request["rpc_servers"])
         listed = [
-            {"key": each.key, "name": each.name, "is_remote": each.is_remote, **asdict(properties(each))}
+            {"key": each.key, "name": each.name, "is_remote": each.is_remote, **asdict(driver_facts(each))}
             for each in gpus()
         ]
         reply: dict[str, Any] = {"devices": listed}

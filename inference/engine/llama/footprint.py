@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from inference.core.loads.devices import RAM
 from inference.core.planning.header import Header
+from inference.engine.llama.log_lines import BufferSize, BufferUse, LayerPlace, read_load_line
 from inference.engine.protocol import DeviceReport
 
-_BUFFER_LINE = re.compile(r": +(\S+) .*?(model|KV|RS|state|compute|output) buffer size = +([0-9.]+) MiB")
-# "offloaded 31/31 layers to GPU" is printed on machines without any: only the assignments say where a layer went.
-_LAYER_LINE = re.compile(r"layer +(\d+) assigned to device (\S+?),")
-_MIB = 1024 * 1024
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 
@@ -30,29 +26,27 @@ class DeviceName:
 
 
 class Buffers:
-    """The sizes that llama.cpp's log has told so far, by the names of its buffers."""
+    """Gathers the sizes that llama.cpp has logged so far, by the names of its buffers."""
 
     def __init__(self) -> None:
         self._layers: dict[int, str] = {}
         self._weights: dict[str, float] = {}
         self._caches: dict[str, float] = {}
-        self._compute: dict[tuple[str, str], float] = {}
+        self._compute: dict[tuple[str, BufferUse], float] = {}
 
     def note(self, line: str) -> None:
-        found = _BUFFER_LINE.search(line)
-        if found is not None:
-            name, kind, n_bytes = found[1], found[2], float(found[3]) * _MIB
-            if kind == "model":
-                self._weights[name] = self._weights.get(name, 0) + n_bytes
-            elif kind in ("KV", "RS", "state"):
-                self._caches[name] = self._caches.get(name, 0) + n_bytes
+        """Takes in a line of the log, whatever it is about."""
+        found = read_load_line(line)
+        if isinstance(found, LayerPlace):
+            self._layers[found.layer] = found.device
+        elif isinstance(found, BufferSize):
+            if found.use == "weights":
+                self._weights[found.buffer] = self._weights.get(found.buffer, 0) + found.n_bytes
+            elif found.use == "cache":
+                self._caches[found.buffer] = self._caches.get(found.buffer, 0) + found.n_bytes
             else:
                 # Reserving graphs again prints the line again: the last one counts.
-                self._compute[name, kind] = n_bytes
-            return
-        found = _LAYER_LINE.search(line)
-        if found is not None:
-            self._layers[int(found[1])] = found[2]
+                self._compute[found.buffer, found.use] = found.n_bytes
 
     def grow_output(self, n_bytes: int) -> None:
         """llama.cpp makes the output buffer for a row a sequence, and grows it without a word once more are asked for."""

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from inference.engine.llama.bindings import c
+from inference.engine.llama import bindings as c
 from inference.engine.llama.footprint import Buffers
+from inference.engine.llama.log_lines import places_layer
 
 _LOG_DEBUG, _LOG_INFO, _LOG_ERROR, _LOG_CONTINUED = 1, 2, 4, 5
 
@@ -30,7 +31,7 @@ class Log:
     """
 
     def __init__(self, descriptor: int = 2, on_text: Callable[[str], None] | None = None) -> None:
-        """`on_text` hears every piece of the log, which may be less than a line. It must not raise."""
+        """`on_text` gets every piece of the log, which may be less than a line. It must not raise."""
         self._on_text = on_text
         self.errors: list[str] = []
         self.buffers = Buffers()
@@ -42,8 +43,7 @@ class Log:
 
     def _receive(self, level: int, text: bytes, _context: object) -> None:
         # An exception cannot cross into C, where nobody would see it.
-        if level == _LOG_DEBUG and b" assigned to device " not in text:
-            # Two thousand lines a load, of which only those that tell where layers go are of use.
+        if level == _LOG_DEBUG and not places_layer(text):
             self._shown = False
             return
         with self._lock:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from inference.engine.llama.bindings import c
+from inference.engine.llama import bindings as c
 from inference.engine.llama.log import LoadFailed, Log
 
 _LOAD_MODE_NONE = 0
@@ -20,7 +20,7 @@ _LOAD_MODE_MMAP = 1
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where weights go, in llama.cpp's terms. Handles come from engine.devices."""
+    """Where weights go, in llama.cpp's terms. Handles come from llama.devices."""
 
     n_gpu_layers: int | None = None
     """None: all."""
@@ -35,20 +35,20 @@ class Layout:
 class Model:
     """Weights and vocabulary. Tokenising is thread-safe."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: c.ModelHandle) -> None:
         self.handle = handle
         self.vocab = c.llama_model_get_vocab(handle)
-        self.n_vocab: int = c.llama_vocab_n_tokens(self.vocab)
-        self.n_ctx_train: int = c.llama_model_n_ctx_train(handle)
-        self.n_layers: int = c.llama_model_n_layer(handle)
-        self.n_swa: int = c.llama_model_n_swa(handle)
-        self.adds_bos: bool = c.llama_vocab_get_add_bos(self.vocab)
-        self.bos: int = c.llama_vocab_bos(self.vocab)
-        self.eos: int = c.llama_vocab_eos(self.vocab)
-        self.keeps_state = bool(c.llama_model_is_recurrent(handle) or c.llama_model_is_hybrid(handle))
+        self.n_vocab = c.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train = c.llama_model_n_ctx_train(handle)
+        self.n_layers = c.llama_model_n_layer(handle)
+        self.n_swa = c.llama_model_n_swa(handle)
+        self.adds_bos = c.llama_vocab_get_add_bos(self.vocab)
+        self.bos = c.llama_vocab_bos(self.vocab)
+        self.eos = c.llama_vocab_eos(self.vocab)
+        self.keeps_state = c.llama_model_is_recurrent(handle) or c.llama_model_is_hybrid(handle)
         """It has layers with one running state per sequence, which can neither be cut nor shared."""
-        self.has_vocabulary: bool = c.llama_vocab_type(self.vocab) != c.LLAMA_VOCAB_TYPE_NONE
-        self.has_encoder: bool = c.llama_model_has_encoder(handle)
+        self.has_vocabulary = c.llama_vocab_type(self.vocab) != c.LLAMA_VOCAB_TYPE_NONE
+        self.has_encoder = c.llama_model_has_encoder(handle)
 
     @classmethod
     def load(
@@ -57,7 +57,6 @@ class Model:
         log: Log,
         *,
         layout: Layout | None = None,
-        vocab_only: bool = False,
         no_alloc: bool = False,
         mapped: bool = False,
         on_progress: Callable[[float], None] | None = None,
@@ -70,7 +69,6 @@ class Model:
         c.llama_backend_init()
         params = c.llama_model_default_params()
         kept = _lay_out(params, layout or Layout())
-        params.vocab_only = vocab_only
         params.no_alloc = no_alloc
         # A mapped file is page cache: the kernel counts it as free, and takes it away without a word when memory runs short.
         # Weights in memory of their own are held as the ledger says; decoding is 3 to 5 % faster too.
@@ -87,18 +85,9 @@ class Model:
         params.progress_callback = callback
         handle = c.llama_model_load_from_file(os.fsencode(path), params)
         del kept
-        if not handle:
+        if handle is None:
             raise LoadFailed("the model could not be loaded", log.errors)
         return cls(handle)
-
-    def metadata(self, key: str) -> str | None:
-        """The GGUF's value for `key` as text, or None where it has none."""
-        size = c.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
-        if size < 0:
-            return None
-        buffer = ctypes.create_string_buffer(size + 1)
-        c.llama_model_meta_val_str(self.handle, key.encode(), buffer, size + 1)
-        return buffer.raw[:size].decode("utf-8", "replace")
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> array[int]:
         """Token ids. Raises UnicodeEncodeError for a lone surrogate, which has no bytes."""
@@ -121,16 +110,16 @@ class Model:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            count: int = c.llama_token_to_piece(self.vocab, token, buffer, size, 0, special)
+            count = c.llama_token_to_piece(self.vocab, token, buffer, size, 0, special)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
 
     def ends_generation(self, token: int) -> bool:
-        return bool(c.llama_vocab_is_eog(self.vocab, token))
+        return c.llama_vocab_is_eog(self.vocab, token)
 
     def is_control(self, token: int) -> bool:
-        return bool(c.llama_vocab_is_control(self.vocab, token))
+        return c.llama_vocab_is_control(self.vocab, token)
 
     def close(self) -> None:
         c.llama_model_free(self.handle)

@@ -8,9 +8,8 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from inference.engine.llama.bindings import c
+from inference.engine.llama import bindings as c
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +51,21 @@ def quantize(source: Path, target: Path, wanted: QuantizeParams) -> bool:
     kept = _set_importance(params, wanted) if wanted.importance else ()
     code = c.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
     del kept
-    return bool(code == 0)
+    return code == 0
 
 
-def _set_importance(params: Any, wanted: QuantizeParams) -> tuple[object, ...]:
+def _set_importance(params: c.llama_model_quantize_params, wanted: QuantizeParams) -> tuple[object, ...]:
     """Fills `params`, with what llama.cpp's own program writes into the result. They point into what comes back."""
     rows = (c.llama_model_imatrix_data * (len(wanted.importance) + 1))()
     for row, (name, values) in zip(rows, wanted.importance.items(), strict=False):
         address, n_values = values.buffer_info()
         row.name, row.size = name.encode(), n_values
         row.data = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
-    params.imatrix = rows
+    params.imatrix = ctypes.cast(rows, ctypes.POINTER(c.llama_model_imatrix_data))
     overrides = (c.llama_model_kv_override * 3)()
     overrides[0].tag, overrides[0].key = c.LLAMA_KV_OVERRIDE_TYPE_STR, b"quantize.imatrix.dataset"
-    overrides[0].value.val_str = wanted.importance_name.encode()[:127]
+    c.override_value(overrides[0]).val_str = wanted.importance_name.encode()[:127]
     overrides[1].tag, overrides[1].key = c.LLAMA_KV_OVERRIDE_TYPE_INT, b"quantize.imatrix.entries_count"
-    overrides[1].value.val_i64 = len(wanted.importance)
-    params.kv_overrides = overrides
+    c.override_value(overrides[1]).val_i64 = len(wanted.importance)
+    params.kv_overrides = ctypes.cast(overrides, ctypes.POINTER(c.llama_model_kv_override))
     return rows, overrides

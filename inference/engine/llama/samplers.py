@@ -7,7 +7,7 @@ import math
 from array import array
 from collections.abc import Mapping
 
-from inference.engine.llama.bindings import c
+from inference.engine.llama import bindings as c
 from inference.engine.llama.context import Context
 from inference.engine.llama.model import Model
 
@@ -17,6 +17,7 @@ class Chain:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._closed = False
         self.handle = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
 
     def logit_bias(self, biases: Mapping[int, float]) -> None:
@@ -52,7 +53,7 @@ class Chain:
 
     def sample(self, context: Context, output: int) -> int:
         """Draws a token from the logits of `output` and accepts it."""
-        return int(c.llama_sampler_sample(self.handle, context.handle, output))
+        return c.llama_sampler_sample(self.handle, context.handle, output)
 
     def pick(self, candidates: Candidates) -> int:
         """Draws from `candidates`, which it reorders. Does not accept the token."""
@@ -60,11 +61,11 @@ class Chain:
         return int(candidates.struct.data[candidates.struct.selected].id)
 
     def close(self) -> None:
-        if self.handle:
+        if not self._closed:
+            self._closed = True
             c.llama_sampler_free(self.handle)
-            self.handle = None
 
-    def _add(self, sampler: int) -> None:
+    def _add(self, sampler: c.SamplerHandle) -> None:
         if not sampler:
             raise MemoryError("llama.cpp could not create a sampler")
         c.llama_sampler_chain_add(self.handle, sampler)
@@ -75,19 +76,19 @@ class Candidates:
 
     def __init__(self, tokens: array[int], logits: array[float] | memoryview[float]) -> None:
         count = len(tokens)
-        self._data = (c.llama_token_data * count)()
-        words = memoryview(self._data).cast("B")
+        self._entries = (c.llama_token_data * count)()
+        words = memoryview(self._entries).cast("B")
         words.cast("i")[0::3] = memoryview(tokens)
         words.cast("f")[1::3] = memoryview(logits)
         self.struct = c.llama_token_data_array()
-        self.struct.data = self._data
+        self.struct.data = self._entries
         self.struct.size = count
         self.struct.selected = -1
         self.struct.sorted = False
 
     def tokens(self) -> list[int]:
         """The token ids in their present order; a sampler may have sorted and shortened them."""
-        return list(memoryview(self._data).cast("B").cast("i")[0 : 3 * self.struct.size : 3])
+        return list(memoryview(self._entries).cast("B").cast("i")[0 : 3 * self.struct.size : 3])
 
 
 def likeliest(tokens: array[int], logits: array[float] | memoryview[float], count: int) -> list[int]:

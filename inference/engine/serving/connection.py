@@ -13,7 +13,7 @@ MOST_UNREAD_BYTES = 4 * 1024 * 1024
 """A caller that leaves more than this unread has stopped reading; its request is cancelled."""
 
 
-class Connection:
+class CallerConnection:
     """Sends straight from the calling thread: waking the event loop for each token would cost more than the write.
 
     What the socket does not take at once is kept, and the loop writes it when there is room.

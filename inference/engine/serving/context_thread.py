@@ -1,4 +1,4 @@
-"""The thread that owns a context: whoever wants something decoded leaves it word."""
+"""The thread that owns a context. Others put what they want decoded into its mailbox."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ Work = TypeVar("Work", bound=Cancellable)
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """A look at the engine from outside. A stale one is fine."""
+class EngineStats:
+    """Counts what the thread has done so far. A stale reading is fine."""
 
     slots_busy: int
     tokens_total: int
     step_ended_at: float
+    """time.monotonic() of the last decode step's end."""
 
 
 class ContextThread(threading.Thread, Generic[Work]):
@@ -54,7 +55,7 @@ class ContextThread(threading.Thread, Generic[Work]):
         self._batch = Batch(context.n_batch)
         self._waiting: deque[Work] = deque()
         self._pings: list[Callable[[float], None]] = []
-        self._letters: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._mailbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._on_busy = on_busy
         self._on_broken = on_broken
         self._tokens_total = 0
@@ -78,11 +79,11 @@ class ContextThread(threading.Thread, Generic[Work]):
             else:
                 future.set_result(None)
 
-        self._letters.put(decode)
+        self._mailbox.put(decode)
         return future
 
     def submit(self, work: Work) -> None:
-        self._letters.put(lambda: self._waiting.append(work))
+        self._mailbox.put(lambda: self._waiting.append(work))
 
     def withdraw(self, work: Work) -> Future[None]:
         """Cancels before the next step; when the future is done this thread has let go of what the work holds."""
@@ -93,22 +94,23 @@ class ContextThread(threading.Thread, Generic[Work]):
             future.set_result(None)
 
         work.cancelled = True
-        self._letters.put(let_go)
+        self._mailbox.put(let_go)
         return future
 
     def ping(self, on_pong: Callable[[float], None]) -> None:
         """Decodes one token beside everything else and calls `on_pong` with the milliseconds that took."""
-        self._letters.put(lambda: self._pings.append(on_pong))
+        self._mailbox.put(lambda: self._pings.append(on_pong))
 
-    def pulse(self) -> Pulse:
-        return Pulse(self._n_busy(), self._tokens_total, self._step_ended_at)
+    def stats(self) -> EngineStats:
+        """A snapshot, from any thread."""
+        return EngineStats(self._n_busy(), self._tokens_total, self._step_ended_at)
 
     # this thread ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         try:
             while True:
-                self._letters.get()()
+                self._mailbox.get()()
                 if not self._waiting and not self._pings:
                     continue
                 self._step_ended_at = time.monotonic()
@@ -122,9 +124,9 @@ class ContextThread(threading.Thread, Generic[Work]):
             self._on_broken(f"the {self.name} thread failed; its traceback is in the log")
 
     def _take_in(self) -> None:
-        """What was said since the last step."""
-        while not self._letters.empty():
-            self._letters.get()()
+        """Runs what was put into the mailbox since the last step."""
+        while not self._mailbox.empty():
+            self._mailbox.get()()
 
     def _add_token(self, position: int, sequence: int) -> None:
         """Any token, for a step whose outcome nobody asks for."""

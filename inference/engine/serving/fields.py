@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from inference.engine.protocol import RefusalCode
+from inference.engine.protocol import RefusalCode, RefusalFacts
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _LONGEST_NAME = 256
 
 
 class RequestRefused(Exception):
-    """The request ends here; the worker goes on."""
+    """A request cannot be answered; the worker goes on. `detail` is a sentence for a person."""
 
-    def __init__(self, code: RefusalCode, detail: str, **facts: Any) -> None:
+    def __init__(self, code: RefusalCode, detail: str, **facts: Unpack[RefusalFacts]) -> None:
         super().__init__(detail)
         self.code: RefusalCode = code
         self.detail = detail

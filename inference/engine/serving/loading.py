@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,15 +13,9 @@ from inference.core.planning.header import BadGguf, Header, read_files
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.llama.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.llama.footprint import DeviceName
+from inference.engine.llama.log_lines import LoadFault, load_faults, refused_buffer
 from inference.engine.protocol import FailureReason
 
-_OUT_OF_MEMORY = re.compile(
-    r"failed to allocate|unable to allocate|out of memory|cudaMalloc failed|alloc.* failed", re.I
-)
-_REFUSED_BUFFER = re.compile(r"failed to allocate (\S+) buffer of size (\d+)")
-_UNSUPPORTED = re.compile(
-    r"unknown model architecture|unknown pre-tokenizer|unsupported|not supported|unknown type", re.I
-)
 _MIB = 1 << 20
 
 
@@ -86,21 +79,22 @@ def load(
 
 def refusal(name: str, lines: Sequence[str], gpus: Sequence[DeviceName]) -> CannotLoad:
     """Why llama.cpp gave no model or no context of the file `name`: `lines` are its last errors, `gpus` those that it was to use."""
-    told = lines[-1] if lines else "llama.cpp gave no reason"
-    told = next((line for line in lines if _OUT_OF_MEMORY.search(line) or _UNSUPPORTED.search(line)), told)
-    refused = next(filter(None, map(_REFUSED_BUFFER.search, lines)), None)
+    faults = [load_faults(line) for line in lines]
+    reason = next((line for line, found in zip(lines, faults, strict=True) if found), None)
+    reason = reason or (lines[-1] if lines else "llama.cpp gave no reason")
+    refused = next(filter(None, map(refused_buffer, lines)), None)
     if refused is not None:
-        device = next((gpu.name for gpu in gpus if refused[1].startswith(gpu.buffers)), "This machine")
+        device = next((gpu.name for gpu in gpus if refused.buffer.startswith(gpu.buffers)), "This machine")
         detail = (
-            f"{device} had no room for {int(refused[2]) / _MIB:,.0f} MiB that {name} needs. "
+            f"{device} had no room for {refused.n_bytes / _MIB:,.0f} MiB that {name} needs. "
             "Another program may have taken it while the model was loading."
         )
         return CannotLoad("out_of_memory", detail)
-    if any(map(_OUT_OF_MEMORY.search, lines)):
-        return CannotLoad("out_of_memory", f"There is not enough memory for {name}: {told}")
-    if any(map(_UNSUPPORTED.search, lines)):
-        return CannotLoad("unsupported", f"this llama.cpp cannot run {name}: {told}")
-    return CannotLoad("bad_file", f"llama.cpp refused {name}: {told}")
+    if any(LoadFault.OUT_OF_MEMORY in found for found in faults):
+        return CannotLoad("out_of_memory", f"There is not enough memory for {name}: {reason}")
+    if any(LoadFault.UNSUPPORTED in found for found in faults):
+        return CannotLoad("unsupported", f"this llama.cpp cannot run {name}: {reason}")
+    return CannotLoad("bad_file", f"llama.cpp refused {name}: {reason}")
 
 
 def physical_cores() -> int:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from inference.engine import lingering_close, protocol
 from inference.engine.protocol import Pong, Refused
-from inference.engine.serving.connection import Connection
+from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused
 
 _LEAVE_SECONDS = 30.0
@@ -22,18 +22,18 @@ _DISCARDED_BYTES = 64 * 1024
 _LONGEST_ID = 256
 
 
-class Answers(Protocol):
-    """What a worker does for those who call."""
+class RequestHandler(Protocol):
+    """Handles the first message of each connection: chat.handler.ChatHandler, imatrix.handler.ImatrixHandler."""
 
-    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         """Returns when the answer is complete or the caller has gone. Raises RequestRefused."""
 
 
-class Server:
+class WorkerServer:
     """Serves callers until the process ends."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
         self._loop = asyncio.get_running_loop()
 
     async def listen(self, path: Path) -> asyncio.AbstractServer:
@@ -49,13 +49,13 @@ class Server:
             os.umask(mask)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(writer.get_extra_info("socket"), self._loop)
+        connection = CallerConnection(writer.get_extra_info("socket"), self._loop)
         try:
             try:
                 message = await protocol.read(reader)
                 if message is None:
                     return
-                await self._answers.answer(message, reader, connection)
+                await self._handler.handle(message, reader, connection)
             except protocol.BadMessage as bad:
                 self._refuse(connection, RequestRefused("bad_request", str(bad)))
             except RequestRefused as refused:
@@ -66,13 +66,13 @@ class Server:
             connection.close()
             await lingering_close.close(reader, writer)
 
-    def _refuse(self, connection: Connection, refused: RequestRefused) -> None:
+    def _refuse(self, connection: CallerConnection, refused: RequestRefused) -> None:
         connection.send(
             Refused(type="refused", code=refused.code, detail=refused.detail, facts=refused.facts), last=True
         )
 
 
-async def until_over(reader: asyncio.StreamReader, connection: Connection) -> None:
+async def until_over(reader: asyncio.StreamReader, connection: CallerConnection) -> None:
     """Returns when the answer is complete or the caller has gone."""
     left = asyncio.create_task(_end_of(reader))
     finished = asyncio.create_task(connection.finished())
@@ -85,7 +85,7 @@ async def until_over(reader: asyncio.StreamReader, connection: Connection) -> No
         connection.abandon()
 
 
-def pong(connection: Connection, decode_ms: float) -> None:
+def pong(connection: CallerConnection, decode_ms: float) -> None:
     connection.send(Pong(type="pong", decode_ms=round(decode_ms, 3)), last=True)
 
 

@@ -1,8 +1,9 @@
-"""The asking side of `inference.engine.tools.quantize_process`: starts the child, hears it, ends it. Loads no llama.cpp."""
+"""The asking side of `inference.engine.tools.quantize_process`: starts the child, reads its replies, ends it. Loads no llama.cpp."""
 
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -20,8 +21,18 @@ from inference.core.planning.recipe import Outcome, Recipe
 QUANTIZE_ARGV = (sys.executable, "-m", "inference.engine.tools.quantize_process")
 LONGEST_LINE = 16 << 20
 TICK_SECONDS = 0.5
-_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "PYTHONPATH", "LD_LIBRARY_PATH")
-_PASSED_ON_TOO = ("DYLD_LIBRARY_PATH", "LLAMA_CPP_LIB_PATH")
+_PASSED_ON = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "LLAMA_CPP_LIB_PATH",
+)
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -35,7 +46,7 @@ class QuantizeFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Started:
     n_tensors: int
     n_bytes: int
     """Of the source's tensors."""
@@ -55,17 +66,17 @@ class Finished:
     seconds: float
 
 
-Event = Begun | AtTensor | Finished
+Event = Started | AtTensor | Finished
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What the child may know: how to find programs and libraries. No secrets, no database, and no GPU, which it never uses."""
-    passed_on = {name: environment[name] for name in (*_PASSED_ON, *_PASSED_ON_TOO) if name in environment}
+    passed_on = {name: environment[name] for name in _PASSED_ON if name in environment}
     return {**passed_on, "CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "GGML_NO_BACKTRACE": "1"}
 
 
-class Child:
-    """One child process and one request. Leaving the block ends it, whatever it does; it ends itself when we do."""
+class QuantizeChild:
+    """Runs one child process for one request. Leaving the block ends it, whatever it does; it ends itself when we do."""
 
     def __init__(
         self, request: Mapping[str, Any], environment: Mapping[str, str], *, argv: Sequence[str] = QUANTIZE_ARGV
@@ -88,7 +99,7 @@ class Child:
         self._line = json.dumps(request).encode() + b"\n"
         self._buffer = b""
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> QuantizeChild:
         assert self._process.stdin is not None
         # The pipe stays open: its end would tell the child that we are gone.
         with suppress(BrokenPipeError):
@@ -111,7 +122,7 @@ class Child:
         return self._process.pid
 
     def messages(self, tick_seconds: float = TICK_SECONDS) -> Iterator[dict[str, Any] | None]:
-        """What the child says, and None each time it was silent for `tick_seconds`. Raises QuantizeFailed."""
+        """The child's replies, and None each time it was silent for `tick_seconds`. Raises QuantizeFailed."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while True:
@@ -123,7 +134,7 @@ class Child:
             if not select.select([descriptor], [], [], tick_seconds)[0]:
                 yield None
                 continue
-            more = self._process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+            more = os.read(descriptor, 1 << 16)
             if not more:
                 return
             self._buffer += more
@@ -144,8 +155,8 @@ class Child:
         code = self._process.wait()
         self._stderr.seek(0, 2)
         self._stderr.seek(max(0, self._stderr.tell() - 4096))
-        said = [line for line in self._stderr.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        last = f" Its last words: {said[-1].strip()[:300]}" if said else ""
+        lines = [line for line in self._stderr.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        last = f" Its last words: {lines[-1].strip()[:300]}" if lines else ""
         return QuantizeFailed(f"llama.cpp ended with code {code} in the middle of {self._what}.{last}")
 
 
@@ -171,14 +182,14 @@ def quantize(
         "imatrix": None if imatrix is None else str(imatrix),
         "n_threads": n_threads,
     }
-    with Child(request, environment, argv=argv) as child:
+    with QuantizeChild(request, environment, argv=argv) as child:
         for message in child.messages():
             match None if message is None else message["type"]:
                 case None:
                     yield None
-                case "begun":
+                case "started":
                     assert message is not None
-                    yield Begun(int(message["n_tensors"]), int(message["n_bytes"]))
+                    yield Started(int(message["n_tensors"]), int(message["n_bytes"]))
                 case "tensor":
                     assert message is not None
                     yield AtTensor(int(message["number"]), str(message["name"]), int(message["done_bytes"]))
@@ -210,7 +221,7 @@ def dry_run(
     }
     until = time.monotonic() + timeout_seconds
     found: dict[Recipe, Outcome] = {}
-    with Child(request, environment, argv=argv) as child:
+    with QuantizeChild(request, environment, argv=argv) as child:
         for message in child.messages():
             if time.monotonic() > until:
                 raise QuantizeFailed(f"The dry run of {source.name} took longer than {timeout_seconds:.0f} seconds.")
@@ -231,7 +242,7 @@ def dry_run(
 
 def check(path: Path, environment: Mapping[str, str], *, argv: Sequence[str] = QUANTIZE_ARGV) -> Iterator[None]:
     """Decodes one token with the weights left in the file. Ends where that makes sense. Raises QuantizeFailed."""
-    with Child({"type": "check", "path": str(path)}, environment, argv=argv) as child:
+    with QuantizeChild({"type": "check", "path": str(path)}, environment, argv=argv) as child:
         for message in child.messages():
             if message is not None and message["type"] == "finished":
                 return

@@ -1,4 +1,4 @@
-"""`python -m inference.engine.tools.quantize_process`: llama.cpp's quantize, its dry run, or a look at what came of it.
+"""`python -m inference.engine.tools.quantize_process`: llama.cpp's quantize, its dry run, or a check of its result.
 
 One JSON line in, JSON lines out: `inference.engine.tools.quantize` asks. The file is hostile input and the work takes minutes, so
 this is a process that may be killed at any time; it ends itself when its standard input does.
@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,40 +26,47 @@ from inference.core.planning.recipe import BadRecipe, Recipe
 from inference.engine import llama
 from inference.engine.imatrix.file import BadImatrix, read_importance
 from inference.engine.llama import Batch, Context, Layout, LoadFailed, Log, Model, QuantizeParams
+from inference.engine.llama.log_lines import (
+    Fallbacks,
+    NeedsImatrix,
+    TensorBecomes,
+    TensorReached,
+    quantize_reason,
+    read_quantize_text,
+)
 from inference.engine.serving.loading import CannotLoad, check_file, physical_cores
-from inference.engine.tools.quantize import LONGEST_LINE, QuantizeFailed
+from inference.engine.tools.quantize import LONGEST_LINE, AtTensor, QuantizeFailed
 from models_app.gguf.quantization import TENSOR_TYPES_BY_NAME
 
 BUFFER_BYTES = 256 << 20
 """llama.cpp would take a whole tensor at a time, as 32-bit numbers: 4 GB for the output of a large vocabulary."""
 NICENESS = 10
 _ALMOST_FULL_BYTES = 16 << 20
-_TENSOR = re.compile(r"\s*\[\s*(\d+)/\s*\d+\] (.+?)\s+- \[[^\]]*\], type = ", re.DOTALL)
-_BECOMES = re.compile(r"size = +[\d.]+ MiB -> +[\d.]+ MiB \((\w+)\)\s*$")
-_FALLBACK = re.compile(r"WARNING: (\d+) of \d+ tensor\(s\) required fallback")
 
 
-class Answer:
-    """Lines for whoever asked. Libraries print to descriptor 1 as they please: only the answer belongs there."""
+class ReplyWriter:
+    """Writes replies to standard output. Libraries print to descriptor 1 as they please: only the replies belong there."""
 
     def __init__(self) -> None:
         self._file = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         self._lock = threading.Lock()
 
-    def say(self, kind: str, **facts: Any) -> None:
+    def send(self, kind: str, **facts: Any) -> None:
+        """Writes one line, from any thread."""
         with self._lock:
             self._file.write(json.dumps({"type": kind, **facts}) + "\n")
             self._file.flush()
 
 
-class Reader:
+class RunLog:
     """Follows llama.cpp's log of a run: which tensor it is at, and, in a dry run, what that would become."""
 
-    def __init__(self, header: Header, answer: Answer | None) -> None:
+    def __init__(self, header: Header, on_tensor: Callable[[AtTensor], None] | None = None) -> None:
+        """`on_tensor` is called as llama.cpp reaches each tensor. It must not raise."""
         self._sizes = {tensor.name: tensor.n_bytes for tensor in header.tensors}
         self._types = {tensor.name: tensor.type.number for tensor in header.tensors}
-        self._answer = answer
+        self._on_tensor = on_tensor
         self._name: str | None = None
         self._done_bytes = 0
         self.becomes: dict[str, int] = {}
@@ -66,25 +74,26 @@ class Reader:
         self.needs_imatrix = False
         self.n_fallbacks = 0
 
-    def hear(self, text: str) -> None:
-        """A piece of the log. Lines that mean nothing to us are passed over: it may not raise inside a callback."""
-        if (found := _TENSOR.match(text)) is not None:
-            self._at(int(found[1]), found[2])
-        elif (found := _BECOMES.match(text)) is not None and self._name is not None:
-            kind = TENSOR_TYPES_BY_NAME.get(found[1])
+    def note(self, text: str) -> None:
+        """Takes in a piece of the log. Others than those of log_lines are passed over: nothing may be raised in a callback."""
+        found = read_quantize_text(text)
+        if isinstance(found, TensorReached):
+            self._at(found)
+        elif isinstance(found, TensorBecomes) and self._name is not None:
+            kind = TENSOR_TYPES_BY_NAME.get(found.type_name)
             if kind is not None:
                 self.becomes[self._name] = kind.number
-        elif "will require an imatrix" in text or "actually completing this quantization will require" in text:
+        elif isinstance(found, NeedsImatrix):
             self.needs_imatrix = True
-        elif (found := _FALLBACK.search(text)) is not None:
-            self.n_fallbacks = int(found[1])
+        elif isinstance(found, Fallbacks):
+            self.n_fallbacks = found.count
 
-    def _at(self, number: int, name: str) -> None:
+    def _at(self, reached: TensorReached) -> None:
         self._done_bytes += self._sizes.get(self._name or "", 0)
-        self._name = name if name in self._sizes else None
+        self._name = reached.name if reached.name in self._sizes else None
         self.n_seen += self._name is not None
-        if self._answer is not None:
-            self._answer.say("tensor", number=number, name=name, done_bytes=self._done_bytes)
+        if self._on_tensor is not None:
+            self._on_tensor(AtTensor(reached.number, reached.name, self._done_bytes))
 
     @property
     def tensor_types(self) -> dict[str, int]:
@@ -110,7 +119,7 @@ def _params(recipe: Recipe, **others: Any) -> QuantizeParams:
     return QuantizeParams(**{**values, **others})
 
 
-def _quantize(request: Mapping[str, Any], answer: Answer) -> None:
+def _quantize(request: Mapping[str, Any], replies: ReplyWriter) -> None:
     """Raises QuantizeFailed."""
     source, target = Path(request["source"]), Path(request["target"])
     recipe = Recipe.from_json(request["recipe"])
@@ -120,8 +129,12 @@ def _quantize(request: Mapping[str, Any], answer: Answer) -> None:
         found = read_importance(Path(request["imatrix"]), header)
         importance = {"importance": found.values, "importance_name": found.dataset}
     os.nice(NICENESS)
-    answer.say("begun", n_tensors=len(header.tensors), n_bytes=header.tensor_bytes)
-    log = Log(on_text=Reader(header, answer).hear)
+    replies.send("started", n_tensors=len(header.tensors), n_bytes=header.tensor_bytes)
+
+    def on_tensor(tensor: AtTensor) -> None:
+        replies.send("tensor", **asdict(tensor))
+
+    log = Log(on_text=RunLog(header, on_tensor).note)
     prefix = target
     if recipe.keep_split:
         prefix = target.with_name(re.sub(r"-00001-of-\d{5}\.gguf$", "", target.name))
@@ -129,11 +142,11 @@ def _quantize(request: Mapping[str, Any], answer: Answer) -> None:
     params = _params(recipe, n_threads=request["n_threads"] or physical_cores(), **importance)
     if not llama.quantize(source, prefix, params):
         full = shutil.disk_usage(target.parent).free < _ALMOST_FULL_BYTES
-        raise QuantizeFailed("The disk is full." if full else _said(log, source), disk_full=full)
-    answer.say("finished", seconds=time.monotonic() - began)
+        raise QuantizeFailed("The disk is full." if full else _failure(log, source), disk_full=full)
+    replies.send("finished", seconds=time.monotonic() - began)
 
 
-def _dry_run(request: Mapping[str, Any], answer: Answer) -> None:
+def _dry_run(request: Mapping[str, Any], replies: ReplyWriter) -> None:
     """Raises QuantizeFailed where llama.cpp would take the file for none of the recipes."""
     source = Path(request["source"])
     header = check_file(source)
@@ -143,26 +156,26 @@ def _dry_run(request: Mapping[str, Any], answer: Answer) -> None:
     n_done = 0
     for number, each in enumerate(request["recipes"]):
         recipe = Recipe.from_json(each)
-        reader = Reader(header, None)
-        log = Log(on_text=reader.hear)
+        run = RunLog(header)
+        log = Log(on_text=run.note)
         done = llama.quantize(source, source, _params(recipe, dry_run=True, importance=some))
-        if not done or reader.n_seen != len(header.tensors):
-            refused = _said(log, source)
+        if not done or run.n_seen != len(header.tensors):
+            refused = _failure(log, source)
             continue
         n_done += 1
-        answer.say(
+        replies.send(
             "outcome",
             number=number,
-            tensor_types=reader.tensor_types,
-            needs_imatrix=reader.needs_imatrix,
-            n_fallbacks=reader.n_fallbacks,
+            tensor_types=run.tensor_types,
+            needs_imatrix=run.needs_imatrix,
+            n_fallbacks=run.n_fallbacks,
         )
     if not n_done:
         raise QuantizeFailed(refused or "Nothing was asked.")
-    answer.say("finished", seconds=0.0)
+    replies.send("finished", seconds=0.0)
 
 
-def _check(request: Mapping[str, Any], answer: Answer) -> None:
+def _check(request: Mapping[str, Any], replies: ReplyWriter) -> None:
     """Raises QuantizeFailed."""
     path = Path(request["path"])
     check_file(path)
@@ -177,11 +190,12 @@ def _check(request: Mapping[str, Any], answer: Answer) -> None:
         raise QuantizeFailed(f"{path.name} loads, but does not decode: llama.cpp's code is {code}.")
     if context.remembers and not all(map(math.isfinite, context.logits(output))):
         raise QuantizeFailed(f"{path.name} loads, but what it says is no number: it is damaged.")
-    answer.say("finished", seconds=0.0)
+    replies.send("finished", seconds=0.0)
 
 
-def _said(log: Log, source: Path) -> str:
-    reason = log.errors[-1].rpartition("failed to quantize: ")[2] if log.errors else "it gave no reason"
+def _failure(log: Log, source: Path) -> str:
+    """A sentence for a person: why llama.cpp gave up."""
+    reason = quantize_reason(log.errors[-1]) if log.errors else "it gave no reason"
     return f"llama.cpp cannot quantize {source.name}: {reason.rstrip('.')}."
 
 
@@ -195,19 +209,19 @@ _WORK = {"quantize": _quantize, "dry_run": _dry_run, "check": _check}
 
 
 def main() -> None:
-    answer = Answer()
+    replies = ReplyWriter()
     try:
         request = json.loads(sys.stdin.buffer.readline(LONGEST_LINE))
         threading.Thread(target=_watch_standard_input, name="lifeline", daemon=True).start()
-        _WORK[request["type"]](request, answer)
+        _WORK[request["type"]](request, replies)
     except QuantizeFailed as failed:
-        answer.say("failed", detail=failed.detail, disk_full=failed.disk_full)
+        replies.send("failed", detail=failed.detail, disk_full=failed.disk_full)
     except (CannotLoad, BadRecipe, BadImatrix) as error:
-        answer.say("failed", detail=_sentence(str(error)))
+        replies.send("failed", detail=_sentence(str(error)))
     except LoadFailed as error:
-        answer.say("failed", detail=_sentence(f"it does not load: {error.lines[-1] if error.lines else error.what}"))
+        replies.send("failed", detail=_sentence(f"it does not load: {error.lines[-1] if error.lines else error.what}"))
     except (KeyError, TypeError, ValueError) as error:
-        answer.say("failed", detail=f"The request makes no sense: {error}.")
+        replies.send("failed", detail=f"The request makes no sense: {error}.")
     # Nothing is left to save, and freeing what llama.cpp holds takes time.
     os._exit(0)
 

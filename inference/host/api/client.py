@@ -6,7 +6,7 @@ Views, consumers, tasks and commands use this module and nothing else of the hos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from inference.host.api.messages import (
     LeaseLoading,
     LeaseReady,
     LoadPreview,
+    Mention,
     Queued,
 )
 from inference.host.api.telemetry import TelemetryFrame, TelemetryQuery
@@ -32,13 +33,19 @@ class HostUnavailable(Exception):
 
 
 class HostRefusal(Exception):
-    """The host said no. `code` is a messages.RefusalReason, `detail` a sentence for a person, `facts` its numbers."""
+    """The host said no. `code` is a messages.RefusalReason, `detail` a sentence for a person, `facts` its numbers, and `mentions`
+    the variants that `detail` names: not everybody may know them."""
 
-    def __init__(self, code: str, detail: str, facts: dict[str, Any]) -> None:
+    def __init__(self, code: str, detail: str, facts: dict[str, Any], mentions: Sequence[Mention] = ()) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.facts = facts
+        self.mentions = tuple(mentions)
+
+
+def _refusal(frame: Mapping[str, Any]) -> HostRefusal:
+    return HostRefusal(frame["code"], frame["detail"], frame.get("facts", {}), frame.get("mentions", ()))
 
 
 class WorkerLost(Exception):
@@ -99,7 +106,7 @@ class Lease:
         for writer in writers:
             await _close(writer)
 
-    async def waiting(self) -> AsyncIterator[Queued | Evicting | LeaseLoading]:
+    async def waiting(self) -> AsyncGenerator[Queued | Evicting | LeaseLoading, None]:
         """What this request waits for, until the variant is ready and its worker reached.
 
         A worker may die in the moment it is leased; nothing was sent to it, so the lease is asked for anew. Raises
@@ -129,7 +136,7 @@ class Lease:
                 self.ready = cast(LeaseReady, event)
                 return
             if event["type"] == "refused":
-                raise HostRefusal(event["code"], event["detail"], event.get("facts", {}))
+                raise _refusal(event)
             yield cast(Any, event)
 
     async def generate(
@@ -140,7 +147,7 @@ class Lease:
         options: GenerationOptions,
         messages: list[ChatMessage] | None = None,
         prompt: str | None = None,
-    ) -> AsyncIterator[Prefill | Token | Done]:
+    ) -> AsyncGenerator[Prefill | Token | Done, None]:
         """Streams one answer; the last event is Done. Closing the iterator cancels within one decode step.
 
         Raises WorkerRefusal, WorkerLost.
@@ -274,7 +281,7 @@ class HostClient:
         if answer is None:
             raise HostUnavailable("the host ended before it answered")
         if answer["type"] == "refused":
-            raise HostRefusal(answer["code"], answer["detail"], answer.get("facts", {}))
+            raise _refusal(answer)
         return answer
 
     @asynccontextmanager
@@ -334,7 +341,7 @@ class HostClient:
         """Raises HostUnavailable."""
         return cast(HostStatus, await self._ask({"type": "status"}))
 
-    async def watch(self) -> AsyncIterator[HostStatus]:
+    async def watch(self) -> AsyncGenerator[HostStatus, None]:
         """The status now and after every change. Ends when the host ends. Raises HostUnavailable."""
         async with self._request({"type": "watch"}) as reader:
             while (status := await protocol.read(reader)) is not None:
@@ -345,5 +352,5 @@ class HostClient:
         async with self._request({"type": "telemetry"}) as reader:
             while (frame := await protocol.read(reader)) is not None:
                 if frame["type"] == "refused":
-                    raise HostRefusal(frame["code"], frame["detail"], frame.get("facts", {}))
+                    raise _refusal(frame)
                 yield cast(TelemetryFrame, frame)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 from inference.core.loads.purposes import Purpose
+from inference.core.scheduling.events import ReasonKind
 from inference.engine.protocol import DeviceReport, FailureReason
 
 LeaseKind = Literal["interactive", "batch"]
@@ -79,6 +80,24 @@ HostRequest = Lease | Load | PreviewQuery | Unload | Pin | ProfileChanged | Stat
 # host → caller ------------------------------------------------------------------------------------------------
 
 
+class Mention(TypedDict):
+    """A variant that a sentence names, as it names it."""
+
+    variant_id: int
+    """As of a ResidentVariant."""
+    name: str
+
+
+class WaitReason(TypedDict):
+    """core.events.Reason."""
+
+    kind: ReasonKind
+    variants: list[int]
+    answers: int
+    device: str | None
+    short_bytes: int | None
+
+
 class Queued(TypedDict):
     """`position` counts from 1 = next. Sent whenever position or reason changes."""
 
@@ -86,12 +105,16 @@ class Queued(TypedDict):
     position: int
     reason: str
     """A sentence for the person who waits: what for, and whose turn it is."""
+    why: WaitReason
+    """The same as facts."""
+    mentions: list[Mention]
 
 
 class Evicting(TypedDict):
     type: Literal["evicting"]
     variants: list[str]
     """Names of the variants that leave to make room."""
+    mentions: list[Mention]
 
 
 class LeaseLoading(TypedDict):
@@ -123,6 +146,8 @@ class HostRefused(TypedDict):
     facts: dict[str, Any]
     """does_not_fit: device, needed_bytes, budget_bytes, pinned_bytes, pinned, foreign_bytes;
     failed: reason (a FailureReason), failures_in_a_row"""
+    mentions: list[Mention]
+    """By `detail`."""
 
 
 class Completed(TypedDict):
@@ -165,13 +190,6 @@ class LoadPreview(TypedDict):
     """About, from the moment that there is room."""
     unfit: dict[str, Any] | None
     """As in a refusal with code does_not_fit."""
-
-
-class Mention(TypedDict):
-    """A variant that a sentence names, as it names it."""
-
-    variant_id: int
-    name: str
 
 
 class Decision(TypedDict):
@@ -246,6 +264,8 @@ class WaitingRequest(TypedDict):
     kind: LeaseKind
     position: int
     reason: str
+    mentions: list[Mention]
+    """By `reason`."""
     waiting_seconds: float
 
 

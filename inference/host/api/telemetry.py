@@ -97,6 +97,8 @@ class QueueEntry(TypedDict):
     """Its name."""
     kind: LeaseKind
     reason: str
+    mentions: list[Mention]
+    """By `reason`."""
     waiting_seconds: float
 
 

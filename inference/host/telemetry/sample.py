@@ -186,6 +186,7 @@ def queue(status: HostStatus) -> list[QueueEntry]:
             "variant": each["variant"],
             "kind": each["kind"],
             "reason": each["reason"],
+            "mentions": each["mentions"],
             "waiting_seconds": each["waiting_seconds"],
         }
         for each in status["queue"]

@@ -34,7 +34,7 @@ _SCHEMAS: dict[str, type] = {
     "loading": protocol.Loading,
     "ready": protocol.Ready,
     "stats": protocol.Stats,
-    "failed": protocol.Failed,
+    "failed": protocol.WorkerFailed,
 }
 
 

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.wording.waits_and_refusals import size
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
                 self.stdout.write(json.dumps(preview) if options["json"] else preview["sentence"])
                 return
             resident = asyncio.run(_load(client, variant.pk, options["anyway"], say))
-            note([variant], None, CHANGE, "Loaded, on the console.")
+            record([variant], None, CHANGE, "Loaded, on the console.")
         except (HostRefusal, HostUnavailable) as error:
             raise CommandError(str(error)) from None
         if options["json"]:

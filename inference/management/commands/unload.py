@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.management.commands.load import no_such_variant
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             self.stdout.write(f"unloading {variant.name}; running answers finish first")
         try:
             asyncio.run(HostClient(settings.HOST_SOCKET).unload(variant.pk))
-            note([variant], None, CHANGE, "Unloaded, on the console.")
+            record([variant], None, CHANGE, "Unloaded, on the console.")
         except (HostRefusal, HostUnavailable) as error:
             raise CommandError(str(error)) from None
         if options["json"]:

@@ -15,12 +15,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from inference.web.chat import store
 from inference.web.chat.frames import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
-from inference.web.chat.protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE, ConversationView, ServerMessage
+from inference.web.chat.protocol import ConversationView, ServerMessage
 from inference.web.chat.turn import Cursor, Turn
 from inference.web.chat.turns import turns
-from inference.web.crossing.change_counter import Pulse
+from inference.web.crossing.change_counter import ChangeCounter
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.crossing.groups import announce, user_group
+from inference.web.feeds.close_codes import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE
+from inference.web.visibility.signed_in import signed_in
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +50,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._shown: UUID | None = None
         self._followers: dict[UUID, asyncio.Task[None]] = {}
         self._lists: list[asyncio.Task[None]] = []
-        self._rows_changed = Pulse()
+        self._rows_changed = ChangeCounter()
         await self.accept()
         user = self.scope["user"]
-        if not user.is_authenticated:
+        if user is None or not user.is_authenticated:
             await self.close(CLOSE_SIGNED_OUT)
             return
         self.user_id = user.pk
@@ -103,7 +105,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         assert self.user_id is not None
         match frame:
             case Send() | Regenerate():
-                await self._begin(frame, received_at)
+                await self._start(frame, received_at)
             case Open(conversation):
                 await self._show(conversation)
             case Stop(message):
@@ -123,29 +125,29 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     self._unfollow()
                 await self._announce(None)
 
-    async def _begin(self, request: Send | Regenerate, received_at: float) -> None:
+    async def _start(self, request: Send | Regenerate, received_at: float) -> None:
         assert self.user_id is not None
-        begun, turn = await self._turns.begin(self.user_id, request, received_at)
+        started, turn = await self._turns.start(self.user_id, request, received_at)
         await self._send(
             {
                 "type": "accepted",
                 "nonce": request.nonce,
-                "conversation": str(begun.conversation),
-                "message": str(begun.answer),
+                "conversation": str(started.conversation),
+                "message": str(started.answer),
             }
         )
         if turn is None:
-            await self._show(begun.conversation)
+            await self._show(started.conversation)
             return
-        assert begun.view is not None
-        await self._follow_all(begun.view, [turn])
-        await self._announce(begun.conversation)
+        assert started.view is not None
+        await self._follow_all(started.view, [turn])
+        await self._announce(started.conversation)
 
     async def chat_changed(self, event: dict[str, Any]) -> None:
         """Something of this person changed, here or in another tab. See inference.web.crossing.groups.announce."""
         if not await self._authorised():
             return
-        self._rows_changed.beat()
+        self._rows_changed.increment()
         try:
             changed = event["conversation"]
             if changed and event["origin"] != self.channel_name and changed == str(self._shown):
@@ -165,7 +167,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if time.monotonic() - self._authorised_at <= AUTHORISED_SECONDS:
             return True
         try:
-            allowed = await store.signed_in(self.scope["session"].session_key, self.user_id)
+            allowed = await signed_in(self.scope["session"].session_key, self.user_id)
         except StorageFailed:
             # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
             return True
@@ -196,9 +198,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Sends `view` with the present text of the `running` turns in it, then what they say from there on."""
         self._unfollow()
         self._shown = UUID(view["id"])
-        laid_over = {str(turn.message): turn for turn in running}
+        live = {str(turn.message): turn for turn in running}
         view["messages"] = [
-            laid_over[each["id"]].laid_over(each) if each["id"] in laid_over else each for each in view["messages"]
+            live[each["id"]].with_live_state(each) if each["id"] in live else each for each in view["messages"]
         ]
         cursors = [Cursor(turn) for turn in running]
         await self._send(view)
@@ -213,15 +215,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _follow(self, cursor: Cursor) -> None:
         turn = cursor.turn
-        told_unsaved = False
+        warned = False
         self._turns.followers += 1
         try:
             while True:
                 await cursor.news()
                 if not await self._authorised():
                     return
-                if turn.unsaved is not None and not told_unsaved:
-                    told_unsaved = True
+                if turn.unsaved is not None and not warned:
+                    warned = True
                     await self._refuse("storage", turn.unsaved, None)
                 if turn.over:
                     break
@@ -252,7 +254,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._refuse("storage", error.detail, None)
             return
         if view is not None:
-            await self._send({"type": "final", "view": turn.laid_over(view)})
+            await self._send({"type": "final", "view": turn.with_live_state(view)})
 
     async def _follow_variants(self) -> None:
         assert self.user_id is not None

@@ -6,13 +6,13 @@ What a message may *do* (whose conversation it is) is for inference.web.chat.sto
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.web.chat.protocol import LONGEST_FRAME_BYTES, LONGEST_NONCE, LONGEST_TITLE
+from models_app.storable import unstorable
 
 LARGEST_ID = 2**63 - 1
 
@@ -74,27 +74,6 @@ class Delete:
 
 
 Frame = Open | Send | Regenerate | Stop | ShowBranch | Rename | Delete
-
-
-def unstorable(value: object) -> str | None:
-    """What makes a text in `value`, however deep, impossible to store; None where nothing does.
-
-    A NUL ends strings in C and is refused by PostgreSQL; half of a surrogate pair is not UTF-8.
-    """
-    pending = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, str):
-            if "\0" in each:
-                return "a null character"
-            if not each.isascii() and any("\ud800" <= character <= "\udfff" for character in each):
-                return "half of a surrogate pair"
-        elif isinstance(each, Mapping):
-            pending.extend(each.keys())
-            pending.extend(each.values())
-        elif isinstance(each, list):
-            pending.extend(each)
-    return None
 
 
 def parse(text: str) -> Frame:

@@ -2,7 +2,7 @@
 
 Every message from the browser is authorised on its own: ids of other people's conversations answer `not_found`, exactly as ids that don't exist.
 
-On connect the server sends `variants` and `conversations`. Positions in text count as JavaScript does: UTF-16 code units.
+It closes with a code of inference.web.feeds.close_codes. On connect the server sends `variants` and `conversations`. Positions in text count as JavaScript does: UTF-16 code units.
 """
 
 from __future__ import annotations
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 LONGEST_FRAME_BYTES = 1024 * 1024
 LONGEST_NONCE = 64
 LONGEST_TITLE = 200
-
-CLOSE_SIGNED_OUT = 4401
-"""Close code: nobody is signed in any more (or the account was switched off). Connecting again helps only after a login."""
-CLOSE_TOO_LARGE = 4413
-"""Close code: a frame was larger than LONGEST_FRAME_BYTES. Not WebSocket's own 1009, which an application may not send."""
 
 # browser → server ---------------------------------------------------------------------------------------------
 

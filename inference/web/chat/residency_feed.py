@@ -10,11 +10,11 @@ from contextlib import aclosing, suppress
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient, HostUnavailable
 from inference.host.api.messages import HostStatus
-from inference.web.chat import store
 from inference.web.chat.protocol import Variants
-from inference.web.chat.rows import OfferedVariant, variant_views
-from inference.web.crossing.change_counter import Pulse
+from inference.web.chat.rows import variant_views
+from inference.web.crossing.change_counter import ChangeCounter
 from inference.web.crossing.database_thread import StorageFailed
+from inference.web.visibility.offered import OfferedVariant, offered_variants
 from models_app.catalog.access import Access
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,13 @@ class HostFeed:
         self._client = client
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
-        self._connected = Pulse()
+        self._connected = ChangeCounter()
         self._variants: list[OfferedVariant] = []
         self._variants_read_at = float("-inf")
         self.status: HostStatus | None = None
         """None while no host answers."""
-        self.changed = Pulse()
-        """Beats when `variants` would answer differently than before."""
+        self.changed = ChangeCounter()
+        """Counts when `variants` would answer differently than before."""
         self._last: Variants = {"type": "variants", "host": False, "rows": []}
         self._kept_for: dict[int, frozenset[int]] = {}
 
@@ -87,7 +87,7 @@ class HostFeed:
         if now - self._variants_read_at < FRESH_SECONDS and not even_if_fresh:
             return
         self._variants_read_at = now
-        self._variants = await store.offered_variants()
+        self._variants = await offered_variants()
         self._publish()
 
     async def next_connection(self, seen: int, timeout_seconds: float) -> None:
@@ -105,7 +105,7 @@ class HostFeed:
                         if not reached:
                             reached, delay_seconds = True, FIRST_RETRY_SECONDS
                             logger.info("the host answers", extra={"host_pid": status["pid"]})
-                            self._connected.beat()
+                            self._connected.increment()
                         self.status = status
                         self._publish()
                         self._tried.set()
@@ -128,4 +128,4 @@ class HostFeed:
         kept_for = {each.pk: each.kept_for for each in self._variants if each.kept_for}
         if (now, kept_for) != (self._last, self._kept_for):
             self._last, self._kept_for = now, kept_for
-            self.changed.beat()
+            self.changed.increment()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from inference.host.api.messages import HostStatus, Residency
 from inference.models import Conversation, Message
 from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, VariantView
+from inference.web.visibility.offered import OfferedVariant
 
 
 def message_view(message: Message, siblings: Sequence[UUID]) -> MessageView:
-    """`message` as it is stored; a running answer's present text is laid over it by inference.web.chat.turns."""
+    """`message` as it is stored; a running answer's present text is added by inference.web.chat.turn."""
     return {
         "id": str(message.pk),
         "parent": str(message.parent_id) if message.parent_id else None,
@@ -56,23 +55,8 @@ def conversation_row(conversation: Conversation) -> ConversationRow:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedVariant:
-    """An enabled variant, as people pick it and programs name it."""
-
-    pk: int
-    name: str
-    size_bytes: int
-    created_at: datetime
-    repository: str
-    trouble: str | None
-    """Why it cannot run, in sentences; None where it can, as far as is known."""
-    kept_for: frozenset[int] = frozenset()
-    """Ids of the groups whose members alone may use it; everybody may where there are none."""
-
-
 def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:
-    """`residents` by variant id, as the host told; a variant it does not name is absent."""
+    """`residents` by variant id, as the host says; a variant it does not name is absent."""
     resident = residents.get(variant.pk, {})
     return {
         "id": variant.pk,

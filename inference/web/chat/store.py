@@ -1,4 +1,4 @@
-"""Where the chat crosses from asyncio to the database, and the only place where it does.
+"""Conversations in the database: where the chat crosses from asyncio to it, and the only place where it does.
 
 Writes go through one thread: SQLite takes one writer at a time anyway, and a write that waits for another process then
 holds up no read.
@@ -7,32 +7,25 @@ holds up no read.
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
-from django.contrib.auth import get_user, get_user_model
 from django.db import IntegrityError, transaction
 
 from inference.models import Conversation, Message
 from inference.web.chat.frames import Regenerate, Send
 from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView
-from inference.web.chat.rows import OfferedVariant, conversation_row, conversation_view, message_view
-from inference.web.chat.tree import Node, Spoken, Tree, title_from
-from inference.web.crossing.database_thread import DatabaseThread
-from models_app.catalog import access
-from models_app.catalog.access import Access, restrictions
+from inference.web.chat.rows import conversation_row, conversation_view, message_view
+from inference.web.chat.tree import ChatLine, Node, Tree, title_from
+from inference.web.crossing.database_thread import DatabaseThread, reading
+from inference.web.visibility.offered import access_now, trouble_now
 from models_app.models import Variant
 
 MOST_ROWS = 200
 """Conversations that the sidebar lists."""
 NOT_YOURS = "This model is kept for a group that you are not in; pick another one, or ask whoever runs this box."
-NOTHING = Access(frozenset(), is_administrator=False)
 
 
 class NotFound(Exception):
@@ -52,31 +45,30 @@ class WrongPlace(Exception):
 
 
 _writing = DatabaseThread("chat-write")
-_reading = DatabaseThread("chat-read")
 
 
 async def close_connections() -> None:
-    await asyncio.gather(_writing.close(), _reading.close())
+    await asyncio.gather(_writing.close(), reading.close())
 
 
 # turns --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A stored turn: what the model is to answer, or, `repeated`, a turn that the same nonce began before."""
+class StartedTurn:
+    """A stored turn: what the model is to answer, or, `repeated`, a turn that the same nonce started before."""
 
     conversation: UUID
     answer: UUID
     repeated: bool
-    branch: tuple[Spoken, ...] = ()
+    branch: tuple[ChatLine, ...] = ()
     """Root first, the question last."""
     view: ConversationView | None = None
     """The conversation with the new turn; None where `repeated`."""
 
 
 @_writing
-def begin(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> Begun:
+def start_turn(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> StartedTurn:
     """Stores the answer `answer_id`, running and empty, with the question it belongs to, in one transaction.
 
     Raises NotFound, NoVariant, Busy, WrongPlace, StorageFailed; then nothing is stored.
@@ -91,7 +83,7 @@ def begin(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> Begun:
         earlier = Message.objects.filter(idempotency_key=key).only("conversation_id").first()
         if earlier is None:
             raise
-        return Begun(conversation=earlier.conversation_id, answer=earlier.pk, repeated=True)
+        return StartedTurn(conversation=earlier.conversation_id, answer=earlier.pk, repeated=True)
 
 
 def _variant_name(variant_id: int, user_id: int) -> str:
@@ -99,9 +91,9 @@ def _variant_name(variant_id: int, user_id: int) -> str:
     if variant is None:
         raise NoVariant("This model is not offered any more; pick another one.")
     kept_for = set(variant.groups.values_list("pk", flat=True))
-    if kept_for and not access.access_of(get_user_model().objects.get(pk=user_id)).allows(kept_for):
+    if kept_for and not access_now(user_id).allows(kept_for):
         raise NoVariant(NOT_YOURS)
-    trouble = _trouble(variant)
+    trouble = trouble_now(variant)
     if trouble is not None:
         raise NoVariant(f"{variant.name} cannot run. {trouble} Or pick another model.")
     return variant.name
@@ -122,7 +114,7 @@ def _tree(messages: Iterable[Message]) -> Tree:
     return Tree([Node(each.pk, each.parent_id) for each in messages])
 
 
-def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
+def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> StartedTurn:
     variant_name = _variant_name(send.variant, owner_id)
     messages: dict[UUID, Message] = {}
     if send.conversation is None:
@@ -149,10 +141,10 @@ def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> Begun:
     question = Message(id=uuid4(), conversation=conversation, parent_id=send.parent, role="user", content=send.text)
     answer = _answer(answer_id, conversation, question.pk, variant_name, key)
     Message.objects.bulk_create([question, answer])
-    return _begun(conversation, {**messages, question.pk: question, answer.pk: answer}, answer)
+    return _started(conversation, {**messages, question.pk: question, answer.pk: answer}, answer)
 
 
-def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -> Begun:
+def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -> StartedTurn:
     variant_name = _variant_name(request.variant, owner_id)
     conversation = _own(owner_id, messages=request.message)
     messages = _messages(conversation)
@@ -168,18 +160,18 @@ def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -
     conversation.save()
     answer = _answer(answer_id, conversation, earlier.parent_id, variant_name, key)
     answer.save(force_insert=True)
-    return _begun(conversation, {**messages, answer.pk: answer}, answer)
+    return _started(conversation, {**messages, answer.pk: answer}, answer)
 
 
-def _begun(conversation: Conversation, messages: dict[UUID, Message], answer: Message) -> Begun:
+def _started(conversation: Conversation, messages: dict[UUID, Message], answer: Message) -> StartedTurn:
     """`messages`: all of the conversation, oldest first."""
     tree = _tree(messages.values())
     branch = tree.branch(answer.pk)
-    return Begun(
+    return StartedTurn(
         conversation=conversation.pk,
         answer=answer.pk,
         repeated=False,
-        branch=tuple(Spoken(messages[each].role, messages[each].content) for each in branch[:-1]),
+        branch=tuple(ChatLine(messages[each].role, messages[each].content) for each in branch[:-1]),
         view=conversation_view(conversation, [message_view(messages[each], tree.siblings(each)) for each in branch]),
     )
 
@@ -253,7 +245,7 @@ def interrupt_running(error_code: str, error_detail: str) -> int:
 # what a person sees and does ----------------------------------------------------------------------------------
 
 
-@_reading
+@reading
 def conversation(owner_id: int, pk: UUID) -> ConversationView:
     """The shown branch as it is stored. Raises NotFound, StorageFailed."""
     found = Conversation.objects.filter(pk=pk, owner_id=owner_id).first()
@@ -268,7 +260,7 @@ def conversation(owner_id: int, pk: UUID) -> ConversationView:
     )
 
 
-@_reading
+@reading
 def message(pk: UUID) -> MessageView | None:
     """One message as it is stored; None where it is gone. Asks for no owner: for turns that are known already."""
     found = Message.objects.filter(pk=pk).first()
@@ -278,14 +270,14 @@ def message(pk: UUID) -> MessageView | None:
     return message_view(found, list(siblings.values_list("pk", flat=True)))
 
 
-@_reading
+@reading
 def conversation_rows(owner_id: int) -> list[ConversationRow]:
     """The sidebar, newest first."""
     found = Conversation.objects.filter(owner_id=owner_id).only("id", "title", "updated_at")[:MOST_ROWS]
     return [conversation_row(each) for each in found]
 
 
-@_reading
+@reading
 def owns_message(owner_id: int, pk: UUID) -> bool:
     return Message.objects.filter(pk=pk, conversation__owner_id=owner_id).exists()
 
@@ -315,56 +307,3 @@ def delete(owner_id: int, pk: UUID) -> None:
         deleted, _each = Conversation.objects.filter(pk=pk, owner_id=owner_id).delete()
     if not deleted:
         raise NotFound
-
-
-@_reading
-def signed_in(session_key: str | None, user_id: int) -> bool:
-    """Whether this session still is that user's, and the user may still log in."""
-    return _is_signed_in(session_key, user_id)
-
-
-@_reading
-def still_signed_in(sessions: Collection[tuple[str | None, int]]) -> set[tuple[str | None, int]]:
-    """Those of `sessions` (key, user id) for which `signed_in` holds."""
-    return {each for each in sessions if _is_signed_in(*each)}
-
-
-def _is_signed_in(session_key: str | None, user_id: int) -> bool:
-    sessions = import_module(settings.SESSION_ENGINE)
-    request = SimpleNamespace(session=sessions.SessionStore(session_key))
-    user = get_user(cast(Any, request))
-    return bool(user.is_authenticated and user.is_active and user.pk == user_id)
-
-
-@_reading
-def offered_variants() -> list[OfferedVariant]:
-    """Every enabled variant, those that cannot run too."""
-    kept = restrictions()
-    return [
-        OfferedVariant(
-            each.pk,
-            each.name,
-            each.size_bytes,
-            each.created_at,
-            each.repository.name,
-            trouble=_trouble(each),
-            kept_for=kept.get(each.pk, frozenset()),
-        )
-        for each in Variant.objects.filter(enabled=True).select_related("repository")
-    ]
-
-
-@_reading
-def access_of(user_id: int) -> Access:
-    """What this person may use."""
-    user = get_user_model().objects.filter(pk=user_id).first()
-    return NOTHING if user is None else access.access_of(user)
-
-
-def _trouble(variant: Variant) -> str | None:
-    """`variant.trouble`, unless it is over: a disk that is mounted again needs no scan to be used. Blocks on the disk."""
-    if variant.missing_since is not None and not variant.problem:
-        paths = list(variant.shards.values_list("path", flat=True))
-        if paths and all(os.path.exists(path) for path in paths):
-            return None
-    return variant.trouble

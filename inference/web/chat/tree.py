@@ -1,4 +1,4 @@
-"""The tree of a conversation, as pure functions: which branch is shown, what is beside it, what the model is told."""
+"""The tree of a conversation, as pure functions: which branch is shown, what is beside it, what the model reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ChatLine:
     """What one message says to the model."""
 
     role: str
@@ -61,29 +61,29 @@ class Tree:
         return message
 
 
-def chat_messages(branch: Sequence[Spoken], system_prompt: str) -> list[ChatMessage]:
+def chat_messages(branch: Sequence[ChatLine], system_prompt: str) -> list[ChatMessage]:
     """What a chat template renders. Empty answers (failed, stopped at once) are left out.
 
     Neighbours of one role, which that can leave behind, become one message: many templates insist on turns that alternate.
     """
-    told: list[ChatMessage] = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    for spoken in branch:
-        if not spoken.content:
+    messages: list[ChatMessage] = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    for line in branch:
+        if not line.content:
             continue
-        if told and told[-1]["role"] == spoken.role:
-            told[-1]["content"] += "\n\n" + spoken.content
+        if messages and messages[-1]["role"] == line.role:
+            messages[-1]["content"] += "\n\n" + line.content
         else:
-            told.append({"role": spoken.role, "content": spoken.content})
-    return told
+            messages.append({"role": line.role, "content": line.content})
+    return messages
 
 
-def completion_prompt(branch: Sequence[Spoken], system_prompt: str) -> str:
+def completion_prompt(branch: Sequence[ChatLine], system_prompt: str) -> str:
     """What a variant without a chat template continues: one running text, each answer directly after what it continued."""
     text = system_prompt
-    for spoken in branch:
-        if spoken.role != "assistant" and text:
+    for line in branch:
+        if line.role != "assistant" and text:
             text += "\n\n"
-        text += spoken.content
+        text += line.content
     return text
 
 

@@ -5,29 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
 from uuid import UUID
 
+from inference.answering.answer import answer
+from inference.answering.owner import Requester
+from inference.answering.patience import HostPresence, Patience
+from inference.answering.refusals import Refusal, WorkerGone
+from inference.answering.request import AnswerRequest, Messages, Mode, Prompt, Text
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.engine.protocol import Done, Prefill, Token
-from inference.host.api.client import HostClient, HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
-from inference.host.api.messages import Evicting, LeaseLoading, Queued
+from inference.engine.protocol import Done, Token
+from inference.host.api.client import HostClient
+from inference.host.api.messages import Mention
 from inference.models import Message
 from inference.web.chat.protocol import MessageView, Patch, WaitView
-from inference.web.chat.residency_feed import HostFeed
-from inference.web.chat.store import Begun, Ending, Progress
+from inference.web.chat.store import Ending, Progress, StartedTurn
 from inference.web.chat.tree import chat_messages, completion_prompt
-from inference.web.crossing.change_counter import Pulse
-from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
+from inference.web.chat.waits import failed, failure, mentions_of, wait_view
+from inference.web.crossing.change_counter import ChangeCounter
+from inference.web.crossing.database_thread import StorageFailed
+from inference.web.visibility.redaction import NOTHING_KEPT, NOTHING_TOLD, Discretion
+from inference.web.visibility.visibility import discretion_towards
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
 
-HOST_PATIENCE_SECONDS = 60.0
-"""How long a turn waits for a host that does not answer; it is back within a few seconds of a crash."""
-HOST_RETRY_SECONDS = 5.0
-"""The lease is asked for anew when the feed reaches the host, and at the latest after this."""
+PATIENCE = Patience(host_away_seconds=60.0)
+"""A host is back within a few seconds of a crash."""
 
 STOPPED = Ending(Message.State.STOPPED)
 INTERRUPTED = Ending(
@@ -38,23 +43,19 @@ INTERRUPTED = Ending(
 
 
 class Turn:
-    """Gets a lease, generates, and keeps what was said so far. Followers read it at their own pace: see Cursor.
-
-    Nothing is retried once a prompt was sent to a worker: a prompt that killed one worker may kill the next.
-    """
+    """Has its question answered and keeps what was said so far. Followers read it at their own pace: see Cursor."""
 
     def __init__(
         self,
         *,
         message: UUID,
-        owner: int,
+        user_id: int,
         variant: int,
         received_at: float | None = None,
-        discretion: Discretion = NOTHING_KEPT,
     ) -> None:
         """`received_at`: when the person's request arrived, by time.perf_counter."""
         self.message = message
-        self.owner = owner
+        self.user_id = user_id
         self.content = ""
         self.reasoning = ""
         self.n_tokens = 0
@@ -64,31 +65,30 @@ class Turn:
         """Why the present text is not in the database, while it can't be put there."""
         self.over = False
         """The last word was said, and stored unless `unsaved` says why not."""
-        self.changed = Pulse()
+        self.changed = ChangeCounter()
         self.speaking = asyncio.Event()
         """Set by the first token."""
         self._variant = variant
-        self._discretion = discretion
         self._received_at = time.perf_counter() if received_at is None else received_at
         self._first_token_at: float | None = None
-        self._begun: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
+        self._started: asyncio.Future[StartedTurn] = asyncio.get_running_loop().create_future()
         self._answering: asyncio.Task[Ending] | None = None
         self._cut: Ending | None = None
 
     # for whoever runs it ---------------------------------------------------------------------------------------
 
-    def start(self, client: HostClient, feed: HostFeed) -> None:
+    def start(self, client: HostClient, presence: HostPresence) -> None:
         """Begins to wait for the variant. The prompt is awaited only once the variant is ready."""
-        self._answering = asyncio.create_task(self._answer(client, feed), name=f"turn {self.message}")
+        self._answering = asyncio.create_task(self._answer(client, presence), name=f"turn {self.message}")
 
-    def stored(self, begun: Begun) -> None:
+    def stored(self, started: StartedTurn) -> None:
         """The turn is in the database: this is what to answer."""
-        self._begun.set_result(begun)
+        self._started.set_result(started)
 
     @property
     def conversation(self) -> UUID | None:
         """None until the turn is stored."""
-        return self._begun.result().conversation if self._begun.done() and not self._begun.cancelled() else None
+        return self._started.result().conversation if self._started.done() and not self._started.cancelled() else None
 
     def cut(self, ending: Ending) -> None:
         """Ends the answer now, with what was said so far. The worker notices within one decode step."""
@@ -114,12 +114,12 @@ class Turn:
         """Followers have nothing to wait for any more."""
         self.over = True
         self.speaking.set()
-        self.changed.beat()
+        self.changed.increment()
 
     def progress(self) -> Progress:
         return Progress(self.message, self.content, self.reasoning, self.n_tokens, self.ending)
 
-    def laid_over(self, view: MessageView) -> MessageView:
+    def with_live_state(self, view: MessageView) -> MessageView:
         """`view` of this turn's message with what is known here and may not be stored yet."""
         ending = self.ending
         return {
@@ -137,97 +137,59 @@ class Turn:
 
     # the answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, client: HostClient, feed: HostFeed) -> Ending:
+    async def _answer(self, client: HostClient, presence: HostPresence) -> Ending:
         try:
-            return await self._answer_or_raise(client, feed)
-        except HostRefusal as error:
-            return _failed(error.code, self._discretion.sentence(error.detail))
-        except WorkerRefusal as error:
-            return _failed(error.code, _refused(error))
-        except WorkerLost as error:
-            logger.warning("%s", error, extra={"request_id": str(self.message)})
-            return _failed(
-                "worker_lost",
-                "The process that ran this model ended in the middle of the answer. What it had said is kept; Retry asks again.",
-            )
-        except HostUnavailable:
-            return _failed(
-                "host_unavailable",
-                f"The host, which runs the models, did not answer for {HOST_PATIENCE_SECONDS:g} seconds. "
-                "Retry asks again; the box's log says why it is down.",
-            )
+            return await self._answer_or_raise(client, presence)
+        except Refusal as refusal:
+            if isinstance(refusal, WorkerGone):
+                logger.warning("%s", refusal, extra={"request_id": str(self.message)})
+            return failure(refusal, await self._discretion(mentions_of(refusal)))
         except Exception:
             logger.exception("a turn failed", extra={"request_id": str(self.message)})
-            return _failed("internal", "Something went wrong in the web process; its log has the details.")
+            return failed("internal", "Something went wrong in the web process; its log has the details.")
 
-    async def _answer_or_raise(self, client: HostClient, feed: HostFeed) -> Ending:
-        loop = asyncio.get_running_loop()
-        gives_up_at: float | None = None
-        while True:
-            connections = feed.connections
-            try:
-                async with client.lease(
-                    variant_id=self._variant, user=str(self.owner), request_id=str(self.message)
-                ) as lease:
-                    async for event in lease.waiting():
-                        gives_up_at = None
-                        self._waits(event)
-                    begun = await asyncio.shield(self._begun)
-                    return await self._generate(lease, begun)
-            except HostUnavailable:
-                now = loop.time()
-                gives_up_at = gives_up_at or now + HOST_PATIENCE_SECONDS
-                if now >= gives_up_at:
-                    raise
-                self._waits_for({"stage": "host_down"})
-                await feed.next_connection(connections, min(gives_up_at - now, HOST_RETRY_SECONDS))
-
-    async def _generate(self, lease: Lease, begun: Begun) -> Ending:
-        assert lease.ready is not None
-        assert begun.view is not None
-        system_prompt = begun.view["system_prompt"]
-        told: dict[str, Any]
-        if lease.ready["mode"] == "chat":
-            told = {"messages": chat_messages(begun.branch, system_prompt)}
-        else:
-            told = {"prompt": completion_prompt(begun.branch, system_prompt)}
-        self._waits_for({"stage": "prefill"})
-        answer = lease.generate(
+    async def _answer_or_raise(self, client: HostClient, presence: HostPresence) -> Ending:
+        request = AnswerRequest(
             request_id=str(self.message),
-            owner=str(self.owner),
-            options=GenerationOptions.from_json(begun.view["options"]),
-            **told,
+            door="chat",
+            requester=Requester(self.user_id),
+            variant_id=self._variant,
+            prompt=self._prompt,
+            patience=PATIENCE,
         )
-        async with aclosing(answer) as events:
+        async with aclosing(answer(client, request, presence)) as events:
             async for event in events:
                 if event["type"] == "token":
                     self._says(event)
-                elif event["type"] == "prefill":
-                    self._reads(event)
-                else:
+                elif event["type"] == "done":
                     return self._completed(event)
-        raise WorkerLost("the answer ended without a last word")
+                elif event["type"] != "prefill" or not self.n_tokens:
+                    self._waits_for(wait_view(event, await self._discretion(mentions_of(event))))
+        raise AssertionError("an answer ends with done, or with a refusal")
+
+    async def _prompt(self, mode: Mode) -> Prompt:
+        """Once the turn is in the database."""
+        started = await asyncio.shield(self._started)
+        assert started.view is not None
+        options = GenerationOptions.from_json(started.view["options"])
+        system_prompt = started.view["system_prompt"]
+        if mode == "chat":
+            return Messages(chat_messages(started.branch, system_prompt), options)
+        return Text(completion_prompt(started.branch, system_prompt), options)
 
     def _waits_for(self, wait: WaitView) -> None:
         if wait != self.wait:
             self.wait = wait
-            self.changed.beat()
+            self.changed.increment()
 
-    def _waits(self, event: Queued | Evicting | LeaseLoading) -> None:
-        if event["type"] == "queued":
-            self._waits_for(
-                {"stage": "queued", "position": event["position"], "reason": self._discretion.sentence(event["reason"])}
-            )
-        elif event["type"] == "evicting":
-            self._waits_for({"stage": "evicting", "variants": self._discretion.names(event["variants"])})
-        else:
-            self._waits_for({"stage": "loading", "fraction": event["fraction"]})
-
-    def _reads(self, event: Prefill) -> None:
-        if self.n_tokens:
-            return
-        stage: Any = "prefill" if event["done"] < event["total"] else "generating"
-        self._waits_for({"stage": stage, "done": event["done"], "total": event["total"]})
+    async def _discretion(self, mentions: Sequence[Mention]) -> Discretion:
+        """Towards the person, as it is now. Whoever asks for a variant may know that one."""
+        if all(each["variant_id"] == self._variant for each in mentions):
+            return NOTHING_KEPT
+        try:
+            return await discretion_towards(self.user_id)
+        except StorageFailed:
+            return NOTHING_TOLD
 
     def _says(self, event: Token) -> None:
         if self._first_token_at is None:
@@ -240,7 +202,7 @@ class Turn:
         else:
             self.content += text
         self.n_tokens = event["n"]
-        self.changed.beat()
+        self.changed.increment()
 
     def _completed(self, event: Done) -> Ending:
         now = time.perf_counter()
@@ -254,21 +216,6 @@ class Turn:
                 "total_ms": round((now - self._received_at) * 1000, 1),
             },
         )
-
-
-def _failed(code: str, detail: str) -> Ending:
-    return Ending(Message.State.FAILED, error_code=code, error_detail=detail)
-
-
-def _refused(error: WorkerRefusal) -> str:
-    """A worker says facts and phrases, which programs get as they are; people get sentences."""
-    if error.code == "context_exceeded":
-        n_prompt, n_ctx_seq = error.facts.get("n_prompt"), error.facts.get("n_ctx_seq")
-        return (
-            f"This conversation has {n_prompt} tokens, and this model's context holds {n_ctx_seq}. "
-            "Shorten the message, start a new chat, or have the model's context made longer."
-        )
-    return f"{error.detail[:1].upper()}{error.detail[1:].removesuffix('.')}."
 
 
 def _units(text: str) -> int:

@@ -1,4 +1,4 @@
-"""All running answers of this web process: begun, followed, stored once a second, and settled when they end."""
+"""All running answers of this web process: started, followed, stored once a second, and settled when they end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from inference.web.chat import store
 from inference.web.chat.frames import Regenerate, Send
 from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, Variants
 from inference.web.chat.residency_feed import HostFeed
-from inference.web.chat.store import Begun
+from inference.web.chat.store import StartedTurn
 from inference.web.chat.turn import INTERRUPTED, STOPPED, Turn
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.crossing.groups import announce
-from inference.web.visibility.redaction import NOTHING_KEPT
-from inference.web.visibility.visibility import discretion_towards
+from inference.web.visibility.offered import NOTHING, access_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,53 +61,47 @@ class Turns:
         if not self.feed.is_restricted:
             return self.feed.variants
         try:
-            return self.feed.variants_for(await store.access_of(user_id))
+            return self.feed.variants_for(await access_of(user_id))
         except StorageFailed:
-            return self.feed.variants_for(store.NOTHING)
+            return self.feed.variants_for(NOTHING)
 
-    # beginning and ending --------------------------------------------------------------------------------------
+    # start and end ---------------------------------------------------------------------------------------------
 
-    async def begin(
-        self, owner: int, request: Send | Regenerate, received_at: float | None = None
-    ) -> tuple[Begun, Turn | None]:
-        """Stores the turn and starts it; or finds the one that the same nonce began: then there is no Turn to return.
+    async def start(
+        self, user_id: int, request: Send | Regenerate, received_at: float | None = None
+    ) -> tuple[StartedTurn, Turn | None]:
+        """Stores the turn and starts it; or finds the one that the same nonce started: then there is no Turn to return.
 
-        Raises what store.begin raises; then no turn runs. A caller that is cancelled leaves a turn that is stored and runs.
+        Raises what store.start_turn raises; then no turn runs. A caller that is cancelled leaves a turn that is stored and runs.
         """
-        if self.feed.is_restricted and not self.feed.may_use(await store.access_of(owner), request.variant):
+        if self.feed.is_restricted and not self.feed.may_use(await access_of(user_id), request.variant):
             raise store.NoVariant(store.NOT_YOURS)
-        if self._shut or sum(turn.owner == owner for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
+        if self._shut or sum(turn.user_id == user_id for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
             raise store.Busy
-        turn = Turn(
-            message=uuid4(),
-            owner=owner,
-            variant=request.variant,
-            received_at=received_at,
-            discretion=await discretion_towards(owner) if self.feed.is_restricted else NOTHING_KEPT,
-        )
-        return await asyncio.shield(self._spawn(self._begin(turn, request), f"begin {turn.message}"))
+        turn = Turn(message=uuid4(), user_id=user_id, variant=request.variant, received_at=received_at)
+        return await asyncio.shield(self._spawn(self._start(turn, request), f"start {turn.message}"))
 
-    async def _begin(self, turn: Turn, request: Send | Regenerate) -> tuple[Begun, Turn | None]:
+    async def _start(self, turn: Turn, request: Send | Regenerate) -> tuple[StartedTurn, Turn | None]:
         # The variant is asked for while the database writes; the prompt goes out only when it has written.
         self._turns[turn.message] = turn
         turn.start(self.client, self.feed)
         try:
-            begun = await store.begin(turn.owner, request, turn.message)
+            started = await store.start_turn(turn.user_id, request, turn.message)
         except BaseException:
             self._abandon(turn)
             raise
-        if begun.repeated:
+        if started.repeated:
             self._abandon(turn)
-            return begun, None
-        turn.stored(begun)
+            return started, None
+        turn.stored(started)
         logger.info(
-            "turn begun",
-            extra={"request_id": str(turn.message), "user_id": turn.owner, "variant_id": request.variant},
+            "turn started",
+            extra={"request_id": str(turn.message), "user_id": turn.user_id, "variant_id": request.variant},
         )
         self._spawn(self._finish(turn), f"finish {turn.message}")
         if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.create_task(self._keep(), name="persist turns")
-        return begun, turn
+        return started, turn
 
     def _abandon(self, turn: Turn) -> None:
         turn.cut(STOPPED)
@@ -130,22 +123,22 @@ class Turns:
                 **(turn.ending.timings or {}),
             },
         )
-        await announce(turn.owner)
+        await announce(turn.user_id)
 
-    def stop(self, owner: int, message: UUID) -> bool:
-        """Ends that running answer, where it is the owner's; says whether it is."""
+    def stop(self, user_id: int, message: UUID) -> bool:
+        """Ends that running answer, where it is that person's; says whether it is."""
         turn = self._turns.get(message)
-        if turn is None or turn.owner != owner:
+        if turn is None or turn.user_id != user_id:
             return False
         turn.cut(STOPPED)
         return True
 
-    def stop_conversation(self, owner: int, conversation: UUID) -> None:
+    def stop_conversation(self, user_id: int, conversation: UUID) -> None:
         for turn in self.in_conversation(conversation):
-            self.stop(owner, turn.message)
+            self.stop(user_id, turn.message)
 
     async def shutdown(self) -> None:
-        """Ends and stores every running answer as interrupted. Afterwards nothing begins any more."""
+        """Ends and stores every running answer as interrupted. Afterwards nothing starts any more."""
         self._shut = True
         for turn in list(self._turns.values()):
             turn.cut(INTERRUPTED)
@@ -188,7 +181,7 @@ class Turns:
             for turn, _progress in written:
                 if turn.unsaved is None:
                     turn.unsaved = error.detail
-                    turn.changed.beat()
+                    turn.changed.increment()
             return
         for turn, progress in written:
             turn.unsaved = None
@@ -205,21 +198,21 @@ class Turns:
     def in_conversation(self, conversation: UUID) -> list[Turn]:
         return [turn for turn in self._turns.values() if turn.conversation == conversation]
 
-    def laid_over(self, view: MessageView) -> MessageView:
+    def with_live_state(self, view: MessageView) -> MessageView:
         turn = self._turns.get(UUID(view["id"]))
-        return view if turn is None else turn.laid_over(view)
+        return view if turn is None else turn.with_live_state(view)
 
-    async def conversation(self, owner: int, pk: UUID) -> ConversationView:
+    async def conversation(self, user_id: int, pk: UUID) -> ConversationView:
         """The shown branch as of now, running answers at their present length. Raises NotFound, StorageFailed."""
-        view = await store.conversation(owner, pk)
+        view = await store.conversation(user_id, pk)
         if any(each["state"] == "running" and UUID(each["id"]) not in self._turns for each in view["messages"]):
             # It ended between the read and now, and was stored before it left: what is read now is its last form.
-            view = await store.conversation(owner, pk)
-        view["messages"] = [self.laid_over(each) for each in view["messages"]]
+            view = await store.conversation(user_id, pk)
+        view["messages"] = [self.with_live_state(each) for each in view["messages"]]
         return view
 
-    async def conversation_rows(self, owner: int) -> list[ConversationRow]:
-        rows = await store.conversation_rows(owner)
+    async def conversation_rows(self, user_id: int) -> list[ConversationRow]:
+        rows = await store.conversation_rows(user_id)
         running = {str(turn.conversation) for turn in self._turns.values() if turn.ending is None}
         return [{**row, "running": row["id"] in running} for row in rows]
 

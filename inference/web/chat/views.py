@@ -15,6 +15,7 @@ from inference.web.chat import store
 from inference.web.chat.protocol import Variants
 from inference.web.chat.turns import Turns, turns
 from inference.web.crossing.database_thread import StorageFailed
+from inference.web.visibility.signed_in import user_id_of
 
 
 @login_required
@@ -23,16 +24,16 @@ async def chat(request: HttpRequest, conversation: UUID | None = None) -> HttpRe
     """The chat page. `?model=NAME`: to be picked. Context: `conversations`, `variants` and `conversation` (or None), as in
     inference.web.chat.protocol, and `named`, the id of the model to be picked (or None).
     """
-    user = await request.auser()
+    user_id = await user_id_of(request)
     running = turns()
     await running.feed.start()
-    variants, named = await _offered(running, user.pk, request.GET.get("model", ""))
+    variants, named = await _offered(running, user_id, request.GET.get("model", ""))
     try:
-        shown = None if conversation is None else await running.conversation(user.pk, conversation)
+        shown = None if conversation is None else await running.conversation(user_id, conversation)
     except store.NotFound:
         raise Http404("There is no such conversation.") from None
     context = {
-        "conversations": {"type": "conversations", "rows": await running.conversation_rows(user.pk)},
+        "conversations": {"type": "conversations", "rows": await running.conversation_rows(user_id)},
         "variants": variants,
         "conversation": shown,
         "named": named,

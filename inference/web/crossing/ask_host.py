@@ -17,7 +17,7 @@ ANSWERS_WITHIN_SECONDS = 1.0
 _T = TypeVar("_T")
 
 
-def ask(
+def call(
     question: Callable[[HostClient], Coroutine[Any, Any, _T]], within_seconds: float = ANSWERS_WITHIN_SECONDS
 ) -> _T:
     """The host's answer. Raises HostRefusal, HostUnavailable; the latter also where it takes longer than that."""
@@ -34,6 +34,6 @@ def ask(
 def status_now() -> HostStatus | None:
     """None where the host does not answer."""
     try:
-        return ask(lambda client: client.status())
+        return call(lambda client: client.status())
     except (HostUnavailable, HostRefusal):
         return None

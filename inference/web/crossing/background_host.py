@@ -21,7 +21,7 @@ Question = Callable[[HostClient], Coroutine[Any, Any, None]]
 _running: set[asyncio.Task[None]] = set()
 
 
-async def within_a_moment(asked: Coroutine[Any, Any, None]) -> bool:
+async def start_and_wait(asked: Coroutine[Any, Any, None]) -> bool:
     """Whether it is done already. Raises HostRefusal, HostUnavailable; what comes later stands in the reason log."""
     # The host drops a request whose connection closes, so it outlives this answer.
     task = asyncio.create_task(asked)
@@ -34,10 +34,10 @@ async def within_a_moment(asked: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
-def begin_all(questions: Sequence[Question]) -> list[bool | HostRefusal | HostUnavailable]:
-    """Asks all at once from synchronous code: of each whether it is done already, or why it is not even begun. Blocks for a moment.
+def start_all(questions: Sequence[Question]) -> list[bool | HostRefusal | HostUnavailable]:
+    """Asks all at once from synchronous code: of each whether it is done already, or why it was not even started. Blocks for a moment.
 
-    In a view that asyncio's server runs, what is begun goes on there.
+    In a view that asyncio's server runs, what was started goes on there.
     """
 
     async def asked() -> list[bool | HostRefusal | HostUnavailable]:
@@ -49,7 +49,7 @@ def begin_all(questions: Sequence[Question]) -> list[bool | HostRefusal | HostUn
 
 async def _outcome(asked: Coroutine[Any, Any, None]) -> bool | HostRefusal | HostUnavailable:
     try:
-        return await within_a_moment(asked)
+        return await start_and_wait(asked)
     except (HostRefusal, HostUnavailable) as error:
         return error
 

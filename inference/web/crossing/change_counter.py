@@ -1,11 +1,11 @@
-"""Tasks of one event loop wait for a change without a queue: each remembers the beat it has seen."""
+"""Tasks of one event loop wait for a change without a queue: each remembers how many it has seen."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Pulse:
+class ChangeCounter:
     """Counts changes. A waiter that was busy while ten changes happened wakes once, so nothing piles up.
 
     Not for use across threads.
@@ -17,7 +17,7 @@ class Pulse:
         self.count = 0
         self._waiters: list[asyncio.Future[None]] = []
 
-    def beat(self) -> None:
+    def increment(self) -> None:
         self.count += 1
         if self._waiters:
             waiters, self._waiters = self._waiters, []

@@ -67,3 +67,7 @@ class DatabaseThread:
     async def close(self) -> None:
         """Closes the thread's connection; the next call opens another."""
         await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+
+
+reading = DatabaseThread("web-read")
+"""For the short reads of all features. What takes long, and what writes, has a thread of its own."""

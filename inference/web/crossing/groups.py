@@ -13,7 +13,9 @@ def user_group(user_id: int) -> str:
 
 async def announce(user_id: int, conversation: UUID | None = None, origin: str | None = None) -> None:
     """The list of conversations changed; where `conversation` is given, its messages did too. `origin` knows already."""
-    await get_channel_layer().group_send(
+    layer = get_channel_layer()
+    assert layer is not None, "the settings name one"
+    await layer.group_send(
         user_group(user_id),
         {
             "type": "chat.changed",

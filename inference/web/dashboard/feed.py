@@ -21,7 +21,7 @@ from inference.host.api.telemetry import Backlog, Delta, HostAway, LogLine
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, Watcher, encode, show_out, tell
 from inference.web.visibility import visibility
-from inference.web.visibility.redaction import Discretion, told_to
+from inference.web.visibility.redaction import Discretion, named_in, told_to
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +93,8 @@ class HostWatch:
         self._tasks: list[asyncio.Task[None]] = []
         self._mirror: Mirror | None = None
         self._is_away = False
+        self._looked_for: set[int] = set()
+        """Variants that a frame named and the watchers' discretion did not know: looked for once."""
 
     @property
     def is_running(self) -> bool:
@@ -164,6 +166,7 @@ class HostWatch:
 
     async def _heard(self, frame: Backlog | Delta) -> None:
         self._is_away = False
+        await self._look_for_new(frame)
         if frame["type"] == "backlog":
             self._mirror = Mirror(frame)
             for seat in self._seats.values():
@@ -173,6 +176,15 @@ class HostWatch:
         elif self._mirror is not None:
             self._mirror.apply(frame)
             await self._spread(frame)
+
+    async def _look_for_new(self, frame: Backlog | Delta) -> None:
+        """A variant that is newer than what is known of the watchers would be told as one that is gone."""
+        ids = named_in(frame) - self._looked_for
+        if all(seat.discretion is None or seat.discretion.knows(ids) for seat in self._seats.values()):
+            return
+        with suppress(StorageFailed):
+            await self._learn(list(self._seats))
+            self._looked_for |= ids
 
     async def _lost(self) -> None:
         self._mirror = None

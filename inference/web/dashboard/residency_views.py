@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypedDict
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,9 +19,8 @@ from django.views.decorators.http import require_http_methods
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import LoadPreview
-from inference.web.chat.turns import turns
-from inference.web.crossing.background_host import within_a_moment
-from models_app.audit import CHANGE, note
+from inference.web.crossing import background_host
+from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
 STAFF_ONLY = "Only whoever runs this box may do that."
@@ -70,14 +70,14 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
     """
     if not (await request.auser()).is_staff:
         return await _said(request, {"detail": STAFF_ONLY}, 403)
-    client = turns().client
+    client = HostClient(settings.HOST_SOCKET)
     try:
         if request.method != "POST":
             return await _said(request, {"question": await _question(client, variant_id)}, 200)
         asked = _asked(client, request.POST.get("action", ""), variant_id)
         if asked is None:
             return await _said(request, {"detail": "There is no such action."}, 400)
-        is_done = await within_a_moment(asked)
+        is_done = await background_host.start_and_wait(asked)
         await _note(await request.auser(), variant_id, request.POST["action"])
     except HostRefusal as refusal:
         return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
@@ -95,7 +95,7 @@ async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
 @sync_to_async
 def _note(user: Any, variant_id: int, action: str) -> None:
     """What was asked for and begun; what became of it stands in the host's own log."""
-    note(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
+    record(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
 
 
 def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:

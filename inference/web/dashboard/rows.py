@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from math import floor
 from typing import TypedDict
 
+from inference.answering.owner import owner_of
 from inference.host.api.telemetry import Backlog, DeviceTelemetry, LogLine, QueueEntry, SegmentKind, VariantTelemetry
 from models_app.units import format_bytes
 
@@ -238,7 +239,7 @@ def queue_row(entry: QueueEntry, user_id: int) -> QueueRow:
         "name": entry["variant"],
         "reason": entry["reason"],
         "waiting": duration(entry["waiting_seconds"]),
-        "is_yours": entry["user"] == str(user_id),
+        "is_yours": entry["user"] == owner_of(user_id),
     }
 
 

@@ -8,10 +8,7 @@ from typing import Any, Protocol
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from inference.web.chat.protocol import CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE
-
-CLOSE_BAD_FRAME = 4400
-
+from inference.web.feeds.close_codes import CLOSE_BAD_FRAME, CLOSE_SIGNED_OUT, CLOSE_TOO_LARGE
 
 LONGEST_FRAME_BYTES = 1024
 
@@ -34,7 +31,7 @@ class WatchConsumer(AsyncWebsocketConsumer):
         self._is_watching = False
         await self.accept()
         user = self.scope["user"]
-        if not user.is_authenticated:
+        if user is None or not user.is_authenticated:
             await self.close(CLOSE_SIGNED_OUT)
             return
         self.session = (self.scope["session"].session_key, user.pk)
@@ -68,7 +65,8 @@ class WatchConsumer(AsyncWebsocketConsumer):
 
     async def tell(self, text: str) -> None:
         # Past Channels' own send, which only picks a key.
-        await self.base_send({"type": "websocket.send", "text": text})
+        event: Any = {"type": "websocket.send", "text": text}  # its type asks for `bytes` too, which ASGI does not
+        await self.base_send(event)
 
     async def signed_out(self) -> None:
         await self.close(CLOSE_SIGNED_OUT)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Protocol
 
-from inference.web.chat import store
+from inference.web.visibility.signed_in import still_signed_in
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def tell(watcher: Watcher, text: str) -> None:
 
 async def show_out(watchers: Collection[Watcher]) -> None:
     """Closes the sockets of whoever is not signed in any more. Raises StorageFailed, and has closed none then."""
-    allowed = await store.still_signed_in({watcher.session for watcher in watchers})
+    allowed = await still_signed_in({watcher.session for watcher in watchers})
     for watcher in watchers:
         if watcher.session not in allowed:
             with suppress(Exception):

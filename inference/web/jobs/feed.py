@@ -16,9 +16,10 @@ from inference.web.feeds import subscribers
 from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, encode, show_out, tell
 from inference.web.jobs import queries
 from inference.web.jobs.line_tail import LineTail
-from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row
+from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row, may_read
 from inference.web.visibility import visibility
 from inference.web.visibility.redaction import NOTHING_KEPT
+from models_app.jobs.mentions import mentions_of
 from models_app.models import Job
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class JobWatch:
         self._active: set[int] = set()
         self._last_job = 0
         self._tail: LineTail | None = None
+        self._looked_for: set[int] = set()
+        """Variants that a job named and the watchers' discretion did not know: looked for once."""
 
     @property
     def is_running(self) -> bool:
@@ -103,6 +106,7 @@ class JobWatch:
         told = [(watcher, seat, seat.told) for watcher, seat in self._seats.items()]
         tail = await self._lines()
         found = await queries.changes(self._active, self._last_job, tail.after, tail.seen)
+        await self._look_for_new(found.jobs)
         self._remember(found.jobs)
         tail.tell([line.pk for line in found.lines], time.monotonic())
         for watcher, seat, before in told:
@@ -114,9 +118,7 @@ class JobWatch:
             rows = _rows(watcher, seat, found.jobs)
             news = [row for row in rows if seat.told.get(row["id"]) != row]
             lines = [
-                line_row(line)
-                for line in found.lines
-                if watcher.is_staff or found.owners.get(line.job_id) == watcher.session[1]
+                line_row(line) for line in found.lines if _may_read(watcher, seat, found.speakers.get(line.job_id))
             ]
             if news or lines:
                 await self._tell(watcher, seat, {"type": "delta", "jobs": news, "lines": lines})
@@ -158,6 +160,15 @@ class JobWatch:
             if seat is not None and seat.discretion != discretion:
                 seat.discretion, seat.is_behind = discretion, True
 
+    async def _look_for_new(self, jobs: Collection[Job]) -> None:
+        """A variant that is newer than what is known of the watchers would be told as one that is gone. Raises StorageFailed."""
+        named = (mentions_of(job) for job in jobs)
+        ids = {each for mentions in named for each in (*(mentions.title or ()), *(mentions.others or ()))}
+        ids -= self._looked_for
+        if not all(seat.discretion.knows(ids) for seat in self._seats.values()):
+            await self._learn(list(self._seats))
+            self._looked_for |= ids
+
     async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
         seat.unseen += 1
         seat.told.update((row["id"], row) for row in frame["jobs"])
@@ -182,6 +193,11 @@ class JobWatch:
         except StorageFailed:
             # What can't be asked was true a moment ago; nobody is thrown out because a disk is full.
             return
+
+
+def _may_read(watcher: Watcher, seat: _Seat, job: Job | None) -> bool:
+    """The log of a job, which may be gone by now."""
+    return job is not None and may_read(job, watcher.session[1], watcher.is_staff, seat.discretion)
 
 
 def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:

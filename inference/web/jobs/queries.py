@@ -31,8 +31,8 @@ class Changes(NamedTuple):
 
     jobs: list[Job]
     lines: list[JobLine]
-    owners: dict[int, int | None]
-    """Of the jobs of `lines`: who may read them."""
+    speakers: dict[int, Job]
+    """The jobs of `lines`, by id."""
 
 
 def recent_jobs(most_ended: int = RECENT, variant_id: int | None = None) -> list[Job]:
@@ -70,8 +70,7 @@ def changes(known_active: Collection[int], last_job: int, after_line: int, told_
     found = list(Job.objects.select_related("created_by").filter(wanted).order_by("pk"))
     new = JobLine.objects.filter(pk__gt=after_line).exclude(pk__in=list(told_lines))
     lines = list(new.order_by("pk")[:MOST_LINES])
-    owners = dict(Job.objects.filter(pk__in={line.job_id for line in lines}).values_list("pk", "created_by_id"))
-    return Changes(found, lines, owners)
+    return Changes(found, lines, Job.objects.in_bulk({line.job_id for line in lines}))
 
 
 class JobCount(NamedTuple):

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal, TypedDict
 
+from inference.host.api.messages import Mention
+from inference.jobs.stages import LeaseStage, LeaseWait, lease_stage
 from inference.web.dashboard.rows import duration
-from inference.web.visibility.redaction import NOTHING_KEPT, Discretion
+from inference.web.visibility.redaction import GONE, KEPT, NOTHING_KEPT, Discretion
+from inference.wording.waits_and_refusals import reason, reason_of
+from models_app.jobs.mentions import Mentions, mentions_of
 from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
 SOON_SECONDS = 0.5
 _UNITS: dict[str, str] = {Job.Unit.CHUNKS: "parts"}
 """Where a person has another word for it."""
+SOME = "a model"
+_UNNAMED_TITLES = {
+    "verify": "Verify {}",
+    "measure": "Measure {}",
+    "imatrix": "Importance matrix of {}",
+    "requantize": "Requantize {}",
+    "download": "Download {}",
+    "upload": "Upload {}",
+    "import": "Import {}",
+}
+"""By kind, for who must not learn what the title names."""
 _STATES = {
     Job.State.QUEUED: "queued",
     Job.State.RUNNING: "running",
@@ -78,23 +94,33 @@ def may_act(job: Job, user_id: int, is_staff: bool) -> bool:
     return is_staff or job.created_by_id == user_id
 
 
+def may_read(job: Job, user_id: int, is_staff: bool, discretion: Discretion) -> bool:
+    """Whether somebody may read why it waits or failed, and its log: of who may act, those who may know whom these name."""
+    return may_act(job, user_id, is_staff) and _may_know_all(mentions_of(job), discretion)
+
+
+def _may_know_all(mentions: Mentions, discretion: Discretion) -> bool:
+    return discretion.may_name(mentions.title) and discretion.may_name(mentions.others)
+
+
 def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, discretion: Discretion = NOTHING_KEPT) -> JobRow:
     """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act; names that are kept from the
     person are left out.
     """
-    may = may_act(job, user_id, is_staff)
+    may, mentions = may_act(job, user_id, is_staff), mentions_of(job)
     cancelling = job.wish == Job.Wish.CANCEL
     state = Job.State(job.state)
+    says_why = state in (Job.State.WAITING, Job.State.FAILED) and may_read(job, user_id, is_staff, discretion)
     return {
         "id": job.pk,
         "kind": job.kind,
         "state": state.value,
         "is_active": job.is_active,
         "variant_id": job.variant_id,
-        "title": discretion.sentence(job.title),
-        "state_words": _state_words(job),
-        "facts": _facts(job, now),
-        "reason": job.reason if may and state in (Job.State.WAITING, Job.State.FAILED) else "",
+        "title": _title(job, mentions, user_id, discretion),
+        "state_words": _state_words(job, mentions, discretion),
+        "facts": _facts(job, mentions, discretion, now),
+        "reason": job.reason if says_why else "",
         "by": "" if job.created_by is None else job.created_by.get_username(),
         "permille": _permille(job),
         "may_pause": may and not cancelling and state in (Job.State.QUEUED, Job.State.RUNNING, Job.State.WAITING),
@@ -122,24 +148,53 @@ def seconds_left(job: Job) -> float | None:
     return max(0.0, (job.total - job.done) / job.rate_per_second)
 
 
-def _state_words(job: Job) -> str:
+def _title(job: Job, mentions: Mentions, user_id: int, discretion: Discretion) -> str:
+    """Whoever started a job has read its title: that a model is gone meanwhile takes nothing from them."""
+    if discretion.may_name(mentions.title):
+        return job.title
+    if job.created_by_id == user_id and not any(discretion.keeps(each) for each in mentions.title or ()):
+        return job.title
+    template = _UNNAMED_TITLES.get(job.kind) or f"{job.kind.capitalize()} {{}}"
+    return template.format(_instead(mentions.title, discretion))
+
+
+def _instead(variant_ids: Collection[int] | None, discretion: Discretion) -> str:
+    if variant_ids is None:
+        return SOME
+    return KEPT if any(discretion.keeps(each) for each in variant_ids) else GONE
+
+
+def _state_words(job: Job, mentions: Mentions, discretion: Discretion) -> str:
     if job.is_active and job.wish == Job.Wish.CANCEL:
         return "cancelling"
     if job.state == Job.State.RUNNING and job.wish == Job.Wish.PAUSE:
         return "pausing"
-    if job.state == Job.State.RUNNING and job.stage:
-        stage, _ = _stage(job)
-        return stage[0].lower() + stage[1:]
+    if job.state == Job.State.RUNNING:
+        lease = lease_stage(mentions.stage)
+        if lease is not None:
+            return _lease_words(lease, discretion)
+        if job.stage and _may_know_all(mentions, discretion):
+            return job.stage[0].lower() + job.stage[1:]
     return _STATES[Job.State(job.state)]
 
 
-def _stage(job: Job) -> tuple[str, str]:
-    """What it does, and a sentence about it where there is one: `Waiting for a-model: You are next.`"""
-    stage, _, sentence = job.stage.partition(": ")
-    return stage, sentence
+def _lease_words(stage: LeaseStage, discretion: Discretion) -> str:
+    name = _name(stage["variant"], discretion)
+    return f"waiting for {name}" if stage["kind"] == "waiting" else f"reading with {name}"
 
 
-def _facts(job: Job, now: datetime) -> str:
+def _wait_words(wait: LeaseWait, discretion: Discretion) -> str:
+    if wait["position"] is None or wait["why"] is None:
+        return wait["type"]
+    mentions = {each["variant_id"]: each for each in wait["mentions"]}
+    return reason(reason_of(wait["why"]), wait["position"], lambda each: _name(mentions[each], discretion))
+
+
+def _name(mention: Mention, discretion: Discretion) -> str:
+    return discretion.instead(mention["variant_id"]) or mention["name"]
+
+
+def _facts(job: Job, mentions: Mentions, discretion: Discretion, now: datetime) -> str:
     if job.state == Job.State.DONE:
         total = _amount(job, job.total) if job.total and job.unit == Job.Unit.BYTES else ""
         return " · ".join(part for part in (total, _took(job)) if part)
@@ -147,12 +202,14 @@ def _facts(job: Job, now: datetime) -> str:
         return ""
     parts = [_progress(job)]
     if job.state == Job.State.RUNNING:
-        parts = [_stage(job)[1], *parts, _rate(job)]
+        lease = lease_stage(mentions.stage)
+        wait = None if lease is None else lease["wait"]
+        parts = ["" if wait is None else _wait_words(wait, discretion), *parts, _rate(job)]
         left = seconds_left(job)
         parts.append("" if left is None else f"{duration(left)} left")
     elif job.state == Job.State.WAITING and job.run_after is not None:
-        wait = (job.run_after - now).total_seconds()
-        parts.append(f"again in {duration(wait)}" if wait > SOON_SECONDS else "again any moment")
+        wait_seconds = (job.run_after - now).total_seconds()
+        parts.append(f"again in {duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
     return " · ".join(part for part in parts if part)
 
 

@@ -19,7 +19,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference.web.jobs import queries
-from inference.web.jobs.rows import job_row, line_row, may_act
+from inference.web.jobs.rows import job_row, line_row, may_act, may_read
 from inference.web.visibility.visibility import discretion_for
 from models_app import audit
 from models_app.intake.limit_setting import BadLimit, forget_limit, holding, read_limit, set_limit, told
@@ -105,15 +105,23 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _acted(request, pk)
     found = _found(pk)
-    may_read = may_act(found, request.user.pk, request.user.is_staff)
-    newest = found.lines.order_by("-pk")[:MOST_LINES] if may_read else []
+    user, discretion = request.user, discretion_for(request.user)
+    is_readable = may_read(found, user.pk, user.is_staff, discretion)
+    newest = found.lines.order_by("-pk")[:MOST_LINES] if is_readable else []
     lines = [line_row(line) for line in reversed(newest)]
     if _wants_json(request):
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
-        row = job_row(found, request.user.pk, request.user.is_staff, timezone.now(), discretion_for(request.user))
-        acts = audit.history(found) if may_read else ()
-        context = {"job": row, "lines": lines, "may_read": may_read, "row": found, "acts": acts}
+        row = job_row(found, user.pk, user.is_staff, timezone.now(), discretion)
+        may = may_act(found, user.pk, user.is_staff)
+        context = {
+            "job": row,
+            "lines": lines,
+            "may_read": is_readable,
+            "may_act": may,
+            "row": found,
+            "acts": audit.history(found) if may else (),
+        }
         response = render(request, "jobs/job.html", context)
     patch_vary_headers(response, ["Accept"])
     return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inference.core.loads.purposes import variant_of
 from inference.host.api.client import HostRefusal, HostUnavailable
-from inference.web.crossing.ask_host import ask
+from inference.web.crossing import ask_host
 from models_app.catalog import deletion
 from models_app.catalog.deletion import Removal
 from models_app.models import Variant
@@ -35,7 +35,7 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
     deletion.withhold(variant)
     if is_loaded:
         try:
-            ask(lambda client: client.unload(variant.pk), UNLOADS_WITHIN_SECONDS)
+            ask_host.call(lambda client: client.unload(variant.pk), UNLOADS_WITHIN_SECONDS)
         except HostRefusal as refusal:
             if refusal.code not in ("unknown_variant", "disabled"):  # those: it has left by itself
                 deletion.restore(variant)
@@ -48,7 +48,7 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
 
 def _check_idle(variant: Variant) -> bool:
     """Whether it is in memory. Raises InUse, HostUnavailable."""
-    status = ask(lambda client: client.status())
+    status = ask_host.call(lambda client: client.status())
     own = [each for each in status["residents"] if variant_of(each["variant_id"])[0] == variant.pk]
     n_leases, n_queued = sum(each["leases"] for each in own), sum(each["queued"] for each in own)
     if n_leases or n_queued:

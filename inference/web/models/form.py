@@ -9,7 +9,7 @@ from django import forms
 from django.db import transaction
 from django.db.models import QuerySet
 
-from models_app.audit import CHANGE, note
+from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
 
@@ -78,7 +78,7 @@ class VariantForm(forms.ModelForm):
             Variant.objects.filter(pk=stored.pk).update(**columns)
             if "groups" in changed:
                 stored.groups.set(self.cleaned_data["groups"])
-            note([self.instance], user_id, CHANGE, told)
+            record([self.instance], user_id, CHANGE, told)
         return told
 
     def _told(self, stored: Variant, name: str) -> str:

@@ -15,6 +15,7 @@ from inference.jobs.orders import base_name
 from inference.jobs.texts import TEXT_NAME
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
+from inference.web.visibility.redaction import GONE, KEPT
 from models_app.hardware import Profile
 from models_app.models import Quality, Variant
 from models_app.units import format_bytes
@@ -90,6 +91,8 @@ class Siblings:
     """None with less than two that can be compared."""
     measured: Quality | None
     """The variant's own."""
+    compared_with: str
+    """Whom that was compared with, as the reader may know it; "" for nobody."""
 
 
 def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Siblings:
@@ -111,7 +114,13 @@ def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Sibl
         (_row(each, variant, reference, each.quantization if often[each.quantization] == 1 else "") for each in family),
         key=lambda row: -row.size_bytes,
     )
-    return Siblings(tuple(rows), plot(rows, badges.here()), own)
+    return Siblings(tuple(rows), plot(rows, badges.here()), own, "" if own is None else _compared(own, visible))
+
+
+def _compared(own: Quality, visible: QuerySet[Variant] | None) -> str:
+    if not own.reference_name or visible is None or visible.filter(pk=own.reference_id).exists():
+        return own.reference_name
+    return GONE if own.reference_id is None else KEPT
 
 
 def _quality(variant: Variant) -> Quality | None:

@@ -26,6 +26,9 @@ LONGEST_TEMPLATE = 20_000
 """Characters of a chat template that the page shows."""
 
 
+MATRIX = "an importance matrix"
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     name: str
@@ -47,8 +50,10 @@ class MeasuredRow:
     when: str
 
 
-def variant_context(row: Variant, host: HostStatus | None, visible: QuerySet[Variant]) -> dict[str, Any]:
-    """`visible`: the variants that may be named beside it. Blocks: a header that was not read lately takes up to a second."""
+def variant_context(
+    row: Variant, host: HostStatus | None, visible: QuerySet[Variant], *, names_files: bool
+) -> dict[str, Any]:
+    """`visible`: the variants that may be named beside it. `names_files`: whether files of others may be, too. Blocks: a header that was not read lately takes up to a second."""
     now = timezone.now()
     shards = list(row.shards.order_by("number"))
     header, unread = _header(shards)
@@ -63,7 +68,7 @@ def variant_context(row: Variant, host: HostStatus | None, visible: QuerySet[Var
         "template": _template(header),
         "plan": _plan(row, shards) if header else None,
         "shards": [_shard(each) for each in shards],
-        "provenance": list(provenance(row, visible, now)),
+        "provenance": list(provenance(row, visible, now, names_files=names_files)),
         "measured": [_measured(each, now) for each in row.measurements.order_by("-updated_at", "device")[:12]],
         "use": use,
         "host_answers": host is not None,
@@ -168,14 +173,16 @@ _ORIGINS = {
 }
 
 
-def provenance(row: Variant, visible: QuerySet[Variant], now: datetime) -> Iterator[Fact]:
+def provenance(row: Variant, visible: QuerySet[Variant], now: datetime, *, names_files: bool) -> Iterator[Fact]:
     place = _KINDS[Repository.Kind(row.repository.kind)].format(row.repository.name)
     yield Fact("Origin", _ORIGINS[Variant.Origin(row.origin)].format(place))
     made_from = None if row.made_from_id is None else visible.filter(pk=row.made_from_id).first()
     if made_from is not None:
         yield Fact("Made from", made_from.name, reverse("model", args=[made_from.name]))
     if row.recipe:
-        yield Fact("Recipe", recipe_words(row.recipe))
+        # A matrix is called after the variant that it was computed with.
+        recipe = row.recipe if names_files or not row.recipe.get("imatrix") else {**row.recipe, "imatrix": MATRIX}
+        yield Fact("Recipe", recipe_words(recipe))
     for made in visible.filter(made_from=row).order_by("name"):
         yield Fact("Source of", made.name, reverse("model", args=[made.name]))
     if row.revision:

@@ -128,7 +128,7 @@ def _page(
 ) -> HttpResponse:
     host = status_for(request.user)
     context = {
-        **variant_context(row, host, _visible(request)),
+        **variant_context(row, host, _visible(request), names_files=bool(request.user.is_staff)),
         "residents": host["residents"] if host else [],
         "jobs": job_rows(request.user, SHOWN_JOBS, row.pk),
         "form": form,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.answering.refusals import HostStayedAway, NoChatTemplate, RefusedByHost, RefusedByWorker, WorkerGone
 from inference.engine.protocol import Done, Timings, Token
-from inference.host.api.client import HostRefusal, HostUnavailable, WorkerLost, WorkerRefusal
+from inference.host.api.client import HostRefusal, WorkerRefusal
+from inference.web.visibility.redaction import Discretion
 
 SOON_SECONDS = 5
 
@@ -53,33 +55,40 @@ def cannot_run(name: str, trouble: str) -> Problem:
     return Problem(503, f"The model {name!r} cannot run. {trouble}", "model_unavailable", "model", retry=False)
 
 
-def problem_of(error: Exception, prompt_param: str) -> Problem:
-    """`prompt_param`: where the prompt stands in the request, messages or prompt."""
-    if isinstance(error, HostRefusal):
-        return _host_problem(error)
-    if isinstance(error, WorkerRefusal):
-        return _worker_problem(error, prompt_param)
-    if isinstance(error, WorkerLost):
-        return Problem(
-            500, "The process that ran this model ended in the middle of the answer.", "worker_lost", retry=False
-        )
-    if isinstance(error, HostUnavailable):
-        return Problem(
-            503,
-            "The host, which runs the models, does not answer at the moment.",
-            "host_unavailable",
-            retry_after_seconds=SOON_SECONDS,
-        )
+def problem_of(error: Exception, discretion: Discretion, prompt_param: str) -> Problem:
+    """What an answer's end without `done` is to the program that asked, as its person may read it.
+
+    `prompt_param`: where the prompt stands in the request, messages or prompt.
+    """
+    match error:
+        case RefusedByHost():
+            return _host_problem(error.refusal, discretion)
+        case RefusedByWorker():
+            return _worker_problem(error.refusal, prompt_param)
+        case NoChatTemplate():
+            return Problem(400, "This model has no chat template; use /v1/completions.", "bad_request", prompt_param)
+        case WorkerGone():
+            return Problem(
+                500, "The process that ran this model ended in the middle of the answer.", "worker_lost", retry=False
+            )
+        case HostStayedAway():
+            return Problem(
+                503,
+                "The host, which runs the models, does not answer at the moment.",
+                "host_unavailable",
+                retry_after_seconds=SOON_SECONDS,
+            )
     return Problem(500, "Something went wrong in the web process; its log has the details.", "internal", retry=False)
 
 
-def _host_problem(error: HostRefusal) -> Problem:
-    if error.code in ("unknown_variant", "disabled"):
-        return Problem(404, error.detail, "model_not_found", "model")
-    if error.code in ("shutting_down", "unloaded"):
-        return Problem(503, error.detail, error.code, retry_after_seconds=SOON_SECONDS)
+def _host_problem(refusal: HostRefusal, discretion: Discretion) -> Problem:
+    detail = discretion.sentence(refusal.detail, refusal.mentions)
+    if refusal.code in ("unknown_variant", "disabled"):
+        return Problem(404, detail, "model_not_found", "model")
+    if refusal.code in ("shutting_down", "unloaded"):
+        return Problem(503, detail, refusal.code, retry_after_seconds=SOON_SECONDS)
     # It does not fit, or fails to load: waiting alone changes neither.
-    return Problem(503, error.detail, error.code, retry=False)
+    return Problem(503, detail, refusal.code, retry=False)
 
 
 def _worker_problem(error: WorkerRefusal, prompt_param: str) -> Problem:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inference.answering.request import Messages, Prompt, Text
 from inference.core.decoding.generation_options import BadParameter, GenerationOptions
 from inference.engine.protocol import ChatMessage
-from inference.web.chat.frames import unstorable
+from models_app.storable import unstorable
 
 _SAMPLING = frozenset(
     {
@@ -63,18 +64,16 @@ class BadRequest(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request. Exactly one of `messages` and `prompt` is set."""
+class CompletionRequest:
+    """What a program wants completed, and how it wants to read it."""
 
     model: str
-    messages: list[ChatMessage] | None
-    prompt: str | None
-    options: GenerationOptions
+    prompt: Prompt
     stream: bool
     include_usage: bool
 
 
-def parse(body: bytes, *, chat: bool) -> Asked:
+def parse(body: bytes, *, chat: bool) -> CompletionRequest:
     """What is asked of chat/completions, or of completions. Raises BadRequest."""
     try:
         fields = json.loads(body)
@@ -91,11 +90,14 @@ def parse(body: bytes, *, chat: bool) -> Asked:
     if not isinstance(model, str) or not model:
         raise BadRequest("model is missing: name one that /v1/models lists.", "model")
     stream = _flag(fields, "stream")
-    return Asked(
+    prompt: Prompt
+    if chat:
+        prompt = Messages(_messages(fields.get("messages")), _options(fields))
+    else:
+        prompt = Text(_text(fields.get("prompt")), _options(fields))
+    return CompletionRequest(
         model=model,
-        messages=_messages(fields.get("messages")) if chat else None,
-        prompt=None if chat else _prompt(fields.get("prompt")),
-        options=_options(fields),
+        prompt=prompt,
         stream=stream,
         include_usage=_include_usage(fields, stream),
     )
@@ -193,15 +195,15 @@ def _message(message: Any, where: str) -> ChatMessage:
         raise BadRequest(f"{where}: tools are not supported here.", "messages", "unsupported_parameter")
     if role not in ("system", "developer", "user", "assistant"):
         raise BadRequest(f"{where}.role: expected system, developer, user or assistant.", "messages")
-    told: ChatMessage = {
+    parsed: ChatMessage = {
         "role": "system" if role == "developer" else role,
         "content": _content(message.get("content"), where, may_lack=role == "assistant"),
     }
     if (name := message.get("name")) is not None:
         if not isinstance(name, str):
             raise BadRequest(f"{where}.name: expected a string.", "messages")
-        told["name"] = name
-    return told
+        parsed["name"] = name
+    return parsed
 
 
 def _content(content: Any, where: str, *, may_lack: bool) -> str:
@@ -224,7 +226,7 @@ def _content(content: Any, where: str, *, may_lack: bool) -> str:
     return "".join(texts)
 
 
-def _prompt(prompt: Any) -> str:
+def _text(prompt: Any) -> str:
     if isinstance(prompt, list) and len(prompt) == 1:
         (prompt,) = prompt
     if not isinstance(prompt, str):

@@ -22,7 +22,7 @@ def discretion_for(user: Any) -> Discretion:
     """Staff administers all variants, and knows them. Blocks; three queries at most."""
     if user.is_staff or user.is_superuser:
         return NOTHING_KEPT
-    return Discretion(frozenset(kept_from(user).items()), frozenset(Variant.objects.values_list("pk", flat=True)))
+    return Discretion(kept_from(user), frozenset(Variant.objects.values_list("pk", flat=True)))
 
 
 def status_for(user: Any) -> HostStatus | None:
@@ -34,7 +34,7 @@ def status_for(user: Any) -> HostStatus | None:
 @_reading
 def discretions(user_ids: Collection[int]) -> dict[int, Discretion]:
     """By user id. Somebody who is not there any more is told nothing of any variant."""
-    everything = Discretion(frozenset(Variant.objects.values_list("pk", "name")), frozenset())
+    everything = Discretion(frozenset(Variant.objects.values_list("pk", flat=True)), frozenset())
     users = get_user_model().objects.in_bulk(list(user_ids))
     groups: dict[int, set[int]] = {pk: set() for pk in users}
     for user_id, group_id in Group.user_set.through.objects.filter(user_id__in=users).values_list(

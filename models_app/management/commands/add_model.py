@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from models_app.audit import ADDITION, CHANGE, note
+from models_app.audit import ADDITION, CHANGE, record
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
 from models_app.gguf import BadGguf
@@ -39,9 +39,9 @@ class Command(BaseCommand):
 
 def _log(added: register.Added) -> None:
     if added.created:
-        note([added.variant], None, ADDITION, "Added on the console.")
+        record([added.variant], None, ADDITION, "Added on the console.")
     else:
-        note([added.variant], None, CHANGE, "Its files were read again, on the console.")
+        record([added.variant], None, CHANGE, "Its files were read again, on the console.")
 
 
 def _as_json(added: register.Added) -> str:

@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 
 from inference.models import Message
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost
+from tests.web.fake_host import FakeHost, evicting, mention, queued
 from tests.web.tab import OpenTab
 
 
@@ -50,9 +50,9 @@ async def test_what_the_answer_waits_for_is_shown(
                 return dict(patch["wait"])
 
     lease = await host.take("lease")
-    await lease.say({"type": "queued", "position": 2, "reason": "Bob's question goes first."})
+    await lease.say(queued(2, "Bob's question goes first."))
     assert await shown("queued") == {"stage": "queued", "position": 2, "reason": "Bob's question goes first."}
-    await lease.say({"type": "evicting", "variants": ["other"]})
+    await lease.say(evicting(mention(variant.pk, "other")))
     assert await shown("evicting") == {"stage": "evicting", "variants": ["other"]}
     await lease.say({"type": "loading", "fraction": 0.5})
     assert await shown("loading") == {"stage": "loading", "fraction": 0.5}

@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from inference.models import Conversation
-from inference.web.chat.protocol import CLOSE_TOO_LARGE, LONGEST_FRAME_BYTES
+from inference.web.chat.protocol import LONGEST_FRAME_BYTES
+from inference.web.feeds.close_codes import CLOSE_TOO_LARGE
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from inference.web.chat.tree import Node, Spoken, Tree, chat_messages, completion_prompt, title_from
+from inference.web.chat.tree import ChatLine, Node, Tree, chat_messages, completion_prompt, title_from
 
 
 def tree(**parents: str | None) -> tuple[Tree, dict[str, UUID]]:
@@ -35,7 +35,7 @@ def test_a_branch_may_be_as_long_as_it_likes() -> None:
 
 
 def test_what_the_model_is_told_alternates() -> None:
-    branch = [Spoken("user", "a"), Spoken("assistant", ""), Spoken("user", "b"), Spoken("assistant", "c")]
+    branch = [ChatLine("user", "a"), ChatLine("assistant", ""), ChatLine("user", "b"), ChatLine("assistant", "c")]
     assert chat_messages(branch, "s") == [
         {"role": "system", "content": "s"},
         {"role": "user", "content": "a\n\nb"},
@@ -44,7 +44,7 @@ def test_what_the_model_is_told_alternates() -> None:
 
 
 def test_a_running_text_continues_itself() -> None:
-    branch = [Spoken("user", "Once"), Spoken("assistant", " upon a time."), Spoken("user", "Then")]
+    branch = [ChatLine("user", "Once"), ChatLine("assistant", " upon a time."), ChatLine("user", "Then")]
     assert completion_prompt(branch, "") == "Once upon a time.\n\nThen"
     assert completion_prompt(branch[:1], "Tales") == "Tales\n\nOnce"
 

@@ -13,6 +13,7 @@ from django.contrib.sessions.models import Session
 
 from inference.web.dashboard import feed
 from inference.web.dashboard.feed import host_watch
+from models_app.models import Variant
 from tests.web.fake_host import FakeHost, decision, telemetry, variant_telemetry
 from tests.web.tab import Tab, session_cookie
 
@@ -35,12 +36,14 @@ async def watch(host: FakeHost) -> AsyncIterator[Watch]:
     assert not host_watch().is_running
 
 
-async def test_a_backlog_comes_first_and_then_the_deltas(watch: Watch, host: FakeHost, alice: User) -> None:
+async def test_a_backlog_comes_first_and_then_the_deltas(
+    watch: Watch, host: FakeHost, alice: User, variant: Variant
+) -> None:
     host.backlog = telemetry("backlog", 7, at=[1.0], series={"ram.used_bytes": [5]}, decisions=[decision(1, "One.")])
     tab = await watch(alice)
     backlog = await tab.frame()
     assert backlog == host.backlog
-    delta = telemetry("delta", 8, figures={"ram.used_bytes": 6}, variants=[variant_telemetry(1)])
+    delta = telemetry("delta", 8, figures={"ram.used_bytes": 6}, variants=[variant_telemetry(variant.pk)])
     await host.tell_telemetry(delta)
     assert await tab.frame() == delta
 
@@ -62,19 +65,25 @@ async def test_all_sockets_share_one_subscription_that_ends_with_the_last(
     assert not host_watch().is_running
 
 
-async def test_who_joins_later_gets_what_happened_since(watch: Watch, host: FakeHost, alice: User, bob: User) -> None:
+async def test_who_joins_later_gets_what_happened_since(
+    watch: Watch, host: FakeHost, alice: User, bob: User, variant: Variant
+) -> None:
     first = await watch(alice)
     await first.frame()
     await host.tell_telemetry(
         telemetry(
-            "delta", 2, figures={"ram.used_bytes": 6}, variants=[variant_telemetry(1)], decisions=[decision(1, "One.")]
+            "delta",
+            2,
+            figures={"ram.used_bytes": 6},
+            variants=[variant_telemetry(variant.pk)],
+            decisions=[decision(1, "One.")],
         )
     )
     await first.frame()
     backlog = await (await watch(bob)).frame()
     assert (backlog["type"], backlog["number"], backlog["series"]) == ("backlog", 2, {"ram.used_bytes": [6]})
     assert [each["sentence"] for each in backlog["decisions"]] == ["One."]
-    assert backlog["variants"] == [variant_telemetry(1)]
+    assert backlog["variants"] == [variant_telemetry(variant.pk)]
     assert host.n_followed == 1
 
 

@@ -10,10 +10,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from inference.jobs.stages import WAITING, waiting
 from inference.web.jobs.rows import job_row
 from models_app import jobs
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT
-from models_app.models import Job, JobLine
+from models_app.jobs.mentions import KEY, Mentions
+from models_app.models import Job, JobLine, Variant
+from tests.web.fake_host import mention, queued
 
 JSON = {"HTTP_ACCEPT": "application/json"}
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -95,14 +98,13 @@ def words(**fields: Any) -> tuple[str, str]:
 def test_a_running_job_says_how_far_it_is_how_fast_and_how_long_still() -> None:
     running = {"state": "running", "done": 512 << 20, "total": 1 << 30, "rate_per_second": 16 << 20}
     assert words(**running, stage="Downloading") == ("downloading", "512 MiB of 1 GiB · 16.0 MiB/s · 32 s left")
-    waiting = {
-        **running,
-        "stage": "Waiting for a-model: You are next.",
-        "done": 0,
-        "total": None,
-        "rate_per_second": None,
-    }
-    assert words(**waiting) == ("waiting for a-model", "You are next.")
+    a_model = Variant(pk=7, name="a-model")
+    about = waiting(a_model, queued(1, "unread", mention(7, "a-model"), kind="slots"))  # type: ignore[arg-type]
+    kept = {KEY: Mentions(stage=about).to_json()}
+    assert words(state="running", stage=WAITING, kept=kept) == (
+        "waiting for a-model",
+        "All slots of a-model are busy; you are next.",
+    )
     assert words(state="running", done=7, unit="tensors") == ("running", "7 tensors")
     slow = {"state": "running", "done": 3, "total": 6, "unit": "chunks", "rate_per_second": 0.05}
     assert words(**slow) == ("running", "3 of 6 parts · 20 s each · 60 s left")

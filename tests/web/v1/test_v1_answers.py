@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from inference.web.v1 import views
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost
+from tests.web.fake_host import FakeHost, queued
 from tests.web.program import Program, events
 
 
@@ -34,7 +34,7 @@ async def test_a_whole_answer(host: FakeHost, alice: User, variant: Variant) -> 
     assert (lease.request["variant_id"], lease.request["user"]) == (variant.pk, str(alice.pk))
     asked = generation.request
     assert asked["messages"] == [{"role": "user", "content": "Hello"}]
-    assert asked["owner"] == f"user:{alice.pk}"
+    assert asked["owner"] == str(alice.pk)
     assert {name: asked["options"][name] for name in ("max_tokens", "temperature", "stop", "seed", "top_k")} == {
         "max_tokens": 7,
         "temperature": 0,
@@ -129,7 +129,7 @@ async def test_a_long_wait_starts_the_stream_and_keeps_it_alive(
     program = await Program.of(alice)
     answer = program.ask(stream=True)
     lease = await host.take("lease")
-    await lease.say({"type": "queued", "position": 1, "reason": "Others first."})
+    await lease.say(queued(1, "Others first."))
     heard = events(await answer)
     assert (await heard.__anext__())["choices"][0]["delta"]["role"] == "assistant"
     assert (await heard.__anext__()).startswith(":")

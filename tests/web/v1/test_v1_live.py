@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from inference.host.api.client import HostClient
+from tests.live.tab import tab
 from tests.stack import Stack, wait_for
 
 pytestmark = pytest.mark.live
@@ -137,3 +138,26 @@ def test_a_client_that_hangs_up_while_it_waits_for_the_whole_frees_its_slot(
         )
         wait_for(lambda: busy(stack)[1] == 1, "the request to get a slot", 60)
     wait_for(lambda: busy(stack) == (0, 0), "the slot to be free", 5)
+
+
+def test_what_a_person_said_at_the_page_is_reused_for_their_programs_and_for_nobody_elses(
+    stack: Stack, client: openai.OpenAI
+) -> None:
+    said = "The vault's number is 4711; the vault's colour is green. " * 12
+    model = starter(client)
+    with tab(stack, stack.admin) as page:
+        ending = page.final(page.say(said, max_tokens=1))
+    n_prompt = ending["timings"]["prompt_n"] + ending["timings"]["cache_n"]
+
+    def cached(person: openai.OpenAI) -> int:
+        messages: Any = [{"role": "user", "content": said}]
+        answer = person.chat.completions.create(model=model, messages=messages, max_completion_tokens=1)
+        assert answer.usage is not None
+        assert answer.usage.prompt_tokens == n_prompt
+        assert answer.usage.prompt_tokens_details is not None
+        return answer.usage.prompt_tokens_details.cached_tokens or 0
+
+    stranger = client.with_options(api_key=stack.create_key(stack.new_user("stranger")))
+    assert cached(stranger) == 0
+    # A worker evaluates a prompt's last token anew, to have something to go on with.
+    assert cached(client) == n_prompt - 1

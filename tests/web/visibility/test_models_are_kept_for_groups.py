@@ -19,9 +19,21 @@ from inference.web.jobs.feed import job_watch
 from inference.web.visibility.redaction import without_names
 from inference.web.visibility.visibility import discretions
 from models_app.catalog.access import Access, access_of, restrictions, usable_by
-from models_app.models import Job, Repository, Variant
-from tests.web.fake_host import FakeHost, decision, device, resident, segment, telemetry, variant_telemetry
+from models_app.models import Job, Quality, Repository, Variant
+from tests.web.fake_host import (
+    FakeHost,
+    decision,
+    device,
+    evicting,
+    mention,
+    queued,
+    resident,
+    segment,
+    telemetry,
+    variant_telemetry,
+)
 from tests.web.pages import payload, signed_in
+from tests.web.program import Program
 from tests.web.tab import OpenTab, Tab, session_cookie
 
 
@@ -158,6 +170,7 @@ def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
                 "variant": "smol",
                 "kind": "chat",
                 "reason": "Waiting for kept and kept-before to make room; kept-2 is another, and you are next.",
+                "mentions": [mention(kept.pk, "kept"), mention(kept.pk, "kept-before")],
                 "waiting_seconds": 1.0,
             }
         ],
@@ -233,11 +246,11 @@ async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
     host: FakeHost, alice: User, variant: Variant, kept: Variant
 ) -> None:
     reader = resident_id(kept.pk, "imatrix")
-    waiting = {"position": 1, "user": "0", "kind": "batch", "reason": "You are next.", "waiting_seconds": 1.0}
+    waiting = {"position": 1, "user": "0", "kind": "batch", "reason": "You are next.", "mentions": []}
     host.backlog = telemetry(
         "backlog",
         variants=[variant_telemetry(reader, "kept, read", purpose="imatrix")],
-        queue=[{**waiting, "variant_id": reader, "variant": "kept, read"}],
+        queue=[{**waiting, "variant_id": reader, "variant": "kept, read", "waiting_seconds": 1.0}],
         decisions=[
             decision(1, "kept, read leaves.", "kept, read", mentions=[{"variant_id": reader, "name": "kept, read"}])
         ],
@@ -258,6 +271,95 @@ async def test_one_that_is_gone_is_not_named_by_old_lines(
     page = (await (await signed_in(alice)).get("/")).content.decode()
     assert "smol leaves: a model that is gone needs the room." in page
     assert "kept-as-it-was-called" not in page
+
+
+async def test_one_that_is_gone_and_that_the_host_still_knows_is_not_named(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    host.backlog = {**crowded(kept, variant), "decisions": []}
+    host.residents = [resident(kept.pk, "kept-before")]
+    number = kept.pk
+    await kept.adelete()
+    _row, key = await sync_to_async(ApiKey.issue)(alice)
+    scraped = await AsyncClient().get("/metrics", headers={"authorization": f"Bearer {key}"})
+    assert f'variant="a model that is gone ({number})"' in scraped.content.decode()
+    member = await signed_in(alice)
+    pages = [(await member.get(address)).content.decode() for address in ("/", "/models/", "/hardware/")]
+    for page in (*pages, scraped.content.decode()):
+        assert "a model that is gone" in page
+        assert "kept-before" not in page
+        assert "kept.gguf" not in page
+
+
+async def test_one_that_waits_by_an_earlier_name_is_named_to_nobody_who_waits_behind_it(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    """It is not in memory: no frame tells which variant that name is of, but for the mention."""
+    entry = {"position": 2, "user": "0", "variant_id": variant.pk, "variant": "smol", "kind": "interactive"}
+    reason = {"reason": "old-name is loaded first; 1 goes first.", "mentions": [mention(kept.pk, "old-name")]}
+    host.backlog = telemetry("backlog", queue=[{**entry, **reason, "waiting_seconds": 1.0}])
+    page = (await (await signed_in(alice)).get("/")).content.decode()
+    assert "A model kept for others is loaded first" in page
+    assert "old-name" not in page
+
+
+async def test_the_feed_does_not_take_a_new_one_for_one_that_is_gone(
+    host: FakeHost, alice: User, variant: Variant
+) -> None:
+    tab = await Tab(await session_cookie(alice), "/ws/host/").connect()
+    try:
+        await tab.frame()
+        new = await Variant.objects.acreate(repository_id=variant.repository_id, name="new", size_bytes=1)
+        await host.tell_telemetry(telemetry("delta", 2, variants=[variant_telemetry(new.pk, "new")]))
+        assert (await tab.frame())["variants"][0]["name"] == "new"
+    finally:
+        await tab.close()
+
+
+async def test_a_program_that_is_refused_does_not_learn_who_is_in_its_way(
+    host: FakeHost, alice: User, variant: Variant, kept: Variant
+) -> None:
+    program = await Program.of(alice)
+    answer = program.ask()
+    lease = await host.take("lease")
+    refusal = {"type": "refused", "code": "does_not_fit", "detail": "smol is too big: there old-name is pinned."}
+    mentions = [mention(variant.pk, "smol"), mention(kept.pk, "old-name")]
+    await lease.say({**refusal, "facts": {}, "mentions": mentions})
+    told = (await answer).json()["error"]["message"]
+    assert told == "smol is too big: there a model kept for others is pinned."
+
+
+def test_a_page_does_not_name_what_its_model_was_compared_or_made_with(
+    client: Client, alice: User, bob: User, variant: Variant, kept: Variant
+) -> None:
+    Quality.objects.create(
+        variant=variant,
+        text="a text",
+        n_tokens=1,
+        perplexity=2.0,
+        perplexity_error=0.1,
+        reference=kept,
+        reference_name="kept-F16",
+        kl_divergence=0.1,
+    )
+    recipe = {"type": "Q4_K_M", "imatrix": "kept-F16.imatrix.gguf"}
+    Variant.objects.filter(pk=variant.pk).update(recipe=recipe, made_from=kept)
+    bob.is_staff = True
+    bob.save()
+    url = reverse("model", args=["smol"])
+    client.force_login(alice)
+    page = client.get(url).content.decode()
+    assert "Divergence is from a model kept for others" in page
+    assert "Q4_K_M, with an importance matrix" in page
+    assert "kept-F16" not in page
+    kept.delete()
+    page = client.get(url).content.decode()
+    assert "Divergence is from a model that is gone" in page
+    assert "kept-F16" not in page
+    client.force_login(bob)
+    page = client.get(url).content.decode()
+    assert "Divergence is from kept-F16" in page
+    assert "with kept-F16.imatrix.gguf" in page
 
 
 async def test_a_scraper_of_a_member_tells_them_apart_by_number(
@@ -292,12 +394,14 @@ async def test_whoever_waits_for_it_in_the_chat_is_not_told_its_name(
             if patch["wait"] is not None and patch["wait"]["stage"] == stage:
                 return dict(patch["wait"])
 
-    await lease.say({"type": "queued", "position": 1, "reason": "Waiting for kept to make room; you are next."})
+    ours, theirs = mention(variant.pk, "smol"), mention(kept.pk, "kept-when-it-was-loaded")
+    await lease.say(queued(1, "Waiting for kept-when-it-was-loaded to make room; you are next.", theirs))
     told = await waits("queued")
     assert told["reason"] == "Waiting for a model kept for others to make room; you are next."
-    await lease.say({"type": "evicting", "variants": ["kept", "other"]})
-    assert (await waits("evicting"))["variants"] == ["a model kept for others", "other"]
-    await lease.say({"type": "refused", "code": "does_not_fit", "detail": "There kept is pinned.", "facts": {}})
+    await lease.say(evicting(theirs, ours))
+    assert (await waits("evicting"))["variants"] == ["a model kept for others", "smol"]
+    refusal = {"type": "refused", "code": "does_not_fit", "detail": "There kept-when-it-was-loaded is pinned."}
+    await lease.say({**refusal, "facts": {}, "mentions": [theirs]})
     ended = (await tab.hear("final"))["view"]
     assert ended["error_detail"] == "There a model kept for others is pinned."
 

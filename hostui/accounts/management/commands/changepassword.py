@@ -4,11 +4,11 @@ from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
 
-from hostui.accounts.console import noted
+from hostui.accounts.console import recorded
 from models_app.audit import CHANGE
 
 
 class Command(changepassword.Command):
     def handle(self, *args: Any, **options: Any) -> str:
-        with noted(CHANGE, "Password changed on the console."):
+        with recorded(CHANGE, "Password changed on the console."):
             return str(super().handle(*args, **options))

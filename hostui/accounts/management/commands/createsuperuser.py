@@ -4,11 +4,11 @@ from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 
-from hostui.accounts.console import noted
+from hostui.accounts.console import recorded
 from models_app.audit import ADDITION
 
 
 class Command(createsuperuser.Command):
     def handle(self, *args: Any, **options: Any) -> None:
-        with noted(ADDITION, "Account of an administrator made on the console."):
+        with recorded(ADDITION, "Account of an administrator made on the console."):
             super().handle(*args, **options)

@@ -22,7 +22,7 @@ from inference.engine.chat.template_client import Renderer, RenderFailed
 from inference.engine.llama import Model
 from inference.engine.protocol import RefusalCode
 from inference.engine.serving.fields import RequestRefused, appended, name_of
-from inference.engine.serving.outlet import Outlet
+from inference.engine.serving.message_sink import MessageSink
 
 _LONG_TEXT = 8_000
 """Characters from which tokenising takes longer than handing it to another thread."""
@@ -37,8 +37,8 @@ class Mode:
     reason: str | None
 
 
-class Intake:
-    """Accepts requests for one loaded model."""
+class RequestParser:
+    """Turns messages into work for one loaded model: checked, rendered, tokenized. Every fault is a RequestRefused."""
 
     def __init__(self, model: Model, n_ctx_seq: int, mode: Mode, renderer: Renderer) -> None:
         self._model = model
@@ -54,7 +54,7 @@ class Intake:
         self._pieces = _pieces(model)
         self._vocabulary: Vocabulary | None = None
 
-    async def generation(self, message: Mapping[str, Any], outlet: Outlet) -> Generation:
+    async def generation(self, message: Mapping[str, Any], sink: MessageSink) -> Generation:
         """Raises RequestRefused."""
         request_id, owner = name_of(message, "request_id"), name_of(message, "owner")
         unknown = sorted(set(message) - _REQUEST_FIELDS)
@@ -78,7 +78,7 @@ class Intake:
             sampler=Sampler(self._model, options, prompt, follower),
             reasoning=reasoning,
             pieces=self._pieces,
-            outlet=outlet,
+            sink=sink,
         )
 
     async def tokens(self, message: Mapping[str, Any]) -> list[int]:
@@ -89,7 +89,7 @@ class Intake:
         return list(await self._tokenize(text, add_special=False))
 
     @contextmanager
-    def scoring(self, message: Mapping[str, Any], outlet: Outlet) -> Iterator[Scoring]:
+    def scoring(self, message: Mapping[str, Any], sink: MessageSink) -> Iterator[Scoring]:
         """Its file is closed when the block is left: submit it, and withdraw it before. Raises RequestRefused."""
         request_id, owner = name_of(message, "request_id"), name_of(message, "owner")
         unknown = sorted(set(message) - {"type", "request_id", "owner", "tokens", "first", "path"})
@@ -114,7 +114,7 @@ class Intake:
                 tokens=array("i", tokens),
                 first=first,
                 descriptor=descriptor,
-                outlet=outlet,
+                sink=sink,
             )
 
     # options

@@ -1,4 +1,4 @@
-"""What a worker that reads answers on its socket: one importance matrix a request, and pings."""
+"""What an imatrix worker answers on its socket: one importance matrix a request, and pings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 from inference.engine.imatrix.collector import Collector
 from inference.engine.imatrix.file import BadImatrix, read_sums
-from inference.engine.imatrix.pass_thread import Reader, Reading
+from inference.engine.imatrix.pass_thread import ImatrixPass, ImatrixThread
 from inference.engine.llama import Model
-from inference.engine.serving.connection import Connection
+from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused, appended, name_of
 from inference.engine.serving.server import log, pong, until_over
 
@@ -22,57 +22,59 @@ _FIELDS = {"type", "request_id", "text", "dataset", "most_chunks", "first_chunk"
 _MOST_CHUNKS = 100_000
 
 
-class Readings:
-    def __init__(self, model: Model, n_ctx_seq: int, reader: Reader) -> None:
+class ImatrixHandler:
+    """Answers imatrix and ping. Each call returns when its answer is complete or its caller has gone."""
+
+    def __init__(self, model: Model, n_ctx_seq: int, thread: ImatrixThread) -> None:
         self._model = model
         self._chunk_tokens = n_ctx_seq
-        self._reader = reader
+        self._thread = thread
 
-    async def answer(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
+    async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
         """Raises RequestRefused."""
         if message["type"] == "imatrix":
-            await self._read(message, reader, connection)
+            await self._run(message, reader, connection)
         elif message["type"] == "ping":
-            self._reader.ping(lambda ms: pong(connection, ms))
+            self._thread.ping(lambda ms: pong(connection, ms))
             await until_over(reader, connection)
         else:
             raise RequestRefused(
                 "bad_request", f"unknown type {message['type'][:80]!r}: this worker reads, expected imatrix or ping"
             )
 
-    async def _read(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
-        order = _order(message)
+    async def _run(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
+        parameters = _parameters(message)
         loop = asyncio.get_running_loop()
-        chunks = await loop.run_in_executor(None, self._chunks, order)
-        collector = await loop.run_in_executor(None, _collector, order)
+        chunks = await loop.run_in_executor(None, self._chunks, parameters)
+        collector = await loop.run_in_executor(None, _collector, parameters)
         with appended(message.get("path")) as descriptor:
-            reading = Reading(
+            work = ImatrixPass(
                 chunks=chunks,
-                first_chunk=order.first_chunk,
-                seconds=order.seconds,
+                first_chunk=parameters.first_chunk,
+                seconds=parameters.seconds,
                 collector=collector,
-                dataset=order.dataset,
+                dataset=parameters.dataset,
                 descriptor=descriptor,
-                outlet=connection,
+                sink=connection,
             )
-            self._reader.submit(reading)
+            self._thread.submit(work)
             await until_over(reader, connection)
-            await asyncio.wrap_future(self._reader.withdraw(reading))
-            log(message, "caller left" if connection.broken else "read", n_chunks=reading.n_chunks_read)
+            await asyncio.wrap_future(self._thread.withdraw(work))
+            log(message, "caller left" if connection.broken else "answered", n_chunks=work.n_chunks_read)
 
-    def _chunks(self, order: _Order) -> list[array[int]]:
+    def _chunks(self, parameters: _Parameters) -> list[array[int]]:
         """As llama-imatrix cuts a text: each begins with the vocabulary's first token where it has one. Raises RequestRefused."""
         try:
-            tokens = self._model.tokenize(order.text, add_special=True, parse_special=False)
+            tokens = self._model.tokenize(parameters.text, add_special=True, parse_special=False)
         except (UnicodeEncodeError, OverflowError) as error:
             raise RequestRefused("bad_request", f"text: it cannot be cut into tokens: {error}") from None
         length = self._chunk_tokens
-        n_chunks = min(len(tokens) // length, order.most_chunks)
+        n_chunks = min(len(tokens) // length, parameters.most_chunks)
         if not n_chunks:
             raise RequestRefused(
                 "bad_request", f"the text has {len(tokens)} tokens; at least {length} are needed", n_tokens=len(tokens)
             )
-        if order.first_chunk >= n_chunks:
+        if parameters.first_chunk >= n_chunks:
             raise RequestRefused("bad_request", f"first_chunk: the text has {n_chunks}, counted from 0")
         chunks = [tokens[number * length : (number + 1) * length] for number in range(n_chunks)]
         if self._model.adds_bos:
@@ -82,7 +84,9 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _Parameters:
+    """The checked fields of a protocol.MakeImatrix."""
+
     text: str
     dataset: str
     most_chunks: int
@@ -91,7 +95,7 @@ class _Order:
     seconds: float
 
 
-def _order(message: Mapping[str, Any]) -> _Order:
+def _parameters(message: Mapping[str, Any]) -> _Parameters:
     """Raises RequestRefused."""
     unknown = sorted(set(message) - _FIELDS)
     if unknown:
@@ -106,15 +110,15 @@ def _order(message: Mapping[str, Any]) -> _Order:
     if not isinstance(earlier, str | None) or (earlier is None) != (first_chunk == 0):
         raise RequestRefused("bad_request", "earlier: expected a path where chunks were read already, else null")
     dataset, most_chunks = name_of(message, "dataset"), _count(message, "most_chunks", 1)
-    return _Order(text, dataset, most_chunks, first_chunk, earlier, seconds)
+    return _Parameters(text, dataset, most_chunks, first_chunk, earlier, seconds)
 
 
-def _collector(order: _Order) -> Collector:
+def _collector(parameters: _Parameters) -> Collector:
     """With what earlier parts have summed up. Raises RequestRefused."""
-    if order.earlier is None:
+    if parameters.earlier is None:
         return Collector()
     try:
-        return Collector(*read_sums(Path(order.earlier)))
+        return Collector(*read_sums(Path(parameters.earlier)))
     except BadImatrix as bad:
         raise RequestRefused("bad_request", f"earlier: {bad}") from None
 

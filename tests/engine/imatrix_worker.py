@@ -1,4 +1,4 @@
-"""A worker that reads, asked for a matrix."""
+"""An imatrix worker, asked for a matrix."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def request(text: str, target: Path, **others: Any) -> Message:
 
 
 def read(worker: WorkerProcess, text: str, target: Path, **others: Any) -> list[Message]:
-    """All that was told; the last message says how it ended."""
+    """All replies; the last one says how it ended."""
     with worker.call(**request(text, target, **others)) as call:
         return list(call)
 

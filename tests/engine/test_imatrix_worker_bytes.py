@@ -1,4 +1,4 @@
-"""A worker that reads holds what was reserved for it, logits of every token of a step included."""
+"""An imatrix worker holds what was reserved for it, logits of every token of a step included."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inference.host.planning.imatrix_load import STEP_TOKENS, options_to_read, w
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.profile import GIB
-from tests.engine.reading_worker import made
+from tests.engine.imatrix_worker import made
 from tests.engine.worker_process import WorkerProcess
 from tests.gguf_builder import SHAPES, build
 from tests.models_app.conftest import rpc_device
@@ -44,8 +44,8 @@ def check(way: Way, path: Path, folder: Path, *rpc_servers: str) -> None:
     with WorkerProcess(path, folder, rpc_servers=rpc_servers, **way.options.to_json()) as worker:
         ready = worker.report("ready")
     for device in ready["devices"]:
-        told = way.devices[device["device"]]
-        reserved = told.weights_bytes + told.kv_bytes + told.compute_bytes
+        planned = way.devices[device["device"]]
+        reserved = planned.weights_bytes + planned.kv_bytes + planned.compute_bytes
         held = sum(device[part] for part in ("weights_bytes", "kv_bytes", "compute_bytes"))
         assert held <= reserved + LINE_BYTES, device
         assert reserved <= MOST_SPARE * held + (64 << 20), device
