@@ -11,7 +11,7 @@ from inference.core.scheduling.refusals import mentioned
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
 from inference.wording import names, refusals
-from models_app.jobs import Failed, Retry, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Retry, Wait
 from models_app.models import Variant
 
 AWAY_SECONDS = 10.0
@@ -40,19 +40,19 @@ def _refused(refusal: HostRefusal) -> str:
 
 
 @contextmanager
-def ended_by_the_host(running: Running) -> Iterator[None]:
-    """What the host's client raises inside becomes Wait, Retry or Failed."""
+def ended_by_the_host(attempt: Attempt) -> Iterator[None]:
+    """What the host's client raises inside becomes Wait, Retry or JobFailed."""
     try:
         yield
     except HostUnavailable:
         raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
     except HostRefusal as refusal:
         named = (*mentioned(refusal.facts), *(() if refusal.variant_id is None else (refusal.variant_id,)))
-        running.mention(*(variant_of(each)[0] for each in named))
+        attempt.mention(*(variant_of(each)[0] for each in named))
         if refusal.code in ("shutting_down", "unloaded", "storage"):
             raise Wait(_refused(refusal), AWAY_SECONDS) from None
-        raise Failed(_refused(refusal)) from None
+        raise JobFailed(_refused(refusal)) from None
     except WorkerLost as lost:
         raise Retry(f"The model's worker ended in the middle: {lost}.") from None
     except WorkerRefusal as refusal:
-        raise Failed(f"The model's worker refused: {refusal.detail}.") from None
+        raise JobFailed(f"The model's worker refused: {refusal.detail}.") from None
