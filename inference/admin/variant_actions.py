@@ -167,12 +167,12 @@ class VariantActions:
         self._say(request, f"Kept for {words}", changed)
         return None
 
-    @admin.action(description=_("Set wishes …"), permissions=["change"])
+    @admin.action(description=_("Change settings …"), permissions=["change"])
     def set_wishes(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
         form = WishesForm(request.POST if "post" in request.POST else None)
         if not form.is_valid():
             told = [(each.pk, each.name, _wishes(each)) for each in queryset]
-            return self._form(request, "set_wishes", _("What is wished for?"), _("Set"), told, form)
+            return self._form(request, "set_wishes", _("Settings"), _("Save"), told, form)
         wished = {name: value for name, value in form.cleaned_data.items() if value is not None}
         said = "; ".join(f"{VariantForm.Meta.labels[name]}: {value}" for name, value in wished.items())
         changed = []

@@ -107,7 +107,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     readonly_fields = ("state_told", "plan_told", *FACTS)
     fieldsets = (
         (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),
-        (_("Wishes"), {"fields": WISHES}),
+        (_("Settings"), {"fields": WISHES}),
         (_("Facts"), {"fields": FACTS}),
     )
 

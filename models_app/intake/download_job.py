@@ -74,8 +74,8 @@ def _intent(spec: DownloadSpec, folder: Path) -> str:
     here = sum(part.stat().st_size for target in spec.targets(folder) if (part := part_of(target)).exists())
     n_files = len(spec.files)
     what = f"{format_bytes(spec.total_bytes)} in {n_files} files" if n_files > 1 else format_bytes(spec.total_bytes)
-    resumed = f"; {format_bytes(here)} of it are here from before" if here else ""
-    return f"Fetching {what} of {spec.repository} at {spec.revision[:12]}{resumed}."
+    resumed = f" Resuming at {format_bytes(here)}." if here else ""
+    return f"Fetching {what} of {spec.repository} at {spec.revision[:12]}.{resumed}"
 
 
 class _SharedLimit:

@@ -20,7 +20,7 @@ def test_a_person_sees_every_stage_of_the_wait(stage: Stage, page: Page) -> None
     wait = page.locator(".answer .wait")
     lease = stage.waiting()
     stage.tell(lease, queued(2, "bob's answer is being written; yours is next but one."))
-    expect(wait).to_contain_text("Waiting in line, place 2: bob's answer is being written; yours is next but one.")
+    expect(wait).to_have_text("bob's answer is being written; yours is next but one.")
     stage.tell(lease, evicting(mention(1, "Llama-70B")))
     expect(wait).to_contain_text("Making room: Llama-70B leaves the memory.")
     stage.tell(lease, {"type": "loading", "fraction": 0.42})

@@ -163,7 +163,7 @@ class PlanRow(TypedDict):
 
 
 FIT_WORDS = {
-    "whole": "Fits wholly",
+    "whole": "Fits",
     "part": "Fits in part",
     "ram": "RAM only",
     "no": "Does not fit",

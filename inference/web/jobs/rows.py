@@ -16,6 +16,8 @@ from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
 SOON_SECONDS = 0.5
+_UNITS: dict[str, str] = {Job.Unit.CHUNKS: "parts"}
+"""Where a person has another word for it."""
 SOME = "a model"
 _UNNAMED_TITLES = {
     "verify": "Verify {}",
@@ -213,12 +215,13 @@ def _facts(job: Job, mentions: Mentions, discretion: Discretion, now: datetime) 
 
 def _progress(job: Job) -> str:
     if job.total:
-        return f"{_amount(job, job.done)} of {_amount(job, job.total)}"
+        done = format_bytes(job.done) if job.unit == Job.Unit.BYTES else str(job.done)
+        return f"{done} of {_amount(job, job.total)}"
     return _amount(job, job.done) if job.done else ""
 
 
 def _amount(job: Job, amount: int) -> str:
-    return format_bytes(amount) if job.unit == Job.Unit.BYTES else f"{amount} {job.unit}".strip()
+    return format_bytes(amount) if job.unit == Job.Unit.BYTES else f"{amount} {_UNITS.get(job.unit, job.unit)}".strip()
 
 
 def _rate(job: Job) -> str:
@@ -228,7 +231,7 @@ def _rate(job: Job) -> str:
         return f"{format_bytes(int(job.rate_per_second))}/s"
     if job.rate_per_second < 0.5:
         return f"{duration(1 / job.rate_per_second)} each"
-    return f"{job.rate_per_second:.3g} {job.unit}/s" if job.unit else ""
+    return f"{job.rate_per_second:.3g} {_UNITS.get(job.unit, job.unit)}/s" if job.unit else ""
 
 
 def _took(job: Job) -> str:

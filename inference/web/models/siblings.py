@@ -240,5 +240,5 @@ def _radius(speed: float | None, fastest: float) -> float:
 
 
 def _sentence(row: Row) -> str:
-    loss = "the reference" if row.divergence == "the reference" else f"{row.divergence} nats lost"
+    loss = "the reference" if row.divergence == "the reference" else f"quality lost: {row.divergence}"
     return f"{row.name}: {row.size}, {loss}{f', {row.decode}' if row.decode else ''}"

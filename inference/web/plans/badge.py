@@ -17,7 +17,7 @@ Verdict = Literal["fits", "part", "ram", "no", "unknown"]
 class Badge:
     verdict: Verdict
     words: str
-    """`fits wholly`, `29 of 33 layers`, `RAM only`, `does not fit`."""
+    """`fits`, `29 of 33 layers`, `RAM only`, `does not fit`."""
     speed: str
     """`42 tokens/s`; "" where nothing fits."""
     detail: str
@@ -52,4 +52,4 @@ def _where(best: Alternative, n_gpus: int) -> tuple[Verdict, str]:
         return "part", f"{best.n_gpu_layers} of {n_most} layers"
     if best.n_cpu_moe:
         return "part", "experts in RAM"
-    return "fits", "fits wholly"
+    return "fits", "fits"

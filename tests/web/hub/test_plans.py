@@ -26,7 +26,7 @@ async def test_every_variant_is_planned_and_one_recommended(
 
     assert set(plans) == {"Tiny-Q4_0.gguf", "Tiny-Q8_0.gguf", "Tiny-F16.gguf"}
     for plan in plans.values():
-        assert (plan["fit"], plan["fit_words"]) == ("whole", "Fits wholly")
+        assert (plan["fit"], plan["fit_words"]) == ("whole", "Fits")
         assert re.match(r"All 5 layers on the GPU · .+ RTX 3060", plan["how"])
         assert re.fullmatch(r"about [\d,]+ tokens/s", plan["decode"])
         assert "llama · trained with 8,192 tokens of context" in plan["model"]

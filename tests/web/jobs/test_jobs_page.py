@@ -40,7 +40,7 @@ def make(user: User | None, **fields: Any) -> Job:
 
 
 def test_an_empty_page_says_what_would_be_there(alice: User) -> None:
-    assert "Nothing is under way" in signed_in(alice).get("/jobs/").content.decode()
+    assert "No jobs yet." in signed_in(alice).get("/jobs/").content.decode()
 
 
 def test_nobody_sees_jobs_without_signing_in(db: None) -> None:
@@ -107,7 +107,7 @@ def test_a_running_job_says_how_far_it_is_how_fast_and_how_long_still() -> None:
     )
     assert words(state="running", done=7, unit="tensors") == ("running", "7 tensors")
     slow = {"state": "running", "done": 3, "total": 6, "unit": "chunks", "rate_per_second": 0.05}
-    assert words(**slow) == ("running", "3 chunks of 6 chunks · 20 s each · 60 s left")
+    assert words(**slow) == ("running", "3 of 6 parts · 20 s each · 60 s left")
 
 
 def test_a_job_that_waits_says_for_how_long() -> None:
