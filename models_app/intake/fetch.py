@@ -10,7 +10,7 @@ from models_app.hub.errors import Unreachable
 from models_app.hub.names import RemoteFile
 from models_app.intake.part import Part, digest_of
 from models_app.intake.rate_limiter import Limit
-from models_app.intake.source import Body, Open
+from models_app.intake.source import Body, OpenFile
 from models_app.units import format_bytes
 
 LEAST_PROGRESS_BYTES = 64 * 1024
@@ -65,7 +65,7 @@ class Fetch:
         self,
         file: RemoteFile,
         target: Path,
-        open_: Open,
+        open_: OpenFile,
         *,
         trusted_bytes: int,
         limit: Limit,

@@ -20,7 +20,7 @@ from models_app.intake.names import Names, giving_names
 from models_app.intake.part import Held, Part
 from models_app.intake.space import Room, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
-from models_app.jobs import Failed, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
 
 How = Literal["in_place", "link", "copy"]
@@ -132,35 +132,35 @@ def _named(found: list[Candidate], name: str | None, names: Names) -> list[dict[
 # the job ------------------------------------------------------------------------------------------------------
 
 
-def run(running: Running) -> None:
+def run(attempt: Attempt) -> None:
     """The kind `import`. One model that fails does not keep the others out; the job then says so at its end."""
-    how: How = running.spec["how"]
-    sources = [(Path(each["path"]), each["name"]) for each in running.spec["files"]]
+    how: How = attempt.spec["how"]
+    sources = [(Path(each["path"]), each["name"]) for each in attempt.spec["files"]]
     failed: list[str] = []
     done_bytes = 0
     for path, name in sources:
-        running.check()
+        attempt.check()
         try:
-            made = _bring(running, path, name, how, done_bytes)
+            made = _bring(attempt, path, name, how, done_bytes)
         except _Unfit as unfit:
             failed.append(f"{path}: {unfit}.")
-            running.line(failed[-1], "warning")
+            attempt.line(failed[-1], "warning")
             continue
         done_bytes += made.size_bytes
-        running.made(made)
-        running.line(f"Added {made.name} from {path}.")
+        attempt.made(made)
+        attempt.line(f"Added {made.name} from {path}.")
     if failed:
-        raise Failed(" ".join(failed[:5]) + (f" And {len(failed) - 5} more." if len(failed) > 5 else ""))
+        raise JobFailed(" ".join(failed[:5]) + (f" And {len(failed) - 5} more." if len(failed) > 5 else ""))
 
 
 class _Unfit(Exception):
     """Why one model could not be brought in, as a phrase."""
 
 
-def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int) -> Variant:
+def _bring(attempt: Attempt, path: Path, name: str, how: How, before_bytes: int) -> Variant:
     try:
         found = read_variant(path)
-        first, digests = _place(running, found, name, how, before_bytes)
+        first, digests = _place(attempt, found, name, how, before_bytes)
         origin = register.Provenance(
             Variant.Origin.IMPORTED, files=tuple(register.FileOrigin(digest) for digest in digests)
         )
@@ -175,7 +175,7 @@ def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int)
         raise _Unfit(error.strerror or str(error)) from None
 
 
-def _place(running: Running, found: VariantFiles, name: str, how: How, before_bytes: int) -> tuple[Path, list[str]]:
+def _place(attempt: Attempt, found: VariantFiles, name: str, how: How, before_bytes: int) -> tuple[Path, list[str]]:
     """Where the first file is to be used, and the digests of all where they were learnt on the way."""
     sources = [file.path for file in found.files]
     if how == "in_place":
@@ -183,7 +183,7 @@ def _place(running: Running, found: VariantFiles, name: str, how: How, before_by
     targets = [Path(settings.MODELS_DIR) / file for file in file_names(name, len(sources))]
     targets[0].parent.mkdir(parents=True, exist_ok=True)
     if how == "copy":
-        return targets[0], _copy_all(running, sources, targets, before_bytes)
+        return targets[0], _copy_all(attempt, sources, targets, before_bytes)
     for source, target in zip(sources, targets, strict=True):
         _link(source, target)
     return targets[0], []
@@ -198,7 +198,7 @@ def _link(source: Path, target: Path) -> None:
             raise
 
 
-def _copy_all(running: Running, sources: list[Path], targets: list[Path], before_bytes: int) -> list[str]:
+def _copy_all(attempt: Attempt, sources: list[Path], targets: list[Path], before_bytes: int) -> list[str]:
     """The digests of the copies."""
     sizes = [source.stat().st_size for source in sources]
     total = before_bytes + sum(sizes)
@@ -206,21 +206,21 @@ def _copy_all(running: Running, sources: list[Path], targets: list[Path], before
     room = Room(free_bytes(targets[0].parent), missing, settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise Wait(room.sentence(), FULL_DISK_SECONDS)
-    digests = list(running.kept.get("digests", {}).get(str(targets[0]), []))
+    digests = list(attempt.kept.get("digests", {}).get(str(targets[0]), []))
     for source, target, size in zip(sources, targets, sizes, strict=True):
         if not target.exists():
-            digests.append(_copy(running, source, target, before_bytes, total))
-            running.keep({"digests": {**running.kept.get("digests", {}), str(targets[0]): digests}})
+            digests.append(_copy(attempt, source, target, before_bytes, total))
+            attempt.keep({"digests": {**attempt.kept.get("digests", {}), str(targets[0]): digests}})
         before_bytes += size
     return digests if len(digests) == len(targets) else []
 
 
-def _copy(running: Running, source: Path, target: Path, before_bytes: int, total: int) -> str:
+def _copy(attempt: Attempt, source: Path, target: Path, before_bytes: int, total: int) -> str:
     with _part(target) as part, source.open("rb", buffering=0) as file:
         part.restart()
         while block := file.read(_BLOCK_BYTES):
             part.write(block)
-            running.progress(before_bytes + part.size_bytes, total, f"Copying {target.name}")
+            attempt.progress(before_bytes + part.size_bytes, total, f"Copying {target.name}")
         digest = part.sha256
         part.finish()
     return digest

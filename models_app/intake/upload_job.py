@@ -20,7 +20,7 @@ from models_app.intake.names import giving_names
 from models_app.intake.part import Held, Part
 from models_app.intake.space import Room, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
-from models_app.jobs import Failed, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
 
 PIECE_BYTES = 4 << 20
@@ -144,37 +144,39 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     if after is None:
         raise WrongOffset(part_of(target).stat().st_size)
     here = offsets(job)
-    jobs.note(job, sum(here))
+    jobs.set_done(job, sum(here))
     if sum(here) == sum(file["size_bytes"] for file in job.spec["files"]):
-        jobs.go_on(job)
+        jobs.resume_unrecorded(job)
     return after
 
 
 # the job ------------------------------------------------------------------------------------------------------
 
 
-def run(running: Running) -> None:
+def run(attempt: Attempt) -> None:
     """The kind `upload`: waits for the browser, then takes the files in."""
-    job = running.job
+    job = attempt.job
     here, sizes = offsets(job), [file["size_bytes"] for file in job.spec["files"]]
-    running.progress(sum(here), sum(sizes), "Arriving")
+    attempt.progress(sum(here), sum(sizes), "Arriving")
     if here != sizes:
         _check_abandoned(job)
         raise Wait("The browser has not sent all of it yet. To go on, choose the same file again.", LOOK_SECONDS)
-    digests = [_take_in(running, target, size) for target, size in zip(targets(job), sizes, strict=True)]
+    digests = [_take_in(attempt, target, size) for target, size in zip(targets(job), sizes, strict=True)]
     origin = register.Provenance(
         Variant.Origin.UPLOADED, files=tuple(register.FileOrigin(digest) for digest in digests)
     )
     try:
-        running.made(register.add_model(targets(job)[0], name=job.spec["name"], provenance=origin).variant)
+        attempt.made(register.add_model(targets(job)[0], name=job.spec["name"], provenance=origin).variant)
     except (BadGguf, NotAModel) as error:
         discard(job)
-        raise Failed(f"What was sent cannot be used: {explain(error)}.") from None
+        raise JobFailed(f"What was sent cannot be used: {explain(error)}.") from None
     except register.NameTaken:
-        raise Failed(f"Another variant is called {job.spec['name']} by now. Rename that one, then try again.") from None
+        raise JobFailed(
+            f"Another variant is called {job.spec['name']} by now. Rename that one, then try again."
+        ) from None
 
 
-def _take_in(running: Running, target: Path, size_bytes: int) -> str:
+def _take_in(attempt: Attempt, target: Path, size_bytes: int) -> str:
     if target.exists():
         return ""
     try:
@@ -182,7 +184,7 @@ def _take_in(running: Running, target: Path, size_bytes: int) -> str:
     except Held:
         raise Wait(f"Something else is writing {part_of(target).name}.", LOOK_SECONDS) from None
     try:
-        part.resume(size_bytes, lambda _: running.check())
+        part.resume(size_bytes, lambda _: attempt.check())
         digest = part.sha256
         part.finish()
         return digest
@@ -195,7 +197,7 @@ def _check_abandoned(job: Job) -> None:
     last = max([job.created_at.timestamp(), *touched])
     if timezone.now().timestamp() - last > ABANDONED.total_seconds():
         discard(job)
-        raise Failed(f"Nothing came for {ABANDONED.days} days, so what was here of it was removed.")
+        raise JobFailed(f"Nothing came for {ABANDONED.days} days, so what was here of it was removed.")
 
 
 def discard(job: Job) -> None:

@@ -20,7 +20,7 @@ _MIB = 1 << 20
 
 
 class CannotLoad(Exception):
-    """`detail` is a sentence for a person."""
+    """A variant cannot be loaded. `detail` is a sentence for a person."""
 
     def __init__(self, reason: FailureReason, detail: str) -> None:
         super().__init__(detail)
@@ -60,8 +60,10 @@ def load(
     on_progress: Callable[[float], None],
     on_node: Callable[[int, bool], bool] | None = None,
 ) -> tuple[Model, Context, tuple[DeviceName, ...]]:
-    """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. `on_node`: of llama.Context.
-    Raises CannotLoad."""
+    """Loads weights and makes a context; blocks. Raises CannotLoad.
+
+    The names are those of the GPUs used. `on_node`: see llama.Context.
+    """
     layout, gpus = prepare(options, engine_devices)
     try:
         model = Model.load(path, log, layout=layout, on_progress=on_progress)

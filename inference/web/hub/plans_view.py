@@ -25,7 +25,7 @@ from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub
-from models_app.hub.errors import CutOff, Gated, HubError, Hurried, TokenRefused, Unreachable
+from models_app.hub.errors import ConnectionDropped, Gated, HubError, RateLimited, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
@@ -98,7 +98,9 @@ async def _lines(
             told = remote_models.told_of(client, found, variant, siblings)
             made[variant.key] = plan_remote(told, profile, changes, status)
         except HubError as error:
-            if isinstance(error, (Gated, Hurried, TokenRefused, Unreachable)) and not isinstance(error, CutOff):
+            if isinstance(error, (Gated, RateLimited, TokenRefused, Unreachable)) and not isinstance(
+                error, ConnectionDropped
+            ):
                 # As for this one, so for all others.
                 refusals.append(error)
             return dict(unplanned_row(variant.key, sentence(error)))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from models_app.gguf.quantization import described
 from models_app.hub.names import Contents, RemoteVariant
-from models_app.hub.records import Found
+from models_app.hub.records import FoundRepository
 from models_app.intake.space import Room
 from models_app.units import format_bytes, format_params
 
@@ -53,7 +53,7 @@ class FoundView:
     updated_at: datetime | None
 
 
-def found_view(found: Found) -> FoundView:
+def found_view(found: FoundRepository) -> FoundView:
     owner, _, name = found.name.rpartition("/")
     facts = []
     if found.n_params:

@@ -21,7 +21,7 @@ from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from models_app.catalog.access import usable_by
 from models_app.hub import hub, hub_as
-from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
+from models_app.hub.errors import Gated, HubError, NotOnHub, TokenRefused, Unreachable
 from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
@@ -136,9 +136,9 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         context |= {
             "problem": sentence(error),
             "is_offline": isinstance(error, Unreachable),
-            "wants_token": isinstance(error, (Gated, NotFound, TokenRefused)),
+            "wants_token": isinstance(error, (Gated, NotOnHub, TokenRefused)),
         }
-        return render(request, "hub/repository.html", context, status=404 if isinstance(error, NotFound) else 200)
+        return render(request, "hub/repository.html", context, status=404 if isinstance(error, NotOnHub) else 200)
     now_named = repository_named(found.name, "")
     if found.name != full_name and now_named is not None:
         return redirect("hub-repository", now_named.owner, now_named.name)
