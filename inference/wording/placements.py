@@ -118,7 +118,7 @@ def _smaller(better: SmallerQuantization, gain: str) -> Caution:
 
 def reason_of(shortfall: Shortfall) -> str:
     """Why there is no alternative, and what would help."""
-    where = on(RAM if shortfall.device == "RAM" else shortfall.device, shortfall.device)
+    on(RAM if shortfall.device == "RAM" else shortfall.device, shortfall.device)
     sentence = (
         f"It needs at least {format_bytes(shortfall.needed_bytes)} {on(RAM if shortfall.device == 'RAM' else shortfall.device, shortfall.device)}, "
         f"where {format_bytes(shortfall.budget_bytes)} may be spent."
