@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inference.core.loads.devices import RAM
 from inference.core.planning.placement import Alternative, CannotTell, DeviceBytes, Placement, Shortfall, Wishes
 from inference.core.planning.roofline import ASSUMED_BANDWIDTH
 from inference.core.planning.smaller_quantization import SmallerQuantization, smaller_quantization
-from inference.wording.waits_and_refusals import on
+from inference.wording.amounts import on
 from models_app.gguf import Header
 from models_app.hardware import Device, Profile
 from models_app.units import format_bytes, format_rate
@@ -117,8 +118,10 @@ def _smaller(better: SmallerQuantization, gain: str) -> Caution:
 
 def reason_of(shortfall: Shortfall) -> str:
     """Why there is no alternative, and what would help."""
+    is_ram = bool(shortfall.devices) and shortfall.devices[0].name == shortfall.device
+    place = on(RAM if is_ram else shortfall.device, shortfall.device)
     sentence = (
-        f"It needs at least {format_bytes(shortfall.needed_bytes)} {on(shortfall.device)}, "
+        f"It needs at least {format_bytes(shortfall.needed_bytes)} {place}, "
         f"where {format_bytes(shortfall.budget_bytes)} may be spent."
     )
     if shortfall.wish == "may_leave_gpu":

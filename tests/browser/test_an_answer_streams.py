@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from inference.core.scheduling.reasons import Reason
 from tests.browser.conftest import OpenPage, ask, connected
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
-from tests.web.fake_host import resident
+from tests.web.fake_host import evicting, queued, resident
 
 
 def words(page: Page) -> str:
