@@ -25,7 +25,7 @@ from inference.web.models.form import VariantForm
 from inference.web.models.rows import last_used, states_of
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge
-from models_app.admin.base import NotByHand, Sized, stacked
+from models_app.admin.base import NotByHand, SizeColumn, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
 from models_app.gguf.quantization import described
@@ -82,7 +82,7 @@ class VariantList(ChangeList):
 
 
 @admin.register(Variant)
-class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
+class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     """add_model, scan_models and jobs make variants."""
 
     list_display = ("called", "state", "residency", "plan", "size_and_speed", "jobs_now", "used")

@@ -24,7 +24,7 @@ from inference.jobs.stages import READING, WAITING, reading, waiting
 from inference.jobs.texts import TEXT, TEXT_NAME
 from inference.jobs.ticking import ticking
 from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
-from models_app.intake.space import Room, free_bytes
+from models_app.intake.space import DiskSpace, free_bytes
 from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Quality, Variant
 
@@ -163,7 +163,7 @@ def _events(attempt: Attempt, variant: Variant, folder: Path, role: Role) -> Ite
 
 
 def _check_room(folder: Path, to_come: int) -> None:
-    room = Room(free_bytes(folder), to_come, settings.DISK_RESERVE_BYTES)
+    room = DiskSpace(free_bytes(folder), to_come, settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise Wait(room.sentence(), FULL_DISK_SECONDS)
 

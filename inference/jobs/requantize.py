@@ -24,7 +24,7 @@ from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
 from models_app.files import sync_folder
 from models_app.gguf import BadGguf, Header, read_files
-from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
+from models_app.intake.space import DiskSpace, FreeBytes, free_bytes, is_full
 from models_app.intake.spec import file_names
 from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
@@ -148,7 +148,7 @@ class _Room:
     def check(self, fraction: float) -> None:
         """Raises Wait. `fraction`: how much of it is there already."""
         to_come = int(self._total_bytes * (1 - fraction))
-        room = Room(self._free(self._folder), to_come, settings.DISK_RESERVE_BYTES)
+        room = DiskSpace(self._free(self._folder), to_come, settings.DISK_RESERVE_BYTES)
         if room.lacking_bytes:
             raise Wait(room.sentence(), FULL_DISK_SECONDS)
 

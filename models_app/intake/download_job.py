@@ -20,10 +20,10 @@ from models_app.hub.errors import Broken, HubError, RateLimited, Unreachable
 from models_app.hub.wording import sentence
 from models_app.intake import fetch, limit_setting
 from models_app.intake.fetch import Fetch
-from models_app.intake.part import QUARANTINE, Held
-from models_app.intake.rate_limiter import Limit
+from models_app.intake.part import QUARANTINE, PartHeld
+from models_app.intake.rate_limiter import RateLimiter
 from models_app.intake.source import OpenFile
-from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
+from models_app.intake.space import DiskSpace, FreeBytes, free_bytes, is_full
 from models_app.intake.spec import DownloadSpec, part_of
 from models_app.jobs import Attempt, JobFailed, Retry, Wait
 from models_app.models import Job, Repository, Variant
@@ -48,7 +48,7 @@ def run(attempt: Attempt) -> None:
 
 
 def download(
-    attempt: Attempt, open_: OpenFile, folder: Path, *, free: FreeBytes = free_bytes, limit: Limit | None = None
+    attempt: Attempt, open_: OpenFile, folder: Path, *, free: FreeBytes = free_bytes, limit: RateLimiter | None = None
 ) -> None:
     """Fetches into `folder`, then adds the variant. Raises what a job may."""
     spec = DownloadSpec.from_json(attempt.spec)
@@ -60,7 +60,7 @@ def download(
     with _fetching(attempt, spec, open_, folder, limit or _shared.limit) as fetches:
         for done_bytes in fetches:
             _shared.look()
-            room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
+            room = DiskSpace(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
             if room.lacking_bytes:
                 raise Wait(room.sentence(), FULL_DISK_SECONDS)
     attempt.progress(total, total, "Adding it to the inventory")
@@ -82,7 +82,7 @@ class _SharedLimit:
     """This process's, as the owner has set it. Looked up by whoever runs a download, for all of them."""
 
     def __init__(self) -> None:
-        self.limit = Limit(None)
+        self.limit = RateLimiter(None)
         self._looked_at = float("-inf")
 
     def look(self) -> None:
@@ -90,7 +90,7 @@ class _SharedLimit:
         if now - self._looked_at >= LIMIT_SECONDS:
             self._looked_at = now
             with suppress(DatabaseError):  # as it was, then
-                self.limit.set(limit_setting.holding().bytes_per_second)
+                self.limit.set(limit_setting.current_limit().bytes_per_second)
 
 
 _shared = _SharedLimit()
@@ -179,7 +179,9 @@ class _Fetches:
 
 
 @contextmanager
-def _fetching(attempt: Attempt, spec: DownloadSpec, open_: OpenFile, folder: Path, limit: Limit) -> Iterator[_Fetches]:
+def _fetching(
+    attempt: Attempt, spec: DownloadSpec, open_: OpenFile, folder: Path, limit: RateLimiter
+) -> Iterator[_Fetches]:
     stopping, changed = threading.Event(), threading.Event()
     fetches = [
         Fetch(
@@ -230,20 +232,20 @@ def _ending(failed: Fetch) -> Exception:
             return Retry(sentence(failed.error), after_seconds)
         case Unreachable():
             return Retry(sentence(failed.error))
-        case fetch.NothingCame(path=path):
+        case fetch.EmptyBody(path=path):
             return Retry(f"The connection ended before a byte of {path} came.")
         case HubError():
             return JobFailed(sentence(failed.error))
         case fetch.NotAsRecorded(reason=reason):
             return JobFailed(reason)
-        case Held():
+        case PartHeld():
             return Wait(f"Something else is writing {part_of(failed.target).name}.", HELD_SECONDS)
         case fetch.Mismatch(file=file, where=where):
             return JobFailed(
                 f"What came as {file.path} is not what the Hub's record says (SHA-256 {(file.sha256 or '')[:12]}…). It lies in "
                 f"{QUARANTINE}/{where.name} and is not used. Try again; if that gives the same, the repository is broken."
             )
-        case fetch.Taken(target=target):
+        case fetch.TargetExists(target=target):
             return JobFailed(f"Another file lies at {target} already. Move it away, then try again.")
         case OSError() as error if is_full(error):
             return Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS)

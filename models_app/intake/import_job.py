@@ -17,8 +17,8 @@ from models_app.catalog.read_files import NotAModel, VariantFiles, explain, read
 from models_app.gguf import BadGguf
 from models_app.intake import scan
 from models_app.intake.names import Names, giving_names
-from models_app.intake.part import Held, Part
-from models_app.intake.space import Room, free_bytes, is_full
+from models_app.intake.part import Part, PartHeld
+from models_app.intake.space import DiskSpace, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
 from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
@@ -35,7 +35,7 @@ class BadImport(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ImportCandidate:
     """One model that was found."""
 
     path: Path
@@ -51,7 +51,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ImportCandidate, ...]
     refused: dict[str, str]
     """GGUF files that cannot be used, with the reason as a phrase."""
 
@@ -61,7 +61,7 @@ def survey(path: Path) -> Survey:
     folder = Path(settings.MODELS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     own_disk = folder.stat().st_dev
-    found: list[Candidate] = []
+    found: list[ImportCandidate] = []
     refused: dict[str, str] = {}
     for first in _firsts(path):
         try:
@@ -72,7 +72,7 @@ def survey(path: Path) -> Survey:
         known = Variant.objects.filter(shards__path=str(files.files[0].path)).first()
         can_link = all(file.path.stat().st_dev == own_disk for file in files.files)
         found.append(
-            Candidate(
+            ImportCandidate(
                 files.files[0].path,
                 readable_name(files),
                 files.size_bytes,
@@ -124,7 +124,7 @@ def start_import(path: Path, how: str, user: Any = None, name: str | None = None
         return jobs.start("import", {"how": how, "files": files}, f"Import {what}", user)
 
 
-def _named(found: list[Candidate], name: str | None, names: Names) -> list[dict[str, str]]:
+def _named(found: list[ImportCandidate], name: str | None, names: Names) -> list[dict[str, str]]:
     """Two of the same file name in two folders get two names."""
     return [{"path": str(each.path), "name": names.take(name or each.name, each.n_files)} for each in found]
 
@@ -203,7 +203,7 @@ def _copy_all(attempt: Attempt, sources: list[Path], targets: list[Path], before
     sizes = [source.stat().st_size for source in sources]
     total = before_bytes + sum(sizes)
     missing = sum(size for size, target in zip(sizes, targets, strict=True) if not target.exists())
-    room = Room(free_bytes(targets[0].parent), missing, settings.DISK_RESERVE_BYTES)
+    room = DiskSpace(free_bytes(targets[0].parent), missing, settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise Wait(room.sentence(), FULL_DISK_SECONDS)
     digests = list(attempt.kept.get("digests", {}).get(str(targets[0]), []))
@@ -230,7 +230,7 @@ def _copy(attempt: Attempt, source: Path, target: Path, before_bytes: int, total
 def _part(target: Path) -> Iterator[Part]:
     try:
         part = Part.open(target)
-    except Held:
+    except PartHeld:
         raise Wait(f"Something else is writing {part_of(target).name}.", HELD_SECONDS) from None
     try:
         yield part

@@ -17,8 +17,8 @@ from models_app.catalog.read_files import NotAModel, explain
 from models_app.gguf import BadGguf, ShardName
 from models_app.hub.names import fault, local_name
 from models_app.intake.names import giving_names
-from models_app.intake.part import Held, Part
-from models_app.intake.space import Room, free_bytes, is_full
+from models_app.intake.part import Part, PartHeld
+from models_app.intake.space import DiskSpace, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
 from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
@@ -53,19 +53,19 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class OfferedFile:
     """A file as the browser tells of it."""
 
     name: str
     size_bytes: int
 
 
-def start_upload(files: Sequence[Offered], user: Any) -> Job:
+def start_upload(files: Sequence[OfferedFile], user: Any) -> Job:
     """`files`: one GGUF, or all shards of one, in any order. Asked again by the same person for the same files while they are
     on their way, returns that job: it goes on where it was. Raises BadUpload, NoRoom.
     """
     ordered = _checked(files)
-    told = [{"file_name": file.name, "size_bytes": file.size_bytes} for file in ordered]
+    specs = [{"file_name": file.name, "size_bytes": file.size_bytes} for file in ordered]
     total = sum(file.size_bytes for file in ordered)
     folder = Path(settings.MODELS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,16 +73,16 @@ def start_upload(files: Sequence[Offered], user: Any) -> Job:
     wanted = local_name("", f"{shard.stem}.gguf" if shard else ordered[0].name)
     with giving_names() as names:
         for job in Job.objects.filter(kind=KIND, state__in=Job.ACTIVE, created_by=user):
-            if job.spec["files"] == told:
+            if job.spec["files"] == specs:
                 return job
-        room = Room(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
+        room = DiskSpace(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
         if room.lacking_bytes:
             raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")
         name = names.take(wanted, len(ordered))
-        return jobs.start(KIND, {"name": name, "files": told}, f"Upload {name}", user, total=total)
+        return jobs.start(KIND, {"name": name, "files": specs}, f"Upload {name}", user, total=total)
 
 
-def _checked(files: Sequence[Offered]) -> list[Offered]:
+def _checked(files: Sequence[OfferedFile]) -> list[OfferedFile]:
     """In the order of the shards."""
     if not 0 < len(files) <= MOST_FILES:
         raise BadUpload(f"Choose one GGUF file, or all shards of one, at most {MOST_FILES}.")
@@ -129,7 +129,7 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     if offsets(job)[number] == size_bytes:
         # The answer to the last piece was lost. The job may hold the file by now, or have taken it in.
         raise WrongOffset(size_bytes)
-    room = Room(free_bytes(target.parent), len(piece), settings.DISK_RESERVE_BYTES)
+    room = DiskSpace(free_bytes(target.parent), len(piece), settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")
     part = Part.open(target)
@@ -181,7 +181,7 @@ def _take_in(attempt: Attempt, target: Path, size_bytes: int) -> str:
         return ""
     try:
         part = Part.open(target)
-    except Held:
+    except PartHeld:
         raise Wait(f"Something else is writing {part_of(target).name}.", LOOK_SECONDS) from None
     try:
         part.resume(size_bytes, lambda _: attempt.check())

@@ -18,9 +18,9 @@ from models_app.hub.session import RemoteBody
 from models_app.intake.download_job import FULL_DISK_SECONDS, download
 from models_app.intake.hub_source import hub_source
 from models_app.intake.part import Part
-from models_app.intake.rate_limiter import Limit
+from models_app.intake.rate_limiter import RateLimiter
 from models_app.intake.scan import scan_models
-from models_app.intake.start_download import Here, NoDigest, start_download
+from models_app.intake.start_download import AlreadyInInventory, NoDigest, start_download
 from models_app.jobs import Attempt, kinds
 from models_app.models import Job, Repository, Variant
 from tests.downloads.conftest import MIB, NAME, Box
@@ -284,7 +284,7 @@ def test_who_asks_again_after_a_failure_has_the_same_job_tried_again(box: Box) -
 def test_what_is_here_is_not_fetched_again(box: Box) -> None:
     box.offer()
     box.run(box.start())
-    with pytest.raises(Here) as here:
+    with pytest.raises(AlreadyInInventory) as here:
         box.start()
     assert here.value.variant.name == "tiny"
 
@@ -349,7 +349,7 @@ def test_a_disk_that_fills_up_meanwhile_pauses_the_download(box: Box) -> None:
 def test_a_limit_holds_for_all_files_together(box: Box) -> None:
     sources = box.offer(split=2, pad_bytes=MIB)
     total = sum(source.stat().st_size for source in sources)
-    with downloading(box, limit=Limit(4 * total)):
+    with downloading(box, limit=RateLimiter(4 * total)):
         began = time.monotonic()
         box.assert_whole(box.run(box.start()), sources)
         # What one block brings is only waited for before the next.

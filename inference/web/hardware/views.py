@@ -25,12 +25,12 @@ from inference.web.visibility.queries import status_for
 from inference.wishes import wishes_of
 from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
-from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read
+from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read_amounts
 from models_app.hardware.cards import cards
 from models_app.hardware.pools import named_devices, with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.machines.edits import (
-    ChangedMeanwhile,
+    AmountsChanged,
     IsThisMachine,
     add_profile,
     change_amounts,
@@ -215,11 +215,11 @@ def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
     was, to = _amounts(request.POST, "was_"), _amounts(request.POST)
     view = _device_view(row, device)
     try:
-        read(to, found)
+        read_amounts(to, found)
         told = change_amounts(pk, device, was, to, request.user.pk)
     except BadAmounts as bad:
         return _page(request, wrong=(pk, replace(view, written=to, problems=bad.problems)), status=422)
-    except ChangedMeanwhile as changed:
+    except AmountsChanged as changed:
         now = changed.now
         problem = (
             f"Somebody changed this meanwhile: the budget is {now.budget or 'the default'} and the reserve "

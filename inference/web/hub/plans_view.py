@@ -29,7 +29,7 @@ from models_app.hub.errors import ConnectionDropped, Gated, HubError, RateLimite
 from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
-from models_app.intake.space import Room
+from models_app.intake.space import DiskSpace
 from models_app.machines.this_machine_row import this_machine
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def _lines(
     parts: Contents,
     profile: Profile,
     changes: Changes,
-    rooms: dict[str, Room],
+    rooms: dict[str, DiskSpace],
     status: HostStatus | None,
 ) -> AsyncIterator[str]:
     made: dict[str, RemotePlan] = {}

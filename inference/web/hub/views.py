@@ -27,7 +27,7 @@ from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
 from models_app.hub.token import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.wording import sentence
-from models_app.intake.start_download import Here, NoDigest, start_download
+from models_app.intake.start_download import AlreadyInInventory, NoDigest, start_download
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 
@@ -226,7 +226,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
             request,
             f"The Hub has no digest of {none.path}, so nobody could tell whether it came whole. Not downloaded.",
         )
-    except Here as here:
+    except AlreadyInInventory as here:
         messages.info(request, f"It is here already, as {here.variant.name}.")
     except ValidationError as unfit:
         messages.error(request, " ".join(unfit.messages))

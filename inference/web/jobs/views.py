@@ -22,8 +22,8 @@ from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act, may_read
 from inference.web.visibility.queries import visibility_for
 from models_app import audit
-from models_app.intake.limit_setting import BadLimit, forget_limit, holding, read_limit, set_limit, told
-from models_app.intake.quarantine import discard, put_away
+from models_app.intake.limit_setting import BadLimit, current_limit, forget_limit, limit_text, read_limit, set_limit
+from models_app.intake.quarantine import discard, quarantined_files
 from models_app.jobs.heartbeat import jobs_beat
 from models_app.models import Job
 from models_app.units import format_bytes
@@ -49,13 +49,13 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
         "is_woken_by_redis": settings.REDIS_URL is not None,
     }
     if request.user.is_staff:
-        found, limit = put_away(), holding()
+        found, limit = quarantined_files(), current_limit()
         limit_now = "" if limit.bytes_per_second is None else format_bytes(limit.bytes_per_second)
         context |= {
             "limit": limit,
             "limit_entered": limit_now if entered is None else entered,
             "limit_problem": problem,
-            "limit_of_environment": told(settings.DOWNLOAD_BYTES_PER_SECOND),
+            "limit_of_environment": limit_text(settings.DOWNLOAD_BYTES_PER_SECOND),
             "is_limited_by_environment": settings.DOWNLOAD_BYTES_PER_SECOND is not None,
             "put_away": found,
             "put_away_size": format_bytes(sum(each.size_bytes for each in found)),
@@ -76,7 +76,7 @@ def limit(request: HttpRequest) -> HttpResponse:
             set_limit(read_limit(entered), request.user)
         except BadLimit as bad:
             return _page(request, entered[:40], str(bad), status=422)
-    messages.success(request, f"Downloads: {holding().words}. Those that run follow within seconds.")
+    messages.success(request, f"Downloads: {current_limit().words}. Those that run follow within seconds.")
     return redirect(f"{reverse('jobs')}#limit")
 
 

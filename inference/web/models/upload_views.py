@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from models_app import jobs
 from models_app.intake import upload_job
-from models_app.intake.part import Held
+from models_app.intake.part import PartHeld
 from models_app.models import Job
 
 LONGEST_OFFER_BYTES = 64 * 1024
@@ -37,7 +37,7 @@ def _for_staff(view: View) -> View:
             return _refused(str(error), 400)
         except upload_job.NoRoom as error:
             return _refused(error.sentence, 507)
-        except Held:
+        except PartHeld:
             return _refused("Another page is sending this file already.", 423)
         except OSError as error:
             return _refused(f"The box could not store this: {error.strerror or error}.", 507)
@@ -104,7 +104,7 @@ def _standing(job: Job) -> dict[str, Any]:
     }
 
 
-def _offered(request: HttpRequest) -> list[upload_job.Offered]:
+def _offered(request: HttpRequest) -> list[upload_job.OfferedFile]:
     raw = request.read(LONGEST_OFFER_BYTES + 1)
     try:
         told = json.loads(raw) if len(raw) <= LONGEST_OFFER_BYTES else None
@@ -112,7 +112,7 @@ def _offered(request: HttpRequest) -> list[upload_job.Offered]:
         told = None
     if not isinstance(told, list) or not all(_is_file(each) for each in told):
         raise upload_job.BadUpload("Expected a list of files, each with name and size_bytes.")
-    return [upload_job.Offered(each["name"], each["size_bytes"]) for each in told]
+    return [upload_job.OfferedFile(each["name"], each["size_bytes"]) for each in told]
 
 
 def _is_file(told: Any) -> bool:
