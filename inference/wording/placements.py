@@ -118,9 +118,10 @@ def _smaller(better: SmallerQuantization, gain: str) -> Caution:
 
 def reason_of(shortfall: Shortfall) -> str:
     """Why there is no alternative, and what would help."""
-    on(RAM if shortfall.device == "RAM" else shortfall.device, shortfall.device)
+    is_ram = bool(shortfall.devices) and shortfall.devices[0].name == shortfall.device
+    place = on(RAM if is_ram else shortfall.device, shortfall.device)
     sentence = (
-        f"It needs at least {format_bytes(shortfall.needed_bytes)} {on(RAM if shortfall.device == 'RAM' else shortfall.device, shortfall.device)}, "
+        f"It needs at least {format_bytes(shortfall.needed_bytes)} {place}, "
         f"where {format_bytes(shortfall.budget_bytes)} may be spent."
     )
     if shortfall.wish == "may_leave_gpu":
