@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.fair_turns import LeaseKind
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import Failure, VariantFacts
@@ -203,7 +203,7 @@ Wait = InQueue | ForEviction | ForLoading
 class StartWorker:
     launch: int
     facts: VariantFacts
-    way: LoadAlternative
+    way: LoadWay
     """The way chosen; its bytes are reserved."""
 
     @property

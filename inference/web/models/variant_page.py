@@ -16,7 +16,7 @@ from inference.web.models.rows import ShelfRow, ago, shelf_row, states_of
 from inference.web.models.usage import Use, use_by_variant
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
-from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, told_of
+from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, estimates_of
 from inference.wishes import wishes_of
 from models_app.gguf import Header
 from models_app.models import Measurement, Repository, Shard, Variant
@@ -83,7 +83,7 @@ def _header(shards: list[Shard]) -> tuple[Header | None, str]:
     if not shards:
         return None, "It has no files."
     try:
-        return told_of([shard.path for shard in shards]).header, ""
+        return estimates_of([shard.path for shard in shards]).header, ""
     except CannotBePlanned as cannot:
         return None, cannot.detail
 
@@ -141,7 +141,7 @@ def _plan(row: Variant, shards: list[Shard]) -> Answer | None:
     profile = badges.here()
     if profile is None:
         return None
-    return answer(told_of([shard.path for shard in shards]), profile, wishes_of(row), Changes())
+    return answer(estimates_of([shard.path for shard in shards]), profile, wishes_of(row), Changes())
 
 
 # where it is, and whence it came ------------------------------------------------------------------------------
