@@ -23,8 +23,8 @@ from inference.web.jobs.queries import job_rows
 from inference.web.models import query
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import ChangedMeanwhile, VariantForm
-from inference.web.models.rows import shelf_row, states_of
-from inference.web.models.usage import Use, people_of, use_by_variant
+from inference.web.models.rows import model_row, states_of
+from inference.web.models.usage import Usage, people_of, usage_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
 from inference.web.visibility.signed_in import user_of
@@ -50,8 +50,8 @@ AWAY = gettext_lazy("The model host does not answer, so nobody can tell whether 
 
 
 @require_safe
-def shelf(request: HttpRequest) -> HttpResponse:
-    """The inventory. Context: `rows` (ShelfRow), `asked`, what can be asked for, and the totals."""
+def inventory(request: HttpRequest) -> HttpResponse:
+    """The inventory. Context: `rows` (ModelRow), `asked`, what can be asked for, and the totals."""
     host = status_for(request.user)
     states = states_of(host["residents"]) if host else {}
     everything = _visible(request)
@@ -60,8 +60,8 @@ def shelf(request: HttpRequest) -> HttpResponse:
     variants = list(query.found(everything, asked, _in_memory(states))[:MOST_ROWS])
     profile = badges.here()
     known = badges.remembered(badges.subjects(variants, profile)) if profile else {}
-    use, now = use_by_variant(), timezone.now()
-    rows = [shelf_row(each, states, known.get(each.pk), use.get(each.pk, Use()), now) for each in variants]
+    usage, now = usage_by_variant(), timezone.now()
+    rows = [model_row(each, states, known.get(each.pk), usage.get(each.pk, Usage()), now) for each in variants]
     context = {
         "rows": rows,
         "jobs": job_rows(user_of(request), most_ended=0),
@@ -73,7 +73,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
         "architectures": sorted({name for name, *_others in choices if name}),
         "quantizations": sorted({name for _architecture, name, _bytes in choices if name}),
         "states": query.STATES.items(),
-        "orders": [(name, words) for name, (words, _) in query.ORDERS.items()],
+        "orders": [(name, words) for name, (words, _columns) in query.ORDERS.items()],
         "residents": host["residents"] if host else [],
         "quarantined": _quarantined() if request.user.is_staff else "",
         "changes": audit.recent(Variant, 5) if request.user.is_staff else (),
@@ -196,7 +196,7 @@ def _question(request: HttpRequest, row: Variant, problem: str = "", status: int
     context: dict[str, Any] = {
         "variant": row,
         "removal": found,
-        "use": use_by_variant(row.pk).get(row.pk, Use()),
+        "usage": usage_by_variant(row.pk).get(row.pk, Usage()),
         "problem": problem,
     }
     return render(request, "models/delete.html", context, status=status)
