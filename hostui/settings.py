@@ -12,10 +12,10 @@ from typing import Any
 
 from hostui.admin import look
 from hostui.box import logs, secret_key
-from hostui.box.env import BadSetting, Environment
+from hostui.box.env import BadSetting, EnvironmentVariables
 from hostui.http.own_hosts import OwnHosts
 
-env = Environment()
+env = EnvironmentVariables()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # data folder --------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ INVITATION_DAYS = 7
 LAST_USED_STEP = timedelta(minutes=1)
 
 
-def digest(secret: str) -> str:
+def secret_digest(secret: str) -> str:
     """SHA-256 in hex. The secrets are 256 random bits, so a fast digest loses nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -52,7 +52,7 @@ class Invitation(models.Model):
     def give_token(self, *, created_by: Any = None) -> str:
         """Makes this unsaved invitation last INVITATION_DAYS and returns its token. The caller saves, and shows it once."""
         token = secrets.token_urlsafe(32)
-        self.token_digest = digest(token)
+        self.token_digest = secret_digest(token)
         self.created_by = created_by
         self.expires_at = timezone.now() + timedelta(days=INVITATION_DAYS)
         return token
@@ -81,7 +81,7 @@ class Invitation(models.Model):
     @classmethod
     def usable(cls, token: str) -> Invitation | None:
         """The invitation behind `token`, if it may still be used."""
-        invitation = cls.objects.filter(token_digest=digest(token), used_at=None).first()
+        invitation = cls.objects.filter(token_digest=secret_digest(token), used_at=None).first()
         if invitation is None or invitation.expires_at <= timezone.now():
             return None
         if invitation.claims_the_box and get_user_model().objects.filter(is_superuser=True).exists():
@@ -116,7 +116,9 @@ class ApiKey(models.Model):
         """A new key of `user`: its row, and the key itself, which is stored nowhere. The log says who made it; None: the box."""
         key = KEY_START + secrets.token_urlsafe(32)
         with transaction.atomic():
-            row = cls.objects.create(user=user, name=name, prefix=key[: len(KEY_START) + 5], key_digest=digest(key))
+            row = cls.objects.create(
+                user=user, name=name, prefix=key[: len(KEY_START) + 5], key_digest=secret_digest(key)
+            )
             maker = None if made_by is None else made_by.pk
             record([row], maker, ADDITION, f"Made for {user.get_username()}.")
         return row, key
@@ -129,7 +131,7 @@ class ApiKey(models.Model):
         """
         if not key.startswith(KEY_START):
             return None
-        row = cls.objects.select_related("user").filter(key_digest=digest(key), revoked_at=None).first()
+        row = cls.objects.select_related("user").filter(key_digest=secret_digest(key), revoked_at=None).first()
         if row is None or not row.user.is_active:
             return None
         now = timezone.now()

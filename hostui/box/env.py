@@ -32,7 +32,7 @@ def parse_size(name: str, value: str) -> int:
     raise BadSetting(name, value, "a size such as 11.5GiB, 12GB or a number of bytes")
 
 
-class Environment:
+class EnvironmentVariables:
     """Reads settings out of `values`; an empty value counts as unset, as a shell script would mean it."""
 
     def __init__(self, values: Mapping[str, str] = os.environ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 RETRY_SECONDS = 0.05
 
 
-class Held(Exception):
+class LockHeld(Exception):
     """Another process holds `path`; `pid` is what it wrote there, if it did."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
@@ -34,7 +34,7 @@ def hold(path: Path, wait_seconds: float = 0.0) -> int:
             if time.monotonic() >= deadline:
                 written = os.read(descriptor, 32).decode("ascii", "replace").strip()
                 os.close(descriptor)
-                raise Held(path, int(written) if written.isdigit() else None) from None
+                raise LockHeld(path, int(written) if written.isdigit() else None) from None
         time.sleep(RETRY_SECONDS)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())

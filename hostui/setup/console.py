@@ -17,7 +17,7 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-class Progress:
+class ProgressLine:
     """One line that is rewritten on a terminal, and repeated now and then elsewhere."""
 
     def __init__(self, what: str) -> None:

@@ -24,7 +24,7 @@ class SetupFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class BuildMachine:
     """Facts that decide the build. Tools are paths, None where there is none."""
 
     system: str
@@ -42,41 +42,41 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AccelChoice:
     accel: Accel
     remark: str | None
     """Worth telling the person, or None."""
 
 
-def choose_accel(wish: str, machine: Machine) -> Choice:
+def choose_accel(wish: str, machine: BuildMachine) -> AccelChoice:
     """What llama.cpp is compiled for. Raises SetupFailed where the wish is unknown or cannot be had."""
     if wish not in ("auto", *ACCELS):
         raise SetupFailed(f"HOSTUI_ACCEL={wish!r}: expected auto, {', '.join(ACCELS)}")
     is_metal = machine.system == "Darwin" and machine.architecture == "arm64"
     if wish == "auto":
         if is_metal:
-            return Choice("metal", None)
+            return AccelChoice("metal", None)
         if machine.nvidia_driver and machine.nvcc:
-            return Choice("cuda", None)
+            return AccelChoice("cuda", None)
         if machine.glslc and not machine.nvidia_driver:
-            return Choice("vulkan", None)
+            return AccelChoice("vulkan", None)
         if machine.nvidia_driver:
             package = _package(machine, cuda=True)
-            return Choice(
+            return AccelChoice(
                 "cpu",
                 f"There is an NVIDIA driver but no CUDA compiler (nvcc), so this build uses the CPU alone. {package}, then make serve again.",
             )
-        return Choice("cpu", None)
+        return AccelChoice("cpu", None)
     if wish == "cuda" and not machine.nvcc:
         raise SetupFailed(f"HOSTUI_ACCEL=cuda needs the CUDA compiler nvcc. {_package(machine, cuda=True)}.")
     if wish == "vulkan" and not machine.glslc:
         raise SetupFailed(f"HOSTUI_ACCEL=vulkan needs the shader compiler glslc. {_package(machine, vulkan=True)}.")
     if wish == "metal" and not is_metal:
         raise SetupFailed("HOSTUI_ACCEL=metal needs a Mac with an Apple chip")
-    return Choice(next(accel for accel in ACCELS if accel == wish), None)
+    return AccelChoice(next(accel for accel in ACCELS if accel == wish), None)
 
 
-def missing_compiler(machine: Machine) -> str | None:
+def missing_compiler(machine: BuildMachine) -> str | None:
     """The line that names the package, or None where C and C++ can be compiled."""
     if machine.c_compiler and machine.cxx_compiler:
         return None
@@ -84,7 +84,7 @@ def missing_compiler(machine: Machine) -> str | None:
     return f"llama.cpp has to be compiled, and there is no {kind} compiler. {_package(machine)}."
 
 
-def _package(machine: Machine, *, cuda: bool = False, vulkan: bool = False) -> str:
+def _package(machine: BuildMachine, *, cuda: bool = False, vulkan: bool = False) -> str:
     which = "cuda" if cuda else "vulkan" if vulkan else "compiler"
     commands = {
         "apt-get": {
@@ -134,7 +134,7 @@ def cmake_flags(accel: Accel, extra: str) -> tuple[str, ...]:
     return ("-DGGML_RPC=ON", "-DLLAVA_BUILD=OFF", *_FLAGS[accel], *extra.split())
 
 
-def wheel_key(version: str, flags: tuple[str, ...], machine: Machine, cuda_version: str | None) -> str:
+def wheel_key(version: str, flags: tuple[str, ...], machine: BuildMachine, cuda_version: str | None) -> str:
     """A folder name under which this machine's wheel is kept. Equal keys mean interchangeable wheels."""
     facts = [version, flags, machine.system, machine.architecture, machine.cpu_features, cuda_version]
     return f"{version}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"

@@ -14,7 +14,7 @@ from hostui.setup.decisions import SetupFailed
 PIP = "pip==26.3"
 
 
-class Environment:
+class VirtualEnvironment:
     """`root` is the clone."""
 
     def __init__(self, root: Path) -> None:

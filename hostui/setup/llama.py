@@ -11,9 +11,9 @@ from collections import deque
 from pathlib import Path
 
 from hostui.setup import decisions, machine
-from hostui.setup.console import Progress, say
+from hostui.setup.console import ProgressLine, say
 from hostui.setup.decisions import SetupFailed
-from hostui.setup.environment import Environment
+from hostui.setup.environment import VirtualEnvironment
 
 PACKAGE = "llama-cpp-python"
 TAIL_LINES = 25
@@ -24,7 +24,7 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "hostui"
 
 
-def install(environment: Environment, version: str) -> Path:
+def install(environment: VirtualEnvironment, version: str) -> Path:
     """The wheel for this machine is in the environment: from the cache, or compiled now (minutes). Returns where it is kept."""
     facts = machine.look()
     choice = decisions.choose_accel(os.environ.get("HOSTUI_ACCEL") or "auto", facts)
@@ -49,7 +49,7 @@ def install(environment: Environment, version: str) -> Path:
     return kept
 
 
-def unpack(environment: Environment, version: str) -> None:
+def unpack(environment: VirtualEnvironment, version: str) -> None:
     """The sources lie under `.venv/llama-sdist/`: tests read its vocabularies, the benchmark builds its server."""
     folder = environment.folder / "llama-sdist"
     with environment.step("llama-sdist", version) as needed:
@@ -62,7 +62,7 @@ def unpack(environment: Environment, version: str) -> None:
             archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # type: ignore[arg-type]  # noqa: S202
 
 
-def _sdist(environment: Environment, version: str) -> Path:
+def _sdist(environment: VirtualEnvironment, version: str) -> Path:
     """The source archive, downloaded once."""
     folder = cache_folder() / "sources"
     name = f"{PACKAGE.replace('-', '_')}-{version}.tar.gz"
@@ -78,7 +78,7 @@ def _sdist(environment: Environment, version: str) -> Path:
 
 
 def _compile(
-    environment: Environment, sdist: Path, flags: tuple[str, ...], facts: decisions.Machine, kept: Path
+    environment: VirtualEnvironment, sdist: Path, flags: tuple[str, ...], facts: decisions.BuildMachine, kept: Path
 ) -> Path:
     kept.parent.mkdir(parents=True, exist_ok=True)
     variables = {**os.environ, "CMAKE_ARGS": " ".join(flags)}
@@ -86,7 +86,7 @@ def _compile(
     if facts.nvcc:
         variables.setdefault("CUDACXX", facts.nvcc)
     log = environment.folder / "llama-build.log"
-    progress = Progress("compiling llama.cpp")
+    progress = ProgressLine("compiling llama.cpp")
     with tempfile.TemporaryDirectory(dir=kept.parent) as draft:
         # pip's own cache of wheels knows nothing of CMAKE_ARGS, so it is left out.
         command = environment.pip_command("wheel", "-v", "--no-deps", "--no-cache-dir", "-w", draft, str(sdist))
@@ -121,7 +121,7 @@ def _compile(
     return next(kept.glob("*.whl"))
 
 
-def verify(environment: Environment, kept: Path) -> None:
+def verify(environment: VirtualEnvironment, kept: Path) -> None:
     """llama_cpp can be imported and has the RPC device; to be called when all it needs is installed.
 
     One that doesn't work is not kept: the next run compiles it anew. Raises SetupFailed.

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hostui.setup.decisions import Machine
+from hostui.setup.decisions import BuildMachine
 
 PACKAGE_TOOLS = ("apt-get", "dnf", "pacman", "zypper", "apk", "brew")
 
@@ -39,8 +39,8 @@ def _nvcc() -> str | None:
     return shutil.which("nvcc") or _first(*(f"{home}/bin/nvcc" for home in homes if home))
 
 
-def look() -> Machine:
-    return Machine(
+def look() -> BuildMachine:
+    return BuildMachine(
         system=platform.system(),
         architecture=platform.machine(),
         cpu_features=_cpu_features(),

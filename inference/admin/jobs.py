@@ -17,10 +17,11 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from inference.web.jobs.rows import JobRow, job_row
+from inference.web.visibility.queries import visibility_at_the_console
 from models_app import jobs
 from models_app.admin.base import ReadOnly, stacked
-from models_app.intake.limit_setting import holding
-from models_app.intake.quarantine import put_away, quarantined_bytes
+from models_app.intake.limit_setting import current_limit
+from models_app.intake.quarantine import quarantined_bytes, quarantined_files
 from models_app.models import Job, JobLine
 from models_app.units import format_bytes
 
@@ -39,7 +40,7 @@ LAST_LINES = 8
 
 def _row(job: Job) -> JobRow:
     """As an administrator sees it."""
-    return job_row(job, user_id=0, is_staff=True, now=timezone.now())
+    return job_row(job, 0, True, timezone.now(), visibility_at_the_console())
 
 
 class JobLineInline(ReadOnly, TabularInline):
@@ -85,7 +86,7 @@ class JobAdmin(ReadOnly, ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Beside the jobs: what holds for downloads, and what came wrong; both are dealt with on the page of jobs."""
         put_away_size = format_bytes(quarantined_bytes())
-        told = {"limit": holding(), "n_put_away": len(put_away()), "put_away_size": put_away_size}
+        told = {"limit": current_limit(), "n_put_away": len(quarantined_files()), "put_away_size": put_away_size}
         answer: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **told})
         return answer
 

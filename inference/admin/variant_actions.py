@@ -21,7 +21,9 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
+from inference.web.visibility.queries import visibility_for
 from inference.web.visibility.signed_in import user_of
+from inference.wording import refusals
 from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
 from models_app.intake.verify_job import start_verify
@@ -130,7 +132,7 @@ class VariantActions:
             wanted, background_host.start_all([_about(question, each.pk) for each in wanted]), strict=True
         ):
             if isinstance(outcome, HostRefusal):
-                self._warn(request, variant, outcome.detail)
+                self._warn(request, variant, _refused(request, outcome))
             elif isinstance(outcome, HostUnavailable):
                 self._warn(request, variant, AWAY)
             else:
@@ -176,12 +178,12 @@ class VariantActions:
         self._say(request, f"Kept for {words}", changed)
         return None
 
-    @admin.action(description=_("Set wishes …"), permissions=["change"])
+    @admin.action(description=_("Change settings …"), permissions=["change"])
     def set_wishes(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
         form = WishesForm(request.POST if "post" in request.POST else None)
         if not form.is_valid():
             told = [(each.pk, each.name, _wishes(each)) for each in queryset]
-            return self._form(request, "set_wishes", _("What is wished for?"), _("Set"), told, form)
+            return self._form(request, "set_wishes", _("Settings"), _("Save"), told, form)
         wished = {name: value for name, value in form.cleaned_data.items() if value is not None}
         said = "; ".join(f"{VariantForm.Meta.labels[name]}: {value}" for name, value in wished.items())
         changed = []
@@ -215,8 +217,10 @@ class VariantActions:
         """Whether it worked; why not is said."""
         try:
             act()
-        except (InUse, HostRefusal) as refused:
-            self._warn(request, variant, refused.detail)
+        except InUse as used:
+            self._warn(request, variant, used.detail)
+        except HostRefusal as refusal:
+            self._warn(request, variant, _refused(request, refusal))
         except HostUnavailable:
             self._warn(request, variant, AWAY)
         except OSError as error:
@@ -259,6 +263,10 @@ class VariantActions:
 
     def _warn(self, request: HttpRequest, variant: Variant, detail: str) -> None:
         messages.warning(request, f"{variant.name}: {detail}")
+
+
+def _refused(request: HttpRequest, refusal: HostRefusal) -> str:
+    return refusals.sentence(refusal.facts, refusal.variant_id, visibility_for(request.user).name)
 
 
 def _groups(variant: Variant) -> str:

@@ -26,7 +26,7 @@ from inference.web.models.form import VariantForm
 from inference.web.models.rows import last_used, states_of
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge
-from models_app.admin.base import NotByHand, Sized, stacked
+from models_app.admin.base import NotByHand, SizeColumn, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
 from models_app.gguf.quantization import described
@@ -83,7 +83,7 @@ class VariantList(ChangeList):
 
 
 @admin.register(Variant)
-class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
+class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     """add_model, scan_models and jobs make variants."""
 
     list_display = ("called", "state", "residency", "plan", "size_and_speed", "jobs_now", "used")
@@ -108,7 +108,7 @@ class VariantAdmin(VariantActions, NotByHand, Sized, ModelAdmin):
     readonly_fields = ("state_told", "plan_told", *FACTS)
     fieldsets = (
         (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),
-        (_("Wishes"), {"fields": WISHES}),
+        (_("Settings"), {"fields": WISHES}),
         (_("Facts"), {"fields": FACTS}),
     )
 

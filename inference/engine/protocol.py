@@ -1,4 +1,4 @@
-"""What a worker says and hears: newline-delimited JSON objects, each with a literal `type`.
+"""What a worker sends and receives: newline-delimited JSON objects, each with a literal `type`.
 
 Host and worker talk over the worker's own pipes: the host writes one `Launch` line on standard input and keeps
 the pipe open; its end means "exit now", so no worker outlives its host. The worker writes `WorkerReport` lines on standard
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from inference.core.loads.vocabulary import FailureReason
 
 if TYPE_CHECKING:
     # A child process that never waits for a socket has no use for the 30 ms that this takes.
@@ -45,18 +47,16 @@ class Launch(TypedDict):
 
 # worker → host ------------------------------------------------------------------------------------------------
 
-FailureReason = Literal[
-    "bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"
-]
-
 
 class Loading(TypedDict):
+    """Says how far the load is, ten times a second at most."""
+
     type: Literal["loading"]
     fraction: float
 
 
 class DeviceReport(TypedDict):
-    """What a worker holds on one device: the buffers that llama.cpp made there."""
+    """Says what a worker holds on one device: the buffers that llama.cpp made there."""
 
     device: str
     """`ram`, or `gpu0`, `gpu1` … as the launch line names them. Memory of the host that a GPU may read is `ram`."""
@@ -107,7 +107,7 @@ class Stats(TypedDict):
 
 
 class WorkerFailed(TypedDict):
-    """The worker's last words before it exits."""
+    """Says why the worker exits now."""
 
     type: Literal["failed"]
     reason: FailureReason
@@ -122,12 +122,16 @@ WorkerReport = Loading | Ready | Stats | WorkerFailed
 
 
 class ChatMessage(TypedDict):
+    """One message of a conversation, as the chat template gets it."""
+
     role: str
     content: str
     name: NotRequired[str]
 
 
 class Generate(TypedDict):
+    """Asks for a text. Answered with `Prefill` and `Token` messages, and with `Done`."""
+
     type: Literal["generate"]
     request_id: str
     owner: str
@@ -141,6 +145,8 @@ class Generate(TypedDict):
 
 
 class Tokenize(TypedDict):
+    """Asks for the token ids of a text alone. Answered with `Tokens`."""
+
     type: Literal["tokenize"]
     text: str
 
@@ -184,13 +190,12 @@ class Ping(TypedDict):
     type: Literal["ping"]
 
 
-CallerMessage = Generate | Tokenize | Score | MakeImatrix | Ping
-
-
 # worker → caller ----------------------------------------------------------------------------------------------
 
 
 class Prefill(TypedDict):
+    """Says how much of the prompt is evaluated, after each step with a part of it."""
+
     type: Literal["prefill"]
     done: int
     """Prompt tokens evaluated so far, cached ones included."""
@@ -226,6 +231,8 @@ FinishReason = Literal["stop", "length"]
 
 
 class Done(TypedDict):
+    """Ends a generation."""
+
     type: Literal["done"]
     reason: FinishReason
     stop_string: str | None
@@ -274,17 +281,23 @@ class Refused(TypedDict):
 
 
 class Tokens(TypedDict):
+    """Answers `Tokenize`."""
+
     type: Literal["tokens"]
     tokens: list[int]
 
 
 class Scored(TypedDict):
+    """Answers `Score`, once all rows are in the file."""
+
     type: Literal["scored"]
     n_rows: int
     seconds: float
 
 
 class Chunk(TypedDict):
+    """Says how much of the text has gone into the matrix."""
+
     type: Literal["chunk"]
     done: int
     """Chunks read so far, those of earlier parts included."""
@@ -293,6 +306,8 @@ class Chunk(TypedDict):
 
 
 class Made(TypedDict):
+    """Answers `MakeImatrix`, once the matrix is in its file."""
+
     type: Literal["made"]
     n_chunks: int
     """In the file, those of earlier parts included."""
@@ -300,6 +315,8 @@ class Made(TypedDict):
 
 
 class Pong(TypedDict):
+    """Answers `Ping`."""
+
     type: Literal["pong"]
     decode_ms: float
 

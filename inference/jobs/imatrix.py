@@ -25,7 +25,7 @@ from inference.jobs.texts import TEXT
 from inference.jobs.ticking import ticking
 from models_app.files import sync_folder
 from models_app.gguf import BadGguf, read_files
-from models_app.jobs import Failed, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
 
 FOLDER = "imatrix"
@@ -41,36 +41,36 @@ def imatrix_path(variant_name: str) -> Path:
     return Path(settings.MODELS_DIR) / FOLDER / f"{variant_name}.imatrix.gguf"
 
 
-def run(running: Running) -> None:
-    """`running.spec`: `variant_id`, `name` of the file, and `text`, a path; None: the shipped text."""
-    variant = Variant.objects.filter(pk=running.spec["variant_id"]).first()
+def run(attempt: Attempt) -> None:
+    """`attempt.spec`: `variant_id`, `name` of the file, and `text`, a path; None: the shipped text."""
+    variant = Variant.objects.filter(pk=attempt.spec["variant_id"]).first()
     if variant is None:
-        raise Failed("The variant whose importance matrix was wished for is gone from the inventory.")
+        raise JobFailed("The variant whose importance matrix was wished for is gone from the inventory.")
     shard = variant.shards.order_by("number").first()
     if shard is None or variant.trouble:
-        raise Failed(variant.trouble or f"{variant.name} has no files.")
-    target = imatrix_path(running.spec["name"])
-    source = Path(running.spec["text"]) if running.spec.get("text") else TEXT
+        raise JobFailed(variant.trouble or f"{variant.name} has no files.")
+    target = imatrix_path(attempt.spec["name"])
+    source = Path(attempt.spec["text"]) if attempt.spec.get("text") else TEXT
     try:
         text = _text(source)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        read = _read_before(running, target, [source, Path(shard.path)])
-        with ended_by_the_host(running):
-            _read_on(running, variant, _Text(text, source.name), target, read)
+        read = _read_before(attempt, target, [source, Path(shard.path)])
+        with ended_by_the_host(attempt):
+            _read_on(attempt, variant, _Text(text, source.name), target, read)
         _part(target).rename(target)
         sync_folder(target.parent)
-    except Failed:
+    except JobFailed:
         _discard(target)
         raise
     except OSError as error:
         if error.errno in _FULL:
             raise Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS) from None
         _discard(target)
-        raise Failed(f"{error.filename or target} could not be written: {error.strerror or error}.") from None
+        raise JobFailed(f"{error.filename or target} could not be written: {error.strerror or error}.") from None
     finally:
         _next(target).unlink(missing_ok=True)
-    running.line(f"Written to {target}.")
-    running.made(variant)
+    attempt.line(f"Written to {target}.")
+    attempt.made(variant)
 
 
 def discard(job: Job) -> None:
@@ -93,14 +93,14 @@ def _next(target: Path) -> Path:
 
 
 def _text(path: Path) -> str:
-    """Raises Failed, OSError."""
+    """Raises JobFailed, OSError."""
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(MOST_CHARACTERS)
     except UnicodeDecodeError:
-        raise Failed(f"{path.name} is no text in UTF-8.") from None
+        raise JobFailed(f"{path.name} is no text in UTF-8.") from None
     except OSError as error:
-        raise Failed(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise JobFailed(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 # reading ------------------------------------------------------------------------------------------------------
@@ -130,50 +130,50 @@ class Written:
 Event = Waiting | Read | Written
 
 
-def _read_before(running: Running, target: Path, sources: list[Path]) -> Read | None:
+def _read_before(attempt: Attempt, target: Path, sources: list[Path]) -> Read | None:
     """What earlier attempts have read, of the same text with the same file. Raises OSError."""
     stats = [path.stat() for path in sources]
     identity = " ".join(f"{each.st_size}:{each.st_mtime_ns}" for each in stats)
-    total = running.kept.get("total")
-    if running.kept.get("of") == identity and total:
+    total = attempt.kept.get("total")
+    if attempt.kept.get("of") == identity and total:
         # The file tells how much it holds: an attempt may have ended before it could be noted.
         with suppress(BadGguf, FileNotFoundError):
             n_chunks = read_files(_part(target)).integer("imatrix.chunk_count")
             if n_chunks is not None:
                 return Read(n_chunks, total)
     _part(target).unlink(missing_ok=True)
-    running.keep({"of": identity})
+    attempt.keep({"of": identity})
     return None
 
 
-def _read_on(running: Running, variant: Variant, text: _Text, target: Path, read: Read | None) -> None:
+def _read_on(attempt: Attempt, variant: Variant, text: _Text, target: Path, read: Read | None) -> None:
     """Raises what the host's client does, OSError, and what a job may."""
     done, total = (read.n_chunks, read.total) if read else (0, None)
-    running.progress(done, total, WAITING, waiting(variant))
+    attempt.progress(done, total, WAITING, waiting(variant))
     try:
-        with closing(ticking(_parts(variant.pk, running.job.pk, text, target, read))) as events:
+        with closing(ticking(_parts(variant.pk, attempt.job.pk, text, target, read))) as events:
             for event in events:
                 match event:
                     case Waiting(event=wait):
-                        running.progress(running.done, stage=WAITING, about=waiting(variant, wait))
+                        attempt.progress(attempt.done, stage=WAITING, about=waiting(variant, wait))
                     case Read():
-                        running.progress(event.n_chunks, event.total, f"Reading {text.name}")
+                        attempt.progress(event.n_chunks, event.total, f"Reading {text.name}")
                     case Written():
-                        _keep(running, target, event.read)
+                        _keep(attempt, target, event.read)
                     case None:
-                        running.check()
+                        attempt.check()
     except WorkerRefusal as refusal:
         if refusal.facts.get("errno") in _FULL:
             raise OSError(refusal.facts["errno"], refusal.detail) from None
         raise
 
 
-def _keep(running: Running, target: Path, read: Read) -> None:
+def _keep(attempt: Attempt, target: Path, read: Read) -> None:
     """The next part's file becomes the one to go on from."""
     with _next(target).open("rb") as written:
         os.fsync(written.fileno())
-    if running.kept.get("total") != read.total:
-        running.keep({**running.kept, "total": read.total})
+    if attempt.kept.get("total") != read.total:
+        attempt.keep({**attempt.kept, "total": read.total})
     _next(target).replace(_part(target))
 
 

@@ -24,8 +24,8 @@ from inference.jobs.stages import READING, WAITING, reading, waiting
 from inference.jobs.texts import TEXT, TEXT_NAME
 from inference.jobs.ticking import ticking
 from models_app.gguf.quantization import QUANTIZATION_TYPES_BY_NAME
-from models_app.intake.space import Room, free_bytes
-from models_app.jobs import Failed, Running, Wait
+from models_app.intake.space import DiskSpace, free_bytes
+from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Quality, Variant
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ MOST_WINDOWS = 6
 SPEED_TOKENS = 48
 
 
-def run(running: Running) -> None:
-    """`running.spec`: `variant_id`."""
-    variant = Variant.objects.filter(pk=running.spec["variant_id"]).first()
+def run(attempt: Attempt) -> None:
+    """`attempt.spec`: `variant_id`."""
+    variant = Variant.objects.filter(pk=attempt.spec["variant_id"]).first()
     if variant is None:
-        raise Failed("The variant that was to be measured is gone from the inventory.")
+        raise JobFailed("The variant that was to be measured is gone from the inventory.")
     if variant.trouble:
-        raise Failed(variant.trouble)
-    folder = Path(settings.MODELS_DIR) / MEASURING / str(running.job.pk)
+        raise JobFailed(variant.trouble)
+    folder = Path(settings.MODELS_DIR) / MEASURING / str(attempt.job.pk)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     try:
-        with ended_by_the_host(running):
-            _measure(running, variant, best_sibling(variant), folder)
+        with ended_by_the_host(attempt):
+            _measure(attempt, variant, best_sibling(variant), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -96,15 +96,15 @@ Event = Waiting | Cut | Scored | Speeds
 Role = Literal["reference", "variant"]
 
 
-def _measure(running: Running, variant: Variant, reference: Variant | None, folder: Path) -> None:
+def _measure(attempt: Attempt, variant: Variant, reference: Variant | None, folder: Path) -> None:
     from inference.jobs import perplexity
 
     kept: dict[int, Path] = {}
     reference_windows: tuple[Window, ...] = ()
     if reference is not None:
-        running.mention(reference.pk)
-        running.line(f"Compared with {reference.name}, the best of its siblings here.")
-        for event in _events(running, reference, folder, "reference"):
+        attempt.mention(reference.pk)
+        attempt.line(f"Compared with {reference.name}, the best of its siblings here.")
+        for event in _events(attempt, reference, folder, "reference"):
             match event:
                 case Cut(windows=theirs_cut):
                     reference_windows = theirs_cut
@@ -113,12 +113,12 @@ def _measure(running: Running, variant: Variant, reference: Variant | None, fold
     found = []
     speeds = Speeds(None, None)
     windows: tuple[Window, ...] = ()
-    for event in _events(running, variant, folder, "variant"):
+    for event in _events(attempt, variant, folder, "variant"):
         match event:
             case Cut(windows=cut):
                 windows = cut
                 if reference_windows and [each.tokens for each in cut] != [each.tokens for each in reference_windows]:
-                    running.line("It cuts texts into other tokens than its sibling: only perplexity is measured.")
+                    attempt.line("It cuts texts into other tokens than its sibling: only perplexity is measured.")
                     kept.clear()
             case Scored(number=number, path=path):
                 theirs = _rows(kept[number], windows[number]) if number in kept else None
@@ -127,11 +127,11 @@ def _measure(running: Running, variant: Variant, reference: Variant | None, fold
             case Speeds():
                 speeds = event
     if not found:
-        raise Failed("The model's context is too short for a window of the text.")
+        raise JobFailed("The model's context is too short for a window of the text.")
     try:
         score = perplexity.score(found)
     except ValueError as error:
-        raise Failed(f"{variant.name} cannot be measured: {error}.") from None
+        raise JobFailed(f"{variant.name} cannot be measured: {error}.") from None
     _store(variant, reference if kept else None, score, speeds)
 
 
@@ -141,29 +141,29 @@ def _rows(path: Path, window: Window) -> Any:
     return np.fromfile(path, dtype="<f4").reshape(len(window.followers), -1)
 
 
-def _events(running: Running, variant: Variant, folder: Path, role: Role) -> Iterator[Event]:
+def _events(attempt: Attempt, variant: Variant, folder: Path, role: Role) -> Iterator[Event]:
     """What is heard of one variant's turn. Raises what a job may, too."""
     n_done, n_windows = 0, MOST_WINDOWS
-    running.mention(variant.pk)
-    running.progress(0, n_windows, WAITING, waiting(variant))
-    for event in ticking(_turn(variant, running.job.pk, folder, role)):
+    attempt.mention(variant.pk)
+    attempt.progress(0, n_windows, WAITING, waiting(variant))
+    for event in ticking(_turn(variant, attempt.job.pk, folder, role)):
         match event:
             case Waiting(event=wait):
-                running.progress(0, stage=WAITING, about=waiting(variant, wait))
+                attempt.progress(0, stage=WAITING, about=waiting(variant, wait))
             case Cut(windows=windows):
                 n_windows = len(windows)
-                running.progress(0, n_windows, READING, reading(variant))
+                attempt.progress(0, n_windows, READING, reading(variant))
             case Scored(path=path):
                 n_done += 1
-                running.progress(n_done, n_windows, READING, reading(variant))
+                attempt.progress(n_done, n_windows, READING, reading(variant))
                 _check_room(folder, path.stat().st_size * (n_windows - n_done if role == "reference" else 1))
-        running.check()
+        attempt.check()
         if event is not None:
             yield event
 
 
 def _check_room(folder: Path, to_come: int) -> None:
-    room = Room(free_bytes(folder), to_come, settings.DISK_RESERVE_BYTES)
+    room = DiskSpace(free_bytes(folder), to_come, settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise Wait(room.sentence(), FULL_DISK_SECONDS)
 

@@ -31,7 +31,7 @@ class ReadOnly(NotByHand):
         return False
 
 
-class Sized:
+class SizeColumn:
     """A `size` column out of `size_bytes`."""
 
     @admin.display(description=_("size"), ordering="size_bytes")

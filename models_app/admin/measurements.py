@@ -12,7 +12,7 @@ from models_app.models import DryRunResult, Measurement, Quality
 from models_app.units import format_bytes
 
 
-class Told:
+class ByteColumns:
     """A measurement's bytes, as people read them."""
 
     @admin.display(description=_("estimated"))
@@ -30,7 +30,7 @@ class Told:
         return gettext("not known") if overhead_bytes is None else format_bytes(overhead_bytes)
 
 
-class MeasurementInline(Told, ReadOnly, TabularInline):
+class MeasurementInline(ByteColumns, ReadOnly, TabularInline):
     model = Measurement
     extra = 0
     can_delete = False
@@ -70,7 +70,7 @@ class QualityInline(ReadOnly, TabularInline):
 
 
 @admin.register(Measurement)
-class MeasurementAdmin(Told, FactsAdmin):
+class MeasurementAdmin(ByteColumns, FactsAdmin):
     list_display = ("variant", "device", "estimated", "measured", "overhead", "load_seconds", "updated_at")
     list_filter = ("device", "engine_version")
     list_select_related = ("variant",)

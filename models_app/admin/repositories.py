@@ -10,12 +10,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from models_app.admin.base import NotByHand, Sized, stacked
+from models_app.admin.base import NotByHand, SizeColumn, stacked
 from models_app.models import Repository, Shard
 from models_app.units import format_bytes
 
 
-class Digested:
+class DigestColumn:
     """A `digest` column that leaves room for others: its beginning, and all of it where one points."""
 
     @admin.display(description=_("SHA-256"), ordering="sha256")
@@ -25,7 +25,7 @@ class Digested:
         return format_html('<code title="{}">{}…</code>', shard.sha256, shard.sha256[:12])
 
 
-class ShardInline(Digested, NotByHand, Sized, TabularInline):
+class ShardInline(DigestColumn, NotByHand, SizeColumn, TabularInline):
     model = Shard
     extra = 0
     can_delete = False
@@ -57,7 +57,7 @@ class RepositoryAdmin(NotByHand, ModelAdmin):
 
 
 @admin.register(Shard)
-class ShardAdmin(Digested, NotByHand, Sized, ModelAdmin):
+class ShardAdmin(DigestColumn, NotByHand, SizeColumn, ModelAdmin):
     list_display = ("called", "number", "size", "digest", "verified_at")
     list_select_related = ("variant",)
     search_fields = ("path", "variant__name", "sha256")

@@ -98,7 +98,7 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def columns(found: VariantFiles) -> dict[str, Any]:
+def variant_columns(found: VariantFiles) -> dict[str, Any]:
     """The fact columns of models_app.models.Variant, as far as a hostile header may fill them."""
     header = found.header
     return {

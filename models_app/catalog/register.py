@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from models_app.catalog.read_files import (
     VariantFiles,
-    columns,
     is_text,
     read_variant,
     readable_name,
+    variant_columns,
 )
 from models_app.models import RESERVED_NAMES, Repository, Shard, Variant, validate_variant_name
 
@@ -74,10 +74,10 @@ def add_model(path: Path, *, name: str | None = None, provenance: Provenance | N
         validate_variant_name(name)
     found = read_variant(path)
     for _ in range(5):
-        known = _known(found.files[0].path)
+        known = variant_at(found.files[0].path)
         try:
             if known is not None:
-                return Added(_refresh(known, found, name, provenance), created=False)
+                return Added(read_again(known, found, name, provenance), created=False)
             return Added(_create(found, name, provenance), created=True)
         except IntegrityError:
             others = Variant.objects.all() if known is None else Variant.objects.exclude(pk=known.pk)
@@ -91,13 +91,13 @@ def is_known(path: Path) -> bool:
     return Shard.objects.filter(path=str(path)).exists()
 
 
-def _known(path: Path) -> Variant | None:
+def variant_at(path: Path) -> Variant | None:
     return Variant.objects.filter(shards__path=str(path)).first() if is_text(str(path)) else None
 
 
 @transaction.atomic
 def _create(found: VariantFiles, name: str | None, provenance: Provenance | None) -> Variant:
-    facts = columns(found)
+    facts = variant_columns(found)
     n_ctx_train = facts["n_ctx_train"] or DEFAULT_N_CTX_SEQ
     variant = Variant.objects.create(
         repository=_repository(found.files[0].path),
@@ -112,10 +112,10 @@ def _create(found: VariantFiles, name: str | None, provenance: Provenance | None
 
 
 @transaction.atomic
-def _refresh(
+def read_again(
     variant: Variant, found: VariantFiles, name: str | None = None, provenance: Provenance | None = None
 ) -> Variant:
-    changes: dict[str, Any] = {**columns(found), "missing_since": None, "problem": ""}
+    changes: dict[str, Any] = {**variant_columns(found), "missing_since": None, "problem": ""}
     if name is not None:
         changes["name"] = name
     Variant.objects.filter(pk=variant.pk).update(**changes)

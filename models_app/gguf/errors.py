@@ -13,4 +13,4 @@ class BadGguf(ValueError):
         self.offset = offset
 
     def __str__(self) -> str:
-        return f"{self.reason} (at byte {self.offset})"
+        return f"{self.reason} (at byte {self.offset})" if self.offset else self.reason

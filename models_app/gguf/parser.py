@@ -155,7 +155,7 @@ def _preamble(window: _Window) -> Steps[int]:
         raise BadGguf(f"the file is only {window.size_bytes} bytes long, too short for a GGUF", 0)
     yield from window.fill(24)
     if window.buffer[:4] != _MAGIC:
-        raise BadGguf(f"it begins with {bytes(window.buffer[:4])!r}, not with b'GGUF': this is not a GGUF file", 0)
+        raise BadGguf("this is not a GGUF file", 0)
     window.position = 4
     version: int = yield from window.number(_U32)
     if version & 0xFFFF == 0 and version:

@@ -8,12 +8,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models_app.hardware.device_id import DeviceId
 from models_app.hardware.pools import RAM
 from models_app.hardware.profile import BadAmount, Budget, Device
 from models_app.units import format_bytes
 
-Name = Literal["budget", "reserve"]
-NAMES: tuple[Name, ...] = ("budget", "reserve")
+AmountName = Literal["budget", "reserve"]
+NAMES: tuple[AmountName, ...] = ("budget", "reserve")
 _BARE_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]+)?")
 
 
@@ -28,7 +29,7 @@ class Amounts:
 class BadAmounts(ValueError):
     """`problems` has a sentence for each amount that will not do."""
 
-    def __init__(self, problems: dict[Name, str]) -> None:
+    def __init__(self, problems: dict[AmountName, str]) -> None:
         super().__init__("; ".join(problems.values()))
         self.problems = problems
 
@@ -38,10 +39,10 @@ def too_much(device: Device) -> str:
     return f"more than {'the machine' if device.kind == 'ram' else 'the card'} has, {format_bytes(device.memory_bytes)}"
 
 
-def read(texts: Amounts, device: Device) -> tuple[Budget | None, Budget | None]:
+def read_amounts(texts: Amounts, device: Device) -> tuple[Budget | None, Budget | None]:
     """Budget and reserve; None where empty. Raises BadAmounts."""
-    problems: dict[Name, str] = {}
-    found: dict[Name, Budget | None] = {}
+    problems: dict[AmountName, str] = {}
+    found: dict[AmountName, Budget | None] = {}
     for name in NAMES:
         text = getattr(texts, name).strip()
         try:
@@ -121,18 +122,19 @@ class StoredAmounts:
         return StoredAmounts(gpus, self.ram_budget, self.ram_reserve)
 
     def _number(self, device: str) -> int:
-        names = [f"gpu{number}" for number in range(len(self.gpus))]
+        names: list[str] = [DeviceId.gpu(number) for number in range(len(self.gpus))]
         try:
             return names.index(device)
         except ValueError:
             raise LookupError(device) from None
 
 
-def change_told(name: str, before: Amounts, after: Amounts) -> str | None:
+def change_message(name: str, before: Amounts, after: Amounts) -> str | None:
     """What changed on the device `name`, for a log; None if nothing did."""
-    told = [
+    changes = [
         f"{each} of {name}: {getattr(before, each) or 'default'} → {getattr(after, each) or 'default'}"
         for each in NAMES
         if getattr(before, each) != getattr(after, each)
     ]
-    return ("; ".join(told)[0].upper() + "; ".join(told)[1:] + ".") if told else None
+    text = "; ".join(changes)
+    return f"{text[0].upper()}{text[1:]}." if text else None

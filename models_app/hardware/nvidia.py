@@ -122,7 +122,7 @@ def _handles(nvml: Any) -> list[Any]:
     return [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
 
 
-def _told(nvml: Any, ask: Callable[..., T], *arguments: Any) -> T | None:
+def _query(nvml: Any, ask: Callable[..., T], *arguments: Any) -> T | None:
     """The driver's answer; None where this card, driver or moment has none."""
     try:
         return ask(*arguments)
@@ -131,10 +131,10 @@ def _told(nvml: Any, ask: Callable[..., T], *arguments: Any) -> T | None:
 
 
 def _reading(nvml: Any, handle: Any) -> GpuReading:
-    memory = _told(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
-    rates = _told(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
-    processes = _told(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle)
-    milliwatts = _told(nvml, nvml.nvmlDeviceGetPowerUsage, handle)
+    memory = _query(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = _query(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
+    processes = _query(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle)
+    milliwatts = _query(nvml, nvml.nvmlDeviceGetPowerUsage, handle)
     return GpuReading(
         name=_name(nvml, handle),
         bus_id=_bus_id(nvml, handle),
@@ -143,7 +143,7 @@ def _reading(nvml: Any, handle: Any) -> GpuReading:
         used_bytes=int(memory.total - memory.free) if memory else None,
         utilisation_percent=int(rates.gpu) if rates else None,
         bandwidth_percent=int(rates.memory) if rates else None,
-        temperature_celsius=_told(nvml, nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+        temperature_celsius=_query(nvml, nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
         power_watts=None if milliwatts is None else milliwatts / 1000,
         process_bytes=None
         if processes is None
@@ -152,20 +152,20 @@ def _reading(nvml: Any, handle: Any) -> GpuReading:
 
 
 def _name(nvml: Any, handle: Any) -> str:
-    return _told(nvml, nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
+    return _query(nvml, nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
 
 
 def _bus_id(nvml: Any, handle: Any) -> str | None:
-    pci = _told(nvml, nvml.nvmlDeviceGetPciInfo, handle)
+    pci = _query(nvml, nvml.nvmlDeviceGetPciInfo, handle)
     if pci is None:
         return None
-    told = pci.busId
-    return pci_address(told.decode() if isinstance(told, bytes) else told)
+    address = pci.busId
+    return pci_address(address.decode() if isinstance(address, bytes) else address)
 
 
-def pci_address(told: str) -> str | None:
-    """`0000:01:00.0`, however many digits and capitals it was told with; None for what is no address on the PCI bus."""
-    domain, _, place = told.strip().lower().partition(":")
+def pci_address(text: str) -> str | None:
+    """`0000:01:00.0`, however many digits and capitals `text` has; None for what is no address on the PCI bus."""
+    domain, _, place = text.strip().lower().partition(":")
     try:
         return f"{int(domain, 16):04x}:{place}"
     except ValueError:
@@ -173,7 +173,7 @@ def pci_address(told: str) -> str | None:
 
 
 def _device(nvml: Any, handle: Any) -> Device | None:
-    memory = _told(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    memory = _query(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
     if memory is None:
         return None
     name = _name(nvml, handle)
@@ -189,15 +189,15 @@ def _device(nvml: Any, handle: Any) -> Device | None:
 
 def _bandwidth(nvml: Any, handle: Any) -> int | None:
     """Two transfers a clock over the whole bus. None where the driver does not tell."""
-    width_bits = _told(nvml, nvml.nvmlDeviceGetMemoryBusWidth, handle)
-    clock_mhz = _told(nvml, nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_MEM)
+    width_bits = _query(nvml, nvml.nvmlDeviceGetMemoryBusWidth, handle)
+    clock_mhz = _query(nvml, nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_MEM)
     if not width_bits or not clock_mhz:
         return None
     return int(2 * clock_mhz * 1_000_000 * width_bits // 8)
 
 
 def _pcie(nvml: Any, handle: Any) -> int | None:
-    generation = _told(nvml, nvml.nvmlDeviceGetMaxPcieLinkGeneration, handle)
-    lanes = _told(nvml, nvml.nvmlDeviceGetMaxPcieLinkWidth, handle)
+    generation = _query(nvml, nvml.nvmlDeviceGetMaxPcieLinkGeneration, handle)
+    lanes = _query(nvml, nvml.nvmlDeviceGetMaxPcieLinkWidth, handle)
     lane = None if generation is None else _LANE_BYTES_PER_SECOND.get(generation)
     return None if lane is None or lanes is None else int(lane * lanes)

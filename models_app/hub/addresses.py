@@ -18,7 +18,7 @@ def resolve(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
-def check(url: str, endpoint: str, resolve: Resolve = resolve) -> None:
+def check_address(url: str, endpoint: str, resolve: Resolve = resolve) -> None:
     """Raises ForbiddenAddress unless `url` is on the endpoint's own host, or on another one by HTTPS.
 
     Another host must have public addresses alone, unless the endpoint itself is on a private network. A name that changes its

@@ -16,11 +16,11 @@ class Unreachable(HubError):
         self.cause = cause
 
 
-class CutOff(Unreachable):
+class ConnectionDropped(Unreachable):
     """A connection that had begun to bring bytes ended before the last of them: whoever it is, it is there."""
 
 
-class Hurried(HubError):
+class RateLimited(HubError):
     """429: too many requests. Not before `after_seconds`; None where the Hub does not say."""
 
     def __init__(self, after_seconds: float | None) -> None:
@@ -37,7 +37,7 @@ class Broken(HubError):
         self.after_seconds = after_seconds
 
 
-class NotFound(HubError):
+class NotOnHub(HubError):
     """There is no such repository, revision or file; or it is private, which the Hub does not tell apart."""
 
     def __init__(self, what: str, name: str, *, had_token: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from models_app.gguf import BadGguf, Header, Need, parse
 from models_app.gguf.parser import Steps
-from models_app.hub.errors import CutOff
+from models_app.hub.errors import ConnectionDropped
 from models_app.hub.names import RemoteFile
 
 FIRST_RANGE_BYTES = 32 << 20
@@ -21,7 +21,7 @@ MOST_CUTS = 2
 """A connection that ends in the middle is followed by another from there on; after so many it is given up."""
 
 
-class Body(Protocol):
+class RangeBody(Protocol):
     """models_app.hub.session.Body, as far as it is needed here."""
 
     @property
@@ -30,29 +30,31 @@ class Body(Protocol):
     def chunks(self) -> Iterator[bytes]: ...
 
 
-Open = Callable[[str, int, int], AbstractContextManager[Body]]
+OpenRange = Callable[[str, int, int], AbstractContextManager[RangeBody]]
 """Path, first byte, end (not included): the bytes as they arrive, which may begin earlier. Raises HubError."""
 
 
 @dataclass(slots=True)
-class Reading:
+class Traffic:
     """What reading a header took."""
 
     n_requests: int = 0
     n_bytes: int = 0
 
 
-def read_file(open_range: Open, file: RemoteFile, reading: Reading | None = None) -> Header:
+def read_file(open_range: OpenRange, file: RemoteFile, traffic: Traffic | None = None) -> Header:
     """The header of one file, of which only that much is fetched. One request for any header up to FIRST_RANGE_BYTES.
 
     The length of a header is known when its end is reached, and no sooner: so a generous range is opened, parsed while it
     arrives, and closed. One that is cut off is followed by another. Raises BadGguf, HubError.
     """
     steps = parse(file.size_bytes)
-    return go_on(open_range, file, steps, next(steps), reading or Reading())
+    return continue_parsing(open_range, file, steps, next(steps), traffic or Traffic())
 
 
-def go_on(open_range: Open, file: RemoteFile, steps: Steps[Header], need: Need, reading: Reading) -> Header:
+def continue_parsing(
+    open_range: OpenRange, file: RemoteFile, steps: Steps[Header], need: Need, traffic: Traffic
+) -> Header:
     """The header of a file whose parser has come as far as `need`. Raises BadGguf, HubError."""
     try:
         n_range_bytes, cuts_left = FIRST_RANGE_BYTES, MOST_CUTS
@@ -60,13 +62,13 @@ def go_on(open_range: Open, file: RemoteFile, steps: Steps[Header], need: Need, 
             if need.offset > MOST_HEADER_BYTES:
                 raise BadGguf(f"its header is longer than {MOST_HEADER_BYTES} bytes", need.offset)
             end = min(file.size_bytes, need.offset + max(n_range_bytes, need.n_bytes))
-            reading.n_requests += 1
+            traffic.n_requests += 1
             try:
                 with open_range(file.path, need.offset, end) as body:
-                    arriving = _Arriving(body, reading)
+                    arriving = _Arriving(body, traffic)
                     while need.offset + need.n_bytes <= end:
                         need = steps.send(arriving.at(need))
-            except CutOff:
+            except ConnectionDropped:
                 if not cuts_left:
                     raise
                 cuts_left -= 1
@@ -80,11 +82,11 @@ def go_on(open_range: Open, file: RemoteFile, steps: Steps[Header], need: Need, 
 class _Arriving:
     """A window over bytes that arrive: what lies before the parser's place is dropped."""
 
-    def __init__(self, body: Body, reading: Reading) -> None:
+    def __init__(self, body: RangeBody, traffic: Traffic) -> None:
         self._chunks = body.chunks
         self._offset = body.start
         self._buffer = bytearray()
-        self._reading = reading
+        self._traffic = traffic
         self._is_over = False
 
     def at(self, need: Need) -> bytes:
@@ -96,7 +98,7 @@ class _Arriving:
                 break
             chunk = next(self._chunks, b"")
             self._is_over = not chunk
-            self._reading.n_bytes += len(chunk)
+            self._traffic.n_bytes += len(chunk)
             self._buffer += chunk
         self._drop(need.offset)
         return bytes(self._buffer)

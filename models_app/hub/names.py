@@ -56,7 +56,7 @@ class RemoteVariant:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedFiles:
     """GGUF files that are not offered. `reason` is a phrase for a person."""
 
     paths: tuple[str, ...]
@@ -67,9 +67,9 @@ class Refused:
 class Contents:
     variants: tuple[RemoteVariant, ...]
     """Smallest first."""
-    others: tuple[Refused, ...]
+    others: tuple[RefusedFiles, ...]
     """Sound GGUF files that cannot be loaded on their own."""
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedFiles, ...]
 
 
 def fault(path: str) -> str | None:
@@ -105,24 +105,24 @@ def contents(files: Iterable[RemoteFile]) -> Contents:
     """The variants among `files`, shards folded into one; everything else that ends in .gguf, with the reason."""
     ggufs = [file for file in files if file.path.lower().endswith(".gguf")]
     seen = Counter(_folded(file.path) for file in ggufs)
-    refused: list[Refused] = []
-    others: list[Refused] = []
+    refused: list[RefusedFiles] = []
+    others: list[RefusedFiles] = []
     groups: dict[str, list[RemoteFile]] = {}
     for file in ggufs:
         reason = fault(file.path)
         if reason is None and seen[_folded(file.path)] > 1:
             reason = "another file has the same name but for capitals or accents"
         if reason is not None:
-            refused.append(Refused((file.path,), reason))
+            refused.append(RefusedFiles((file.path,), reason))
         elif (kind := _not_a_model(file.path)) is not None:
-            others.append(Refused((file.path,), kind))
+            others.append(RefusedFiles((file.path,), kind))
         else:
             groups.setdefault(_key(file.path), []).append(file)
     variants = []
     for key, group in groups.items():
         ordered = sorted(group, key=lambda file: file.path)
         if (reason := _incomplete(ordered)) is not None:
-            refused.append(Refused(tuple(file.path for file in ordered), reason))
+            refused.append(RefusedFiles(tuple(file.path for file in ordered), reason))
         else:
             variants.append(RemoteVariant(key, quantization_of(key), tuple(ordered)))
     variants.sort(key=lambda variant: (variant.size_bytes, variant.key))

@@ -9,7 +9,7 @@ from models_app.hub.names import RemoteFile
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRepository:
     """A repository as a search finds it."""
 
     name: str
@@ -30,7 +30,7 @@ class Found:
 class RemoteRepository:
     """A repository in one state."""
 
-    found: Found
+    found: FoundRepository
     revision: str
     """The commit."""
     licence: str | None = None

@@ -31,19 +31,19 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, parse_r
 from models_app.hub import addresses
 from models_app.hub.errors import (
     Broken,
-    CutOff,
+    ConnectionDropped,
     Forbidden,
     Gated,
     HubError,
-    Hurried,
     NoSuchRange,
     NotAHub,
-    NotFound,
+    NotOnHub,
+    RateLimited,
     TokenRefused,
     Unreachable,
 )
 from models_app.hub.names import RemoteFile
-from models_app.hub.records import Found, RemoteRepository
+from models_app.hub.records import FoundRepository, RemoteRepository
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -68,13 +68,17 @@ class _Client(httpx2.Client):
         if response.status_code == 429 or response.status_code >= 500 or response.status_code == 408:
             response.close()
             after_seconds = _retry_after(response)
-            raise Hurried(after_seconds) if response.status_code == 429 else Broken(response.status_code, after_seconds)
+            raise (
+                RateLimited(after_seconds)
+                if response.status_code == 429
+                else Broken(response.status_code, after_seconds)
+            )
         return response
 
 
 def make_client() -> httpx2.Client:
     return _Client(
-        event_hooks={"request": [lambda request: addresses.check(str(request.url), settings.HUB_ENDPOINT)]},
+        event_hooks={"request": [lambda request: addresses.check_address(str(request.url), settings.HUB_ENDPOINT)]},
         follow_redirects=True,
         max_redirects=5,
         timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
@@ -101,7 +105,7 @@ def _retry_after(response: httpx2.Response) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RemoteBody:
     """Bytes of a file, as they arrive."""
 
     start: int
@@ -109,11 +113,11 @@ class Body:
     size_bytes: int | None
     """Of the whole file, as whoever sends it says."""
     chunks: Iterator[bytes]
-    """Raises CutOff when the connection ends too early."""
+    """Raises ConnectionDropped when the connection ends too early."""
     _connection: socket.socket | None = None
 
     def abort(self) -> None:
-        """Ends a read that waits in another thread: `chunks` raises CutOff there. Harmless at any time."""
+        """Ends a read that waits in another thread: `chunks` raises ConnectionDropped there. Harmless at any time."""
         if self._connection is not None:
             with suppress(OSError):
                 # The socket's own: TLS would first take its state away from the thread that reads.
@@ -146,7 +150,7 @@ class Hub:
         with self._errors("account", "of the token"):
             return _text(self._api.whoami().get("name"))
 
-    def search(self, words: str, limit: int = 30) -> tuple[Found, ...]:
+    def search(self, words: str, limit: int = 30) -> tuple[FoundRepository, ...]:
         """Repositories with GGUF files, those downloaded most first."""
         with self._errors("repository", words):
             models = self._api.list_models(search=words, filter="gguf", sort="downloads", limit=limit, expand=_EXPAND)  # type: ignore[arg-type]
@@ -177,7 +181,7 @@ class Hub:
         start: int = 0,
         end: int | None = None,
         chunk_bytes: int = CHUNK_BYTES,
-    ) -> Iterator[Body]:
+    ) -> Iterator[RemoteBody]:
         """The file's bytes from `start` up to `end`, which is not included; None: to its end.
 
         Raises NoSuchRange where the file ends before `start`.
@@ -194,7 +198,7 @@ class Hub:
                     raise NoSuchRange(_total(response))
                 hf_raise_for_status(response)
                 self._check_is_file(response)
-            yield Body(
+            yield RemoteBody(
                 start if response.status_code == 206 else 0,
                 _total(response),
                 self._chunks(response, chunk_bytes),
@@ -212,7 +216,7 @@ class Hub:
         try:
             yield from response.iter_raw(chunk_bytes)
         except httpx2.TransportError as error:
-            raise CutOff(self.endpoint, _cause(error)) from None
+            raise ConnectionDropped(self.endpoint, _cause(error)) from None
 
     @contextmanager
     def _errors(self, what: str, name: str, repository: str = "") -> Iterator[None]:
@@ -225,13 +229,13 @@ class Hub:
         except GatedRepoError:
             raise Gated(repository or name, had_token=had_token) from None
         except RepositoryNotFoundError:
-            raise NotFound("repository", repository or name, had_token=had_token) from None
+            raise NotOnHub("repository", repository or name, had_token=had_token) from None
         except RevisionNotFoundError:
-            raise NotFound("revision", name, had_token=had_token) from None
+            raise NotOnHub("revision", name, had_token=had_token) from None
         except RemoteEntryNotFoundError:
-            raise NotFound("file", name, had_token=had_token) from None
+            raise NotOnHub("file", name, had_token=had_token) from None
         except HFValidationError:
-            raise NotFound("repository", name, had_token=had_token) from None
+            raise NotOnHub("repository", name, had_token=had_token) from None
         except HfHubHTTPError as error:
             raise self._of_status(error) from None
         except httpx2.TransportError as error:
@@ -252,9 +256,9 @@ class Hub:
         return Broken(status)
 
 
-def _found(info: ModelInfo) -> Found:
+def _found(info: ModelInfo) -> FoundRepository:
     gguf = info.gguf if isinstance(info.gguf, dict) else {}
-    return Found(
+    return FoundRepository(
         name=info.id,
         downloads=info.downloads,
         likes=info.likes,
@@ -289,7 +293,7 @@ def _count(value: object) -> int | None:
 
 def _total(response: httpx2.Response) -> int | None:
     """The whole file's size, from Content-Range or from the length of a whole answer."""
-    told = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if not told and response.status_code == 200:
-        told = response.headers.get("Content-Length", "")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None
+    size = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if not size and response.status_code == 200:
+        size = response.headers.get("Content-Length", "")
+    return int(size) if size.isascii() and size.isdigit() and len(size) < 19 else None

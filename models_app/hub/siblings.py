@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models_app.gguf import BadGguf, Header, LongArray, combine, parse
-from models_app.hub.headers import FIRST_RANGE_BYTES, Body, Open, Reading, go_on, read_file
+from models_app.hub.headers import FIRST_RANGE_BYTES, OpenRange, RangeBody, Traffic, continue_parsing, read_file
 from models_app.hub.names import RemoteFile
 
 LEAST_SHARED_BYTES = 512 << 10
@@ -39,43 +39,43 @@ class _Shared:
 _NOTHING = _Shared(b"", 0, 0)
 
 
-class Siblings:
+class SiblingHeaders:
     """Variants of one repository at one commit. Safe to use from several threads; holds a header's bytes as long as it lives."""
 
-    def __init__(self, open_range: Open) -> None:
+    def __init__(self, open_range: OpenRange) -> None:
         self._open = open_range
         self._learning = threading.Lock()
         self._shared: _Shared | None = None
 
-    def read_variant(self, files: Sequence[RemoteFile], reading: Reading | None = None) -> Header:
+    def read_variant(self, files: Sequence[RemoteFile], traffic: Traffic | None = None) -> Header:
         """The header that all shards have together. Blocks on the network. Raises BadGguf, HubError."""
-        first = self._read_first(files[0], reading or Reading())
+        first = self._read_first(files[0], traffic or Traffic())
         if len(files) == 1:
             return first
         # Only the first shard has a vocabulary.
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hub-header") as pool:
             return combine([first, *pool.map(lambda file: read_file(self._open, file), files[1:])])
 
-    def _read_first(self, file: RemoteFile, reading: Reading) -> Header:
+    def _read_first(self, file: RemoteFile, traffic: Traffic) -> Header:
         if self._shared is None:
             if not self._learning.acquire(timeout=PATIENCE_SECONDS):
-                return read_file(self._open, file, reading)
+                return read_file(self._open, file, traffic)
             try:
                 if self._shared is None:
-                    return self._learn(file, reading)
+                    return self._learn(file, traffic)
             finally:
                 self._learning.release()
         shared = self._shared
         if shared.start == shared.end or shared.end >= file.size_bytes:
-            return read_file(self._open, file, reading)
+            return read_file(self._open, file, traffic)
         try:
-            return self._read_around(file, shared, reading)
+            return self._read_around(file, shared, traffic)
         except BadGguf:
-            return read_file(self._open, file, reading)
+            return read_file(self._open, file, traffic)
 
-    def _learn(self, file: RemoteFile, reading: Reading) -> Header:
+    def _learn(self, file: RemoteFile, traffic: Traffic) -> Header:
         kept = bytearray()
-        header = read_file(_keeping(self._open, kept), file, reading)
+        header = read_file(_keeping(self._open, kept), file, traffic)
         arrays = [value for value in header.metadata.values() if isinstance(value, LongArray)]
         start = min((array.offset for array in arrays), default=0)
         end = max((array.offset + array.n_bytes for array in arrays), default=0)
@@ -83,22 +83,22 @@ class Siblings:
         self._shared = _Shared(bytes(kept[:end]), start, end) if worthwhile else _NOTHING
         return header
 
-    def _read_around(self, file: RemoteFile, shared: _Shared, reading: Reading) -> Header:
-        head = self._head(file, shared.start, reading)
+    def _read_around(self, file: RemoteFile, shared: _Shared, traffic: Traffic) -> Header:
+        head = self._head(file, shared.start, traffic)
         known = head + shared.raw[len(head) :]
         steps = parse(file.size_bytes)
         need = next(steps)
         while need.offset + need.n_bytes <= len(known):
             need = steps.send(known[need.offset : need.offset + max(need.n_bytes, _PIECE_BYTES)])
-        return go_on(self._open, file, steps, need, reading)
+        return continue_parsing(self._open, file, steps, need, traffic)
 
-    def _head(self, file: RemoteFile, n_bytes: int, reading: Reading) -> bytes:
-        reading.n_requests += 1
+    def _head(self, file: RemoteFile, n_bytes: int, traffic: Traffic) -> bytes:
+        traffic.n_requests += 1
         head = bytearray()
         with self._open(file.path, 0, n_bytes) as body:
             for chunk in body.chunks:
                 head += chunk
-                reading.n_bytes += len(chunk)
+                traffic.n_bytes += len(chunk)
                 if len(head) >= n_bytes:
                     break
         return bytes(head[:n_bytes])
@@ -110,15 +110,15 @@ class _Keeping:
     chunks: Iterator[bytes]
 
 
-def _keeping(open_range: Open, kept: bytearray) -> Open:
+def _keeping(open_range: OpenRange, kept: bytearray) -> OpenRange:
     """Notes what arrives, from the beginning of the file and without a gap."""
 
     @contextmanager
-    def open_(path: str, start: int, end: int) -> Iterator[Body]:
+    def open_(path: str, start: int, end: int) -> Iterator[RangeBody]:
         with open_range(path, start, end) as body:
-            yield _Keeping(body.start, note(body))
+            yield _Keeping(body.start, keep(body))
 
-    def note(body: Body) -> Iterator[bytes]:
+    def keep(body: RangeBody) -> Iterator[bytes]:
         position = body.start
         for chunk in body.chunks:
             if position == len(kept) and position < FIRST_RANGE_BYTES:

@@ -6,15 +6,15 @@ from urllib.parse import urlsplit
 
 from models_app.hub.errors import (
     Broken,
-    CutOff,
+    ConnectionDropped,
     Forbidden,
     ForbiddenAddress,
     Gated,
     HubError,
-    Hurried,
     NoSuchRange,
     NotAHub,
-    NotFound,
+    NotOnHub,
+    RateLimited,
     TokenRefused,
     Unreachable,
 )
@@ -23,20 +23,20 @@ from models_app.units import format_bytes
 
 def sentence(error: HubError) -> str:
     match error:
-        case CutOff():
+        case ConnectionDropped():
             return f"The connection to {_host(error.endpoint)} broke off: {error.cause}. Try again."
         case Unreachable():
             return f"The Hub at {_host(error.endpoint)} cannot be reached: {error.cause}. Models on this box work on."
-        case Hurried():
+        case RateLimited():
             return f"The Hub has had enough requests from here for now. {_again(error.after_seconds)}"
         case Broken():
             return f"The Hub has a problem of its own (status {error.status}). {_again(error.after_seconds)}"
-        case NotFound(what="repository"):
+        case NotOnHub(what="repository"):
             private = (
                 "or the token of this box may not see it" if error.had_token else "or it is private and needs a token"
             )
             return f"The Hub has no repository {error.name}, {private}."
-        case NotFound():
+        case NotOnHub():
             return f"The Hub has no {error.what} {error.name}. It may have been renamed or removed."
         case Gated():
             page = f"Ask for access on the page of {error.repository} on the Hub"

@@ -16,16 +16,16 @@ from django.db import DatabaseError
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
 from models_app.gguf import BadGguf
-from models_app.hub.errors import Broken, HubError, Hurried, Unreachable
+from models_app.hub.errors import Broken, HubError, RateLimited, Unreachable
 from models_app.hub.wording import sentence
 from models_app.intake import fetch, limit_setting
 from models_app.intake.fetch import Fetch
-from models_app.intake.part import QUARANTINE, Held
-from models_app.intake.rate_limiter import Limit
-from models_app.intake.source import Open
-from models_app.intake.space import FreeBytes, Room, free_bytes, is_full
+from models_app.intake.part import QUARANTINE, PartHeld
+from models_app.intake.rate_limiter import RateLimiter
+from models_app.intake.source import OpenFile
+from models_app.intake.space import DiskSpace, FreeBytes, free_bytes, is_full
 from models_app.intake.spec import DownloadSpec, part_of
-from models_app.jobs import Failed, Retry, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Retry, Wait
 from models_app.models import Job, Repository, Variant
 from models_app.units import format_bytes
 
@@ -39,34 +39,34 @@ LIMIT_SECONDS = 1.0
 STOP_SECONDS = 5.0
 
 
-def run(running: Running) -> None:
-    """The kind `download`. `running.spec` is a DownloadSpec."""
+def run(attempt: Attempt) -> None:
+    """The kind `download`. `attempt.spec` is a DownloadSpec."""
     from models_app.intake.hub_source import hub_source
 
-    spec = DownloadSpec.from_json(running.spec)
-    download(running, hub_source(spec.repository, spec.revision), settings.MODELS_DIR)
+    spec = DownloadSpec.from_json(attempt.spec)
+    download(attempt, hub_source(spec.repository, spec.revision), settings.MODELS_DIR)
 
 
 def download(
-    running: Running, open_: Open, folder: Path, *, free: FreeBytes = free_bytes, limit: Limit | None = None
+    attempt: Attempt, open_: OpenFile, folder: Path, *, free: FreeBytes = free_bytes, limit: RateLimiter | None = None
 ) -> None:
     """Fetches into `folder`, then adds the variant. Raises what a job may."""
-    spec = DownloadSpec.from_json(running.spec)
+    spec = DownloadSpec.from_json(attempt.spec)
     folder.mkdir(parents=True, exist_ok=True)
     total = spec.total_bytes
-    running.progress(running.job.done, total, "Looking at what is there")
-    if not running.job.reason:  # an attempt after a wait says nothing new
-        running.line(_intent(spec, folder))
-    with _fetching(running, spec, open_, folder, limit or _shared.limit) as fetches:
+    attempt.progress(attempt.job.done, total, "Looking at what is there")
+    if not attempt.job.reason:  # an attempt after a wait says nothing new
+        attempt.line(_intent(spec, folder))
+    with _fetching(attempt, spec, open_, folder, limit or _shared.limit) as fetches:
         for done_bytes in fetches:
             _shared.look()
-            room = Room(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
+            room = DiskSpace(free(folder), total - done_bytes, settings.DISK_RESERVE_BYTES)
             if room.lacking_bytes:
                 raise Wait(room.sentence(), FULL_DISK_SECONDS)
-    running.progress(total, total, "Adding it to the inventory")
+    attempt.progress(total, total, "Adding it to the inventory")
     variant = _add(spec, folder)
-    running.made(variant)
-    running.line(f"{format_bytes(total)} came whole, with the SHA-256 of the Hub's record. Added as {variant.name}.")
+    attempt.made(variant)
+    attempt.line(f"{format_bytes(total)} came whole, with the SHA-256 of the Hub's record. Added as {variant.name}.")
     _forget_quarantined(spec, folder)
 
 
@@ -74,15 +74,15 @@ def _intent(spec: DownloadSpec, folder: Path) -> str:
     here = sum(part.stat().st_size for target in spec.targets(folder) if (part := part_of(target)).exists())
     n_files = len(spec.files)
     what = f"{format_bytes(spec.total_bytes)} in {n_files} files" if n_files > 1 else format_bytes(spec.total_bytes)
-    resumed = f"; {format_bytes(here)} of it are here from before" if here else ""
-    return f"Fetching {what} of {spec.repository} at {spec.revision[:12]}{resumed}."
+    resumed = f" Resuming at {format_bytes(here)}." if here else ""
+    return f"Fetching {what} of {spec.repository} at {spec.revision[:12]}.{resumed}"
 
 
 class _SharedLimit:
     """This process's, as the owner has set it. Looked up by whoever runs a download, for all of them."""
 
     def __init__(self) -> None:
-        self.limit = Limit(None)
+        self.limit = RateLimiter(None)
         self._looked_at = float("-inf")
 
     def look(self) -> None:
@@ -90,7 +90,7 @@ class _SharedLimit:
         if now - self._looked_at >= LIMIT_SECONDS:
             self._looked_at = now
             with suppress(DatabaseError):  # as it was, then
-                self.limit.set(limit_setting.holding().bytes_per_second)
+                self.limit.set(limit_setting.current_limit().bytes_per_second)
 
 
 _shared = _SharedLimit()
@@ -120,13 +120,13 @@ class _Fetches:
     """The files of one attempt. Iterating gives the bytes that are there, several times a second, until all are."""
 
     def __init__(
-        self, running: Running, fetches: list[Fetch], stopping: threading.Event, changed: threading.Event
+        self, attempt: Attempt, fetches: list[Fetch], stopping: threading.Event, changed: threading.Event
     ) -> None:
-        self._running = running
+        self._attempt = attempt
         self._fetches = fetches
         self._stopping = stopping
         self._changed = changed
-        self._synced = list(running.kept.get("synced") or [0] * len(fetches))
+        self._synced = list(attempt.kept.get("synced") or [0] * len(fetches))
         self._synced_at = time.monotonic()
 
     def __iter__(self) -> Iterator[int]:
@@ -153,7 +153,7 @@ class _Fetches:
 
     def _tell(self, at_work: list[Fetch]) -> None:
         is_reading = any(each.is_reading for each in at_work)
-        self._running.progress(self._done_bytes, stage="Checking what is there" if is_reading else "Downloading")
+        self._attempt.progress(self._done_bytes, stage="Checking what is there" if is_reading else "Downloading")
 
     def _sync(self) -> None:
         if time.monotonic() - self._synced_at >= SYNC_SECONDS:
@@ -162,10 +162,10 @@ class _Fetches:
             self._synced_at = time.monotonic()
 
     def keep(self) -> None:
-        """Notes what a loss of power would not take. Raises DatabaseError, and as `Running.progress` does."""
+        """Notes what a loss of power would not take. Raises DatabaseError, and as `Attempt.progress` does."""
         now = [each.sync() for each in self._fetches]
         self._synced = [before if n is None else n for before, n in zip(self._synced, now, strict=True)]
-        self._running.keep({"boot": boot_id(), "synced": self._synced})
+        self._attempt.keep({"boot": boot_id(), "synced": self._synced})
 
     def stop(self) -> None:
         """A thread that does not end in time is left behind: it holds its file's lock, writes no further block, and ends with
@@ -175,11 +175,13 @@ class _Fetches:
             each.abort()
         for each in self._fetches:
             each.join(STOP_SECONDS)
-        self._running.note(self._done_bytes)
+        self._attempt.set_done(self._done_bytes)
 
 
 @contextmanager
-def _fetching(running: Running, spec: DownloadSpec, open_: Open, folder: Path, limit: Limit) -> Iterator[_Fetches]:
+def _fetching(
+    attempt: Attempt, spec: DownloadSpec, open_: OpenFile, folder: Path, limit: RateLimiter
+) -> Iterator[_Fetches]:
     stopping, changed = threading.Event(), threading.Event()
     fetches = [
         Fetch(
@@ -192,10 +194,10 @@ def _fetching(running: Running, spec: DownloadSpec, open_: Open, folder: Path, l
             ended=changed.set,
         )
         for file, target, trusted in zip(
-            spec.files, spec.targets(folder), trusted_bytes(running.kept, spec, boot_id()), strict=True
+            spec.files, spec.targets(folder), trusted_bytes(attempt.kept, spec, boot_id()), strict=True
         )
     ]
-    together = _Fetches(running, fetches, stopping, changed)
+    together = _Fetches(attempt, fetches, stopping, changed)
     # Before the first byte: from here on a loss of power may leave holes.
     together.keep()
     try:
@@ -226,25 +228,25 @@ def boot_id() -> str | None:
 def _ending(failed: Fetch) -> Exception:
     """What the job does about a file that could not be fetched."""
     match failed.error:
-        case Hurried(after_seconds=after_seconds) | Broken(after_seconds=after_seconds):
+        case RateLimited(after_seconds=after_seconds) | Broken(after_seconds=after_seconds):
             return Retry(sentence(failed.error), after_seconds)
         case Unreachable():
             return Retry(sentence(failed.error))
-        case fetch.NothingCame(path=path):
+        case fetch.EmptyBody(path=path):
             return Retry(f"The connection ended before a byte of {path} came.")
         case HubError():
-            return Failed(sentence(failed.error))
+            return JobFailed(sentence(failed.error))
         case fetch.NotAsRecorded(reason=reason):
-            return Failed(reason)
-        case Held():
+            return JobFailed(reason)
+        case PartHeld():
             return Wait(f"Something else is writing {part_of(failed.target).name}.", HELD_SECONDS)
         case fetch.Mismatch(file=file, where=where):
-            return Failed(
+            return JobFailed(
                 f"What came as {file.path} is not what the Hub's record says (SHA-256 {(file.sha256 or '')[:12]}…). It lies in "
                 f"{QUARANTINE}/{where.name} and is not used. Try again; if that gives the same, the repository is broken."
             )
-        case fetch.Taken(target=target):
-            return Failed(f"Another file lies at {target} already. Move it away, then try again.")
+        case fetch.TargetExists(target=target):
+            return JobFailed(f"Another file lies at {target} already. Move it away, then try again.")
         case OSError() as error if is_full(error):
             return Wait("The disk is full. It goes on when there is room.", FULL_DISK_SECONDS)
         case OSError() as error:
@@ -273,8 +275,8 @@ def _add(spec: DownloadSpec, folder: Path) -> Variant:
         place.mkdir(mode=0o700, exist_ok=True)
         for target in targets:
             target.rename(place / target.name)
-        raise Failed(
+        raise JobFailed(
             f"It came as the Hub has it, but it cannot be used: {explain(error)}. It lies in {QUARANTINE}/."
         ) from None
     except register.NameTaken:
-        raise Failed(f"Another variant is called {spec.name} by now. Rename that one, then try again.") from None
+        raise JobFailed(f"Another variant is called {spec.name} by now. Rename that one, then try again.") from None

@@ -9,8 +9,8 @@ from pathlib import Path
 from models_app.hub.errors import Unreachable
 from models_app.hub.names import RemoteFile
 from models_app.intake.part import Part, digest_of
-from models_app.intake.rate_limiter import Limit
-from models_app.intake.source import Body, Open
+from models_app.intake.rate_limiter import RateLimiter
+from models_app.intake.source import Body, OpenFile
 from models_app.units import format_bytes
 
 LEAST_PROGRESS_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ class NotAsRecorded(Exception):
         self.reason = reason
 
 
-class NothingCame(Exception):
+class EmptyBody(Exception):
     """A connection for the file at `path` of the repository was opened, and ended well, without a byte."""
 
     def __init__(self, path: str) -> None:
@@ -50,7 +50,7 @@ class NothingCame(Exception):
         self.path = path
 
 
-class Taken(Exception):
+class TargetExists(Exception):
     """Another file lies where this one is to go."""
 
     def __init__(self, target: Path) -> None:
@@ -65,10 +65,10 @@ class Fetch:
         self,
         file: RemoteFile,
         target: Path,
-        open_: Open,
+        open_: OpenFile,
         *,
         trusted_bytes: int,
-        limit: Limit,
+        limit: RateLimiter,
         stopping: threading.Event,
         ended: Callable[[], None],
     ) -> None:
@@ -135,7 +135,7 @@ class Fetch:
         """An attempt that died right after its last step left the whole file."""
         self.is_reading = True
         if self.target.stat().st_size != self.file.size_bytes or digest_of(self.target, self._tick) != self.file.sha256:
-            raise Taken(self.target)
+            raise TargetExists(self.target)
         self.is_reading = False
 
     def _tick(self, done_bytes: int) -> None:
@@ -155,7 +155,7 @@ class Fetch:
                 if part.size_bytes - before < LEAST_PROGRESS_BYTES:
                     raise
             if part.size_bytes <= before:
-                raise NothingCame(self.file.path)
+                raise EmptyBody(self.file.path)
 
     def _stream(self, part: Part) -> None:
         self._tick(part.size_bytes)

@@ -17,10 +17,10 @@ from models_app.catalog.read_files import NotAModel, VariantFiles, explain, read
 from models_app.gguf import BadGguf
 from models_app.intake import scan
 from models_app.intake.names import Names, giving_names
-from models_app.intake.part import Held, Part
-from models_app.intake.space import Room, free_bytes, is_full
+from models_app.intake.part import Part, PartHeld
+from models_app.intake.space import DiskSpace, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
-from models_app.jobs import Failed, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
 
 How = Literal["in_place", "link", "copy"]
@@ -35,7 +35,7 @@ class BadImport(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ImportCandidate:
     """One model that was found."""
 
     path: Path
@@ -51,7 +51,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ImportCandidate, ...]
     refused: dict[str, str]
     """GGUF files that cannot be used, with the reason as a phrase."""
 
@@ -61,7 +61,7 @@ def survey(path: Path) -> Survey:
     folder = Path(settings.MODELS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     own_disk = folder.stat().st_dev
-    found: list[Candidate] = []
+    found: list[ImportCandidate] = []
     refused: dict[str, str] = {}
     for first in _firsts(path):
         try:
@@ -72,7 +72,7 @@ def survey(path: Path) -> Survey:
         known = Variant.objects.filter(shards__path=str(files.files[0].path)).first()
         can_link = all(file.path.stat().st_dev == own_disk for file in files.files)
         found.append(
-            Candidate(
+            ImportCandidate(
                 files.files[0].path,
                 readable_name(files),
                 files.size_bytes,
@@ -124,7 +124,7 @@ def start_import(path: Path, how: str, user: Any = None, name: str | None = None
         return jobs.start("import", {"how": how, "files": files}, f"Import {what}", user)
 
 
-def _named(found: list[Candidate], name: str | None, names: Names) -> list[dict[str, str]]:
+def _named(found: list[ImportCandidate], name: str | None, names: Names) -> list[dict[str, str]]:
     """Two of the same file name in two folders get two names."""
     return [{"path": str(each.path), "name": names.take(name or each.name, each.n_files)} for each in found]
 
@@ -132,35 +132,35 @@ def _named(found: list[Candidate], name: str | None, names: Names) -> list[dict[
 # the job ------------------------------------------------------------------------------------------------------
 
 
-def run(running: Running) -> None:
+def run(attempt: Attempt) -> None:
     """The kind `import`. One model that fails does not keep the others out; the job then says so at its end."""
-    how: How = running.spec["how"]
-    sources = [(Path(each["path"]), each["name"]) for each in running.spec["files"]]
+    how: How = attempt.spec["how"]
+    sources = [(Path(each["path"]), each["name"]) for each in attempt.spec["files"]]
     failed: list[str] = []
     done_bytes = 0
     for path, name in sources:
-        running.check()
+        attempt.check()
         try:
-            made = _bring(running, path, name, how, done_bytes)
+            made = _bring(attempt, path, name, how, done_bytes)
         except _Unfit as unfit:
             failed.append(f"{path}: {unfit}.")
-            running.line(failed[-1], "warning")
+            attempt.line(failed[-1], "warning")
             continue
         done_bytes += made.size_bytes
-        running.made(made)
-        running.line(f"Added {made.name} from {path}.")
+        attempt.made(made)
+        attempt.line(f"Added {made.name} from {path}.")
     if failed:
-        raise Failed(" ".join(failed[:5]) + (f" And {len(failed) - 5} more." if len(failed) > 5 else ""))
+        raise JobFailed(" ".join(failed[:5]) + (f" And {len(failed) - 5} more." if len(failed) > 5 else ""))
 
 
 class _Unfit(Exception):
     """Why one model could not be brought in, as a phrase."""
 
 
-def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int) -> Variant:
+def _bring(attempt: Attempt, path: Path, name: str, how: How, before_bytes: int) -> Variant:
     try:
         found = read_variant(path)
-        first, digests = _place(running, found, name, how, before_bytes)
+        first, digests = _place(attempt, found, name, how, before_bytes)
         origin = register.Provenance(
             Variant.Origin.IMPORTED, files=tuple(register.FileOrigin(digest) for digest in digests)
         )
@@ -175,7 +175,7 @@ def _bring(running: Running, path: Path, name: str, how: How, before_bytes: int)
         raise _Unfit(error.strerror or str(error)) from None
 
 
-def _place(running: Running, found: VariantFiles, name: str, how: How, before_bytes: int) -> tuple[Path, list[str]]:
+def _place(attempt: Attempt, found: VariantFiles, name: str, how: How, before_bytes: int) -> tuple[Path, list[str]]:
     """Where the first file is to be used, and the digests of all where they were learnt on the way."""
     sources = [file.path for file in found.files]
     if how == "in_place":
@@ -183,7 +183,7 @@ def _place(running: Running, found: VariantFiles, name: str, how: How, before_by
     targets = [Path(settings.MODELS_DIR) / file for file in file_names(name, len(sources))]
     targets[0].parent.mkdir(parents=True, exist_ok=True)
     if how == "copy":
-        return targets[0], _copy_all(running, sources, targets, before_bytes)
+        return targets[0], _copy_all(attempt, sources, targets, before_bytes)
     for source, target in zip(sources, targets, strict=True):
         _link(source, target)
     return targets[0], []
@@ -198,29 +198,29 @@ def _link(source: Path, target: Path) -> None:
             raise
 
 
-def _copy_all(running: Running, sources: list[Path], targets: list[Path], before_bytes: int) -> list[str]:
+def _copy_all(attempt: Attempt, sources: list[Path], targets: list[Path], before_bytes: int) -> list[str]:
     """The digests of the copies."""
     sizes = [source.stat().st_size for source in sources]
     total = before_bytes + sum(sizes)
     missing = sum(size for size, target in zip(sizes, targets, strict=True) if not target.exists())
-    room = Room(free_bytes(targets[0].parent), missing, settings.DISK_RESERVE_BYTES)
+    room = DiskSpace(free_bytes(targets[0].parent), missing, settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise Wait(room.sentence(), FULL_DISK_SECONDS)
-    digests = list(running.kept.get("digests", {}).get(str(targets[0]), []))
+    digests = list(attempt.kept.get("digests", {}).get(str(targets[0]), []))
     for source, target, size in zip(sources, targets, sizes, strict=True):
         if not target.exists():
-            digests.append(_copy(running, source, target, before_bytes, total))
-            running.keep({"digests": {**running.kept.get("digests", {}), str(targets[0]): digests}})
+            digests.append(_copy(attempt, source, target, before_bytes, total))
+            attempt.keep({"digests": {**attempt.kept.get("digests", {}), str(targets[0]): digests}})
         before_bytes += size
     return digests if len(digests) == len(targets) else []
 
 
-def _copy(running: Running, source: Path, target: Path, before_bytes: int, total: int) -> str:
+def _copy(attempt: Attempt, source: Path, target: Path, before_bytes: int, total: int) -> str:
     with _part(target) as part, source.open("rb", buffering=0) as file:
         part.restart()
         while block := file.read(_BLOCK_BYTES):
             part.write(block)
-            running.progress(before_bytes + part.size_bytes, total, f"Copying {target.name}")
+            attempt.progress(before_bytes + part.size_bytes, total, f"Copying {target.name}")
         digest = part.sha256
         part.finish()
     return digest
@@ -230,7 +230,7 @@ def _copy(running: Running, source: Path, target: Path, before_bytes: int, total
 def _part(target: Path) -> Iterator[Part]:
     try:
         part = Part.open(target)
-    except Held:
+    except PartHeld:
         raise Wait(f"Something else is writing {part_of(target).name}.", HELD_SECONDS) from None
     try:
         yield part

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models_app.catalog.read_files import shown
 from models_app.intake.names import promised
-from models_app.intake.part import Held, Part
+from models_app.intake.part import Part, PartHeld
 from models_app.intake.spec import PART
 from models_app.models import Job
 
@@ -18,7 +18,7 @@ YOUNG_SECONDS = 600.0
 _TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf(\.part)?\Z")
 
 
-def nobodys(paths: Iterable[Path]) -> list[Path]:
+def orphaned_files(paths: Iterable[Path]) -> list[Path]:
     """Those that no job under way brings or makes: such a job adds the variant itself, when all of it is there."""
     names = {name.lower() for name in promised(Job.ACTIVE)}
     return [path for path in paths if _owner(path) not in names]
@@ -39,7 +39,7 @@ def remove_leftovers(folder: Path) -> list[str]:
             continue
         try:
             Part.open(path.with_name(path.name.removesuffix(PART))).remove()
-        except (Held, OSError):
+        except (PartHeld, OSError):
             continue
         removed.append(shown(path.name))
     return removed

@@ -21,7 +21,7 @@ class BadLimit(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class CurrentLimit:
     """The limit that holds now."""
 
     bytes_per_second: int | None
@@ -31,18 +31,18 @@ class Holding:
 
     @property
     def words(self) -> str:
-        return told(self.bytes_per_second)
+        return limit_text(self.bytes_per_second)
 
 
-def told(bytes_per_second: int | None) -> str:
+def limit_text(bytes_per_second: int | None) -> str:
     return "no limit" if bytes_per_second is None else f"{format_bytes(bytes_per_second)}/s"
 
 
-def holding() -> Holding:
+def current_limit() -> CurrentLimit:
     row = DownloadLimit.objects.filter(pk=_THE_ROW).first()
     if row is None:
-        return Holding(settings.DOWNLOAD_BYTES_PER_SECOND, is_set=False)
-    return Holding(row.bytes_per_second, is_set=True)
+        return CurrentLimit(settings.DOWNLOAD_BYTES_PER_SECOND, is_set=False)
+    return CurrentLimit(row.bytes_per_second, is_set=True)
 
 
 def read_limit(text: str) -> int | None:
@@ -64,11 +64,11 @@ def read_limit(text: str) -> int | None:
 def set_limit(bytes_per_second: int | None, user: Any) -> None:
     """Running downloads follow within seconds."""
     with transaction.atomic():
-        before = holding()
+        before = current_limit()
         row, _created = DownloadLimit.objects.update_or_create(
             pk=_THE_ROW, defaults={"bytes_per_second": bytes_per_second, "set_by": user}
         )
-        record([row], user.pk, CHANGE, f"Download limit: {before.words} → {told(bytes_per_second)}.")
+        record([row], user.pk, CHANGE, f"Download limit: {before.words} → {limit_text(bytes_per_second)}.")
 
 
 def forget_limit(user: Any) -> None:
@@ -77,5 +77,7 @@ def forget_limit(user: Any) -> None:
         row = DownloadLimit.objects.filter(pk=_THE_ROW).first()
         if row is None:
             return
-        record([row], user.pk, CHANGE, f"Download limit: {told(row.bytes_per_second)} → as the box was started with.")
+        record(
+            [row], user.pk, CHANGE, f"Download limit: {limit_text(row.bytes_per_second)} → as the box was started with."
+        )
         row.delete()

@@ -61,6 +61,6 @@ def promised(states: Collection[str] = MAY_GO_ON) -> list[str]:
     """To jobs that have not made their variants yet. A job's spec says `name`, or `files` that each have one."""
     names = []
     for spec in Job.objects.filter(state__in=states).values_list("spec", flat=True):
-        told = [spec, *spec.get("files", [])]
-        names += [each["name"] for each in told if isinstance(each, dict) and isinstance(each.get("name"), str)]
+        entries = [spec, *spec.get("files", [])]
+        names += [each["name"] for each in entries if isinstance(each, dict) and isinstance(each.get("name"), str)]
     return names

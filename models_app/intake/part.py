@@ -16,7 +16,7 @@ QUARANTINE = ".quarantine"
 _BLOCK_BYTES = 1 << 20
 
 
-class Held(Exception):
+class PartHeld(Exception):
     """Another writer, of this process or another, has the file."""
 
 
@@ -46,7 +46,7 @@ class Part:
                     return cls(target, descriptor)
             except BlockingIOError:
                 os.close(descriptor)
-                raise Held(path) from None
+                raise PartHeld(path) from None
             # Its holder renamed or removed it between our opening and our locking.
             os.close(descriptor)
 

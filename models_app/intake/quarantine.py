@@ -20,7 +20,7 @@ _TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf(\.part)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class PutAway:
+class QuarantinedFile:
     """One file in quarantine."""
 
     name: str
@@ -37,27 +37,27 @@ class PutAway:
         return format_bytes(self.size_bytes)
 
 
-def put_away() -> list[PutAway]:
+def quarantined_files() -> list[QuarantinedFile]:
     """All of them, the latest first. Blocks on the disk and the database."""
-    return sorted((_told(path) for path in _files()), key=lambda each: each.at, reverse=True)
+    return sorted((_described(path) for path in _files()), key=lambda each: each.at, reverse=True)
 
 
 def quarantined_bytes() -> int:
     return sum(path.lstat().st_size for path in _files())
 
 
-def discard(name: str, user: Any) -> PutAway | None:
+def discard(name: str, user: Any) -> QuarantinedFile | None:
     """What was removed; None where there is no such file (any more). Raises OSError."""
     path = next((path for path in _files() if path.name == name), None)
     if path is None:
         return None
-    found = _told(path)
+    found = _described(path)
     path.unlink(missing_ok=True)
-    told = f"Discarded from the quarantine: {name}, {found.size}."
+    message = f"Discarded from the quarantine: {name}, {found.size}."
     if found.job is None:
-        record_named(name, user.pk, DELETION, told)
+        record_named(name, user.pk, DELETION, message)
     else:
-        record([found.job], user.pk, DELETION, told)
+        record([found.job], user.pk, DELETION, message)
     return found
 
 
@@ -67,12 +67,12 @@ def _files() -> Iterator[Path]:
         yield from (path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink())
 
 
-def _told(path: Path) -> PutAway:
+def _described(path: Path) -> QuarantinedFile:
     stat = path.lstat()
     job = Job.objects.filter(kind="download", spec__name=_TAIL.sub("", path.name)).order_by("-pk").first()
     # Renaming it into the quarantine was the last change of its inode.
     at = datetime.fromtimestamp(stat.st_ctime, timezone.utc)
-    return PutAway(path.name, stat.st_size, at, job, "" if job is None else _why(job, path.name))
+    return QuarantinedFile(path.name, stat.st_size, at, job, "" if job is None else _why(job, path.name))
 
 
 def _why(job: Job, name: str) -> str:

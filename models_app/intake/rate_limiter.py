@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Limit:
+class RateLimiter:
     """Bytes may be taken ahead of their time; who takes them waits until the time has come. None: no limit.
 
     It may be set anew while somebody waits: what was taken is then paid at the new speed.

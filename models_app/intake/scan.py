@@ -17,9 +17,9 @@ from models_app.catalog.read_files import (
     read_variant,
     shown,
 )
-from models_app.catalog.register import _known, _refresh, add_model
+from models_app.catalog.register import add_model, read_again, variant_at
 from models_app.gguf import BadGguf, shard_paths
-from models_app.intake.leftovers import nobodys, remove_leftovers
+from models_app.intake.leftovers import orphaned_files, remove_leftovers
 from models_app.models import Shard, Variant
 
 
@@ -46,11 +46,13 @@ def scan_models(folder: Path) -> ScanReport:
     """
     report = ScanReport()
     is_own = folder.resolve() == Path(settings.MODELS_DIR).resolve()
-    strangers = nobodys(_strangers(folder)) if is_own else list(_strangers(folder))
+    unregistered = list(_unregistered_files(folder))
+    if is_own:
+        unregistered = orphaned_files(unregistered)
     for variant in Variant.objects.prefetch_related("shards").order_by("name"):
-        _reconcile(variant, strangers, report)
-    for path in strangers:
-        if _known(path) is not None:
+        _reconcile(variant, unregistered, report)
+    for path in unregistered:
+        if variant_at(path) is not None:
             continue
         try:
             made = add_model(path).variant
@@ -63,7 +65,7 @@ def scan_models(folder: Path) -> ScanReport:
     return report
 
 
-def _strangers(folder: Path) -> Iterator[Path]:
+def _unregistered_files(folder: Path) -> Iterator[Path]:
     """First files of variants under `folder` that no row names."""
     known = set(Shard.objects.values_list("path", flat=True))
     return (first for first in first_files(folder) if str(first) not in known)
@@ -83,11 +85,11 @@ def first_files(folder: Path) -> Iterator[Path]:
                 yield first
 
 
-def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> None:
+def _reconcile(variant: Variant, unregistered: list[Path], report: ScanReport) -> None:
     shards = list(variant.shards.all())
     now = [_stat(shard.path) for shard in shards]
     if not shards or None in now:
-        if _follow(variant, shards, strangers):
+        if _follow(variant, shards, unregistered):
             report.moved.append(variant.name)
             _found(variant, "its files lie elsewhere now")
             return
@@ -104,7 +106,7 @@ def _reconcile(variant: Variant, strangers: list[Path], report: ScanReport) -> N
         report.unchanged.append(variant.name)
         return
     try:
-        _refresh(variant, read_variant(Path(shards[0].path)))
+        read_again(variant, read_variant(Path(shards[0].path)))
     except (BadGguf, NotAModel, OSError) as error:
         problem = explain(error)
         Variant.objects.filter(pk=variant.pk).update(problem=problem, missing_since=None)
@@ -129,18 +131,18 @@ def _stat(path: str | Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _follow(variant: Variant, shards: Sequence[Shard], strangers: list[Path]) -> bool:
-    """Finds files that were only moved: a stranger whose files have exactly the sizes and times that ours had."""
+def _follow(variant: Variant, shards: Sequence[Shard], unregistered: list[Path]) -> bool:
+    """Finds files that were only moved: an unregistered one whose files have exactly the sizes and times that ours had."""
     wanted = [(shard.size_bytes, shard.mtime_ns) for shard in shards]
     if not wanted or any(mtime_ns is None for _, mtime_ns in wanted):
         return False
-    for path in strangers:
+    for path in unregistered:
         if [_stat(shard) for shard in shard_paths(path)] != wanted:
             continue
         try:
-            _refresh(variant, read_variant(path))
+            read_again(variant, read_variant(path))
         except (BadGguf, NotAModel, OSError):
             continue
-        strangers.remove(path)
+        unregistered.remove(path)
         return True
     return False

@@ -26,5 +26,5 @@ class Body(Protocol):
         """Ends a read that waits in another thread. Harmless at any time."""
 
 
-Open = Callable[[str, int], AbstractContextManager[Body]]
+OpenFile = Callable[[str, int], AbstractContextManager[Body]]
 """A file of one repository at one revision, by its path, from that byte on. Raises HubError."""

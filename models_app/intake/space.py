@@ -25,7 +25,7 @@ def is_full(error: OSError) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskSpace:
     """`reserve_bytes` stay free whatever is wanted: a disk that is full to the last byte stops the database, too."""
 
     free_bytes: int

@@ -20,7 +20,7 @@ class NoDigest(ValueError):
         self.path = path
 
 
-class Here(ValueError):
+class AlreadyInInventory(ValueError):
     """The same files are in the inventory already, as `variant`."""
 
     def __init__(self, variant: Variant) -> None:
@@ -46,14 +46,14 @@ def start_download(repository: str, revision: str, name: str, files: Sequence[Re
             if DownloadSpec.from_json(job.spec).files == tuple(files):
                 jobs.retry(job, user)
                 return job
-        if (here := _here(files)) is not None:
-            raise Here(here)
+        if (here := _already_here(files)) is not None:
+            raise AlreadyInInventory(here)
         spec = DownloadSpec(repository, revision, names.take(name, len(files)), tuple(files))
         title = f"Download {spec.name} from {repository}"
         return jobs.start("download", spec.to_json(), title, user, total=spec.total_bytes)
 
 
-def _here(files: Sequence[RemoteFile]) -> Variant | None:
+def _already_here(files: Sequence[RemoteFile]) -> Variant | None:
     digests = [file.sha256 for file in files]
     for variant in Variant.objects.filter(shards__sha256=digests[0], missing_since=None).distinct():
         if list(variant.shards.order_by("number").values_list("sha256", flat=True)) == digests:

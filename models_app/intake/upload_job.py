@@ -17,10 +17,10 @@ from models_app.catalog.read_files import NotAModel, explain
 from models_app.gguf import BadGguf, ShardName
 from models_app.hub.names import fault, local_name
 from models_app.intake.names import giving_names
-from models_app.intake.part import Held, Part
-from models_app.intake.space import Room, free_bytes, is_full
+from models_app.intake.part import Part, PartHeld
+from models_app.intake.space import DiskSpace, free_bytes, is_full
 from models_app.intake.spec import file_names, part_of
-from models_app.jobs import Failed, Running, Wait
+from models_app.jobs import Attempt, JobFailed, Wait
 from models_app.models import Job, Variant
 
 PIECE_BYTES = 4 << 20
@@ -53,19 +53,19 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class OfferedFile:
     """A file as the browser tells of it."""
 
     name: str
     size_bytes: int
 
 
-def start_upload(files: Sequence[Offered], user: Any) -> Job:
+def start_upload(files: Sequence[OfferedFile], user: Any) -> Job:
     """`files`: one GGUF, or all shards of one, in any order. Asked again by the same person for the same files while they are
     on their way, returns that job: it goes on where it was. Raises BadUpload, NoRoom.
     """
     ordered = _checked(files)
-    told = [{"file_name": file.name, "size_bytes": file.size_bytes} for file in ordered]
+    specs = [{"file_name": file.name, "size_bytes": file.size_bytes} for file in ordered]
     total = sum(file.size_bytes for file in ordered)
     folder = Path(settings.MODELS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,16 +73,16 @@ def start_upload(files: Sequence[Offered], user: Any) -> Job:
     wanted = local_name("", f"{shard.stem}.gguf" if shard else ordered[0].name)
     with giving_names() as names:
         for job in Job.objects.filter(kind=KIND, state__in=Job.ACTIVE, created_by=user):
-            if job.spec["files"] == told:
+            if job.spec["files"] == specs:
                 return job
-        room = Room(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
+        room = DiskSpace(free_bytes(folder), total, settings.DISK_RESERVE_BYTES)
         if room.lacking_bytes:
             raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")
         name = names.take(wanted, len(ordered))
-        return jobs.start(KIND, {"name": name, "files": told}, f"Upload {name}", user, total=total)
+        return jobs.start(KIND, {"name": name, "files": specs}, f"Upload {name}", user, total=total)
 
 
-def _checked(files: Sequence[Offered]) -> list[Offered]:
+def _checked(files: Sequence[OfferedFile]) -> list[OfferedFile]:
     """In the order of the shards."""
     if not 0 < len(files) <= MOST_FILES:
         raise BadUpload(f"Choose one GGUF file, or all shards of one, at most {MOST_FILES}.")
@@ -129,7 +129,7 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     if offsets(job)[number] == size_bytes:
         # The answer to the last piece was lost. The job may hold the file by now, or have taken it in.
         raise WrongOffset(size_bytes)
-    room = Room(free_bytes(target.parent), len(piece), settings.DISK_RESERVE_BYTES)
+    room = DiskSpace(free_bytes(target.parent), len(piece), settings.DISK_RESERVE_BYTES)
     if room.lacking_bytes:
         raise NoRoom(f"{room.shortage()} {_MAKE_ROOM}")
     part = Part.open(target)
@@ -144,45 +144,47 @@ def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
     if after is None:
         raise WrongOffset(part_of(target).stat().st_size)
     here = offsets(job)
-    jobs.note(job, sum(here))
+    jobs.set_done(job, sum(here))
     if sum(here) == sum(file["size_bytes"] for file in job.spec["files"]):
-        jobs.go_on(job)
+        jobs.resume_unrecorded(job)
     return after
 
 
 # the job ------------------------------------------------------------------------------------------------------
 
 
-def run(running: Running) -> None:
+def run(attempt: Attempt) -> None:
     """The kind `upload`: waits for the browser, then takes the files in."""
-    job = running.job
+    job = attempt.job
     here, sizes = offsets(job), [file["size_bytes"] for file in job.spec["files"]]
-    running.progress(sum(here), sum(sizes), "Arriving")
+    attempt.progress(sum(here), sum(sizes), "Arriving")
     if here != sizes:
         _check_abandoned(job)
         raise Wait("The browser has not sent all of it yet. To go on, choose the same file again.", LOOK_SECONDS)
-    digests = [_take_in(running, target, size) for target, size in zip(targets(job), sizes, strict=True)]
+    digests = [_take_in(attempt, target, size) for target, size in zip(targets(job), sizes, strict=True)]
     origin = register.Provenance(
         Variant.Origin.UPLOADED, files=tuple(register.FileOrigin(digest) for digest in digests)
     )
     try:
-        running.made(register.add_model(targets(job)[0], name=job.spec["name"], provenance=origin).variant)
+        attempt.made(register.add_model(targets(job)[0], name=job.spec["name"], provenance=origin).variant)
     except (BadGguf, NotAModel) as error:
         discard(job)
-        raise Failed(f"What was sent cannot be used: {explain(error)}.") from None
+        raise JobFailed(f"What was sent cannot be used: {explain(error)}.") from None
     except register.NameTaken:
-        raise Failed(f"Another variant is called {job.spec['name']} by now. Rename that one, then try again.") from None
+        raise JobFailed(
+            f"Another variant is called {job.spec['name']} by now. Rename that one, then try again."
+        ) from None
 
 
-def _take_in(running: Running, target: Path, size_bytes: int) -> str:
+def _take_in(attempt: Attempt, target: Path, size_bytes: int) -> str:
     if target.exists():
         return ""
     try:
         part = Part.open(target)
-    except Held:
+    except PartHeld:
         raise Wait(f"Something else is writing {part_of(target).name}.", LOOK_SECONDS) from None
     try:
-        part.resume(size_bytes, lambda _: running.check())
+        part.resume(size_bytes, lambda _: attempt.check())
         digest = part.sha256
         part.finish()
         return digest
@@ -195,7 +197,7 @@ def _check_abandoned(job: Job) -> None:
     last = max([job.created_at.timestamp(), *touched])
     if timezone.now().timestamp() - last > ABANDONED.total_seconds():
         discard(job)
-        raise Failed(f"Nothing came for {ABANDONED.days} days, so what was here of it was removed.")
+        raise JobFailed(f"Nothing came for {ABANDONED.days} days, so what was here of it was removed.")
 
 
 def discard(job: Job) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from models_app import jobs
 from models_app.audit import CHANGE, record
 from models_app.intake.part import digest_of
-from models_app.jobs import Failed, Running
+from models_app.jobs import Attempt, JobFailed
 from models_app.models import Job, Shard, Variant
 
 
@@ -20,11 +20,11 @@ def start_verify(variant: Variant, user: Any = None) -> Job:
     return jobs.start_once("verify", {"variant": variant.pk}, f"Verify {variant.name}", user, variant)[0]
 
 
-def run(running: Running) -> None:
+def run(attempt: Attempt) -> None:
     """The kind `verify`: hashes every file. A file that never had a digest gets one, and is compared from then on."""
-    variant = Variant.objects.filter(pk=running.spec["variant"]).first()
+    variant = Variant.objects.filter(pk=attempt.spec["variant"]).first()
     if variant is None:
-        raise Failed("The variant is no longer in the inventory.")
+        raise JobFailed("The variant is no longer in the inventory.")
     shards = list(variant.shards.all())
     total = sum(shard.size_bytes for shard in shards)
     was_other = any(shard.other_sha256 for shard in shards)
@@ -34,22 +34,22 @@ def run(running: Running) -> None:
         path = Path(shard.path)
 
         def tell(done_bytes: int, before_bytes: int = before_bytes, name: str = path.name) -> None:
-            running.progress(before_bytes + done_bytes, total, f"Reading {name}")
+            attempt.progress(before_bytes + done_bytes, total, f"Reading {name}")
 
         try:
             sha256 = digest_of(path, tell)
         except OSError as error:
-            raise Failed(f"{path} could not be read: {error.strerror or error}.") from None
+            raise JobFailed(f"{path} could not be read: {error.strerror or error}.") from None
         if not _matches(shard, sha256):
             others.append(path.name)
-            running.line(f"{path}: its SHA-256 is {sha256}, and was {shard.sha256}.", "error")
+            attempt.line(f"{path}: its SHA-256 is {sha256}, and was {shard.sha256}.", "error")
         before_bytes += shard.size_bytes
     if others:
         problem = f"{', '.join(others)} no longer has the digest it had: it is damaged or was replaced"
         with transaction.atomic():
             Variant.objects.filter(pk=variant.pk).update(problem=problem)
             record([variant], None, CHANGE, f"Found by a verification: {problem}.")
-        raise Failed(f"{problem}. Delete the variant and bring it here again; until then it is not offered.")
+        raise JobFailed(f"{problem}. Delete the variant and bring it here again; until then it is not offered.")
     if was_other:
         with transaction.atomic():
             Variant.objects.filter(pk=variant.pk).update(problem="")

@@ -26,7 +26,7 @@ LONGEST_LINE = 4000
 LONGEST_STAGE = 200
 
 
-class Running:
+class Attempt:
     """One attempt at a job, by the process that claimed it. Used by the attempt's own thread alone.
 
     `job` is the row as it was claimed; its counters are not refreshed.
@@ -61,19 +61,19 @@ class Running:
         self._unwritten["done"] = done
         if total is not None:
             self._unwritten["total"] = total
-        told = self.job.stage if stage is None else storable(stage)[:LONGEST_STAGE]
+        named = self.job.stage if stage is None else storable(stage)[:LONGEST_STAGE]
         mentions = self._mentions if stage is None else replace(self._mentions, stage=about)
-        is_new = (told, mentions) != (self.job.stage, self._mentions)
+        is_new = (named, mentions) != (self.job.stage, self._mentions)
         if is_new:
-            self._unwritten["stage"] = self.job.stage = told
+            self._unwritten["stage"] = self.job.stage = named
             self._rate = Rate()
         if mentions != self._mentions:
             self._mentions = mentions
             self._unwritten["kept"] = self._kept_of(mentions)
         self.check(write=is_new)
 
-    def note(self, done: int) -> None:
-        """As `progress`, for one last time: raises nothing, is written with how the attempt ends."""
+    def set_done(self, done: int) -> None:
+        """Says for the last time how far it is. Raises nothing; written with how the attempt ends."""
         self.done = self._unwritten["done"] = done
 
     def check(self, *, write: bool = False) -> None:

@@ -70,32 +70,32 @@ def start_once(
 
 def pause(job: Job, user: Any = None) -> bool:
     """A running job stops at its next step; one that waits or is queued is paused at once."""
-    return _noted(job, user, "Paused.", _pause)
+    return _recorded(job, user, "Paused.", _pause)
 
 
 def resume(job: Job, user: Any = None) -> bool:
     """A paused job is queued again, one that waits is not to wait any longer, one about to pause goes on."""
-    return _noted(job, user, "Resumed.", go_on)
+    return _recorded(job, user, "Resumed.", resume_unrecorded)
 
 
 def cancel(job: Job, user: Any = None) -> bool:
     """A running job stops at its next step. One that does not run, or failed, is run once more, to tidy up what it left."""
-    return _noted(job, user, "Cancelled.", _cancel)
+    return _recorded(job, user, "Cancelled.", _cancel)
 
 
 def retry(job: Job, user: Any = None) -> bool:
     """A failed or cancelled job starts again, from what it kept."""
-    return _noted(job, user, "Retried.", _retry)
+    return _recorded(job, user, "Retried.", _retry)
 
 
-def _noted(job: Job, user: Any, told: str, act: Callable[[Job], bool]) -> bool:
+def _recorded(job: Job, user: Any, message: str, act: Callable[[Job], bool]) -> bool:
     with transaction.atomic():
         if not act(job):
             return False
-        record([job], _id(user), CHANGE, told)
+        record([job], _id(user), CHANGE, message)
         variant = None if job.variant_id is None else Variant.objects.filter(pk=job.variant_id).first()
         if variant is not None:
-            record([variant], _id(user), CHANGE, f"{told.removesuffix('.')}: {job.title}.")
+            record([variant], _id(user), CHANGE, f"{message.removesuffix('.')}: {job.title}.")
     return True
 
 
@@ -112,8 +112,8 @@ def _pause(job: Job) -> bool:
     return bool(running.update(wish=Job.Wish.PAUSE))
 
 
-def go_on(job: Job) -> bool:
-    """As `resume`, where it is no person's doing: nothing is logged."""
+def resume_unrecorded(job: Job) -> bool:
+    """Resumes a job where that is no person's doing: the log says nothing of it."""
     rows = Job.objects.filter(pk=job.pk).exclude(wish=Job.Wish.CANCEL)
     changed = rows.filter(state__in=(Job.State.PAUSED, Job.State.WAITING)).update(
         state=Job.State.QUEUED, wish=Job.Wish.RUN, run_after=None, reason=""
@@ -147,8 +147,8 @@ def _retry(job: Job) -> bool:
     return bool(changed)
 
 
-def note(job: Job, done: int) -> None:
-    """How far a job is whose work is brought to it from outside while it waits."""
+def set_done(job: Job, done: int) -> None:
+    """Stores how far a job is whose work others bring while it waits."""
     Job.objects.filter(pk=job.pk, state__in=Job.ACTIVE).update(done=done)
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
-    from models_app.jobs.attempt import Running
+    from models_app.jobs.attempt import Attempt
     from models_app.models import Job
 
-Run = Callable[["Running"], None]
+Run = Callable[["Attempt"], None]
 Discard = Callable[["Job"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`run` does one attempt, from where `running.kept` says the last one came to. `discard` removes what a cancelled job left.
+    """`run` does one attempt, from where `attempt.kept` says the last one came to. `discard` removes what a cancelled job left.
 
     Both may be dotted paths: their modules are then imported by the first job that needs them, and not by every process.
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from models_app.storable import storable
 
 
-class Outcome(Exception):
+class JobOutcome(Exception):
     """Ends the present attempt."""
 
 
-class Failed(Outcome):
+class JobFailed(JobOutcome):
     """No further attempt will help. `reason`: a sentence for a person, what happened and what to do."""
 
     def __init__(self, reason: str) -> None:
@@ -17,7 +17,7 @@ class Failed(Outcome):
         self.reason = storable(reason)
 
 
-class Retry(Outcome):
+class Retry(JobOutcome):
     """Another attempt may succeed: it comes after a back-off, not before `after_seconds` where somebody asked for that."""
 
     def __init__(self, reason: str, after_seconds: float | None = None) -> None:
@@ -26,7 +26,7 @@ class Retry(Outcome):
         self.after_seconds = after_seconds
 
 
-class Wait(Outcome):
+class Wait(JobOutcome):
     """Nothing is wrong with the job: it goes on in `seconds`, as often as needed (a full disk, a host that is away)."""
 
     def __init__(self, reason: str, seconds: float) -> None:
@@ -35,21 +35,21 @@ class Wait(Outcome):
         self.seconds = seconds
 
 
-class Told(Outcome):
-    """Not the job's own doing; raised by `Running.progress` and `Running.check`. Let it through, after tidying up."""
+class Interruption(JobOutcome):
+    """Not the job's own doing; raised by `Attempt.progress` and `Attempt.check`. Let it through, after tidying up."""
 
 
-class Paused(Told):
+class Paused(Interruption):
     """Somebody wishes so. What was done so far is kept."""
 
 
-class Cancelled(Told):
+class Cancelled(Interruption):
     """Somebody wishes so. The kind's `discard` removes what the job left behind."""
 
 
-class Interrupted(Told):
+class Interrupted(Interruption):
     """The jobs process is about to end; its successor goes on."""
 
 
-class Lost(Told):
+class Lost(Interruption):
     """The row is claimed by another process, or gone: whatever is written from here on would be a second writer's."""

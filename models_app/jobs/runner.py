@@ -21,7 +21,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from models_app.jobs import backoff, outcomes
-from models_app.jobs.attempt import Running
+from models_app.jobs.attempt import Attempt
 from models_app.jobs.commands import wake
 from models_app.jobs.kinds import Kind, kind_named
 from models_app.models import Job, JobLine
@@ -53,7 +53,7 @@ class Runner:
         self._sent: dict[int, datetime] = {}
         self._pruned_at: datetime | None = None
         self._lock = threading.Lock()
-        self._running: dict[str, dict[int, str]] = defaultdict(dict)
+        self._claimed: dict[str, dict[int, str]] = defaultdict(dict)
         """Kind to job to claim."""
         self._claims = 0
         self.stopping = threading.Event()
@@ -67,9 +67,9 @@ class Runner:
             return
         next_id: int | None = job_id
         while next_id is not None and not self.stopping.is_set():
-            running = self._claim(next_id)
-            if running is not None:
-                self._attempt(running)
+            attempt = self._claim(next_id)
+            if attempt is not None:
+                self._make(attempt)
             elif next_id != job_id:
                 return  # somebody else was quicker; the sweep finds what is left
             next_id = self._due().filter(kind=name).values_list("pk", flat=True).first() if self._room(name) else None
@@ -81,20 +81,20 @@ class Runner:
     def _room(self, name: str) -> int:
         kind = kind_named(name)
         with self._lock:
-            return (kind.at_once if kind else 1) - len(self._running[name])
+            return (kind.at_once if kind else 1) - len(self._claimed[name])
 
-    def _claim(self, job_id: int) -> Running | None:
+    def _claim(self, job_id: int) -> Attempt | None:
         job = self._due().filter(pk=job_id).first()
         if job is None:
             return None
         with self._lock:
             kind = kind_named(job.kind)
             # To be cancelled is no work that others of the kind should wait for, or that should wait for them.
-            is_full = len(self._running[job.kind]) >= (kind.at_once if kind else 1) and job.wish != Job.Wish.CANCEL
-            if is_full or job_id in self._running[job.kind]:
+            is_full = len(self._claimed[job.kind]) >= (kind.at_once if kind else 1) and job.wish != Job.Wish.CANCEL
+            if is_full or job_id in self._claimed[job.kind]:
                 return None
             self._claims += 1
-            claim = self._running[job.kind][job_id] = f"{self._process}{self._claims}"
+            claim = self._claimed[job.kind][job_id] = f"{self._process}{self._claims}"
         began = self._now()
         if (
             not self._due()
@@ -110,43 +110,43 @@ class Runner:
             self._forget(job)
             return None
         job.refresh_from_db()
-        return Running(job, claim, self.stopping)
+        return Attempt(job, claim, self.stopping)
 
     def _forget(self, job: Job) -> None:
         with self._lock:
-            self._running[job.kind].pop(job.pk, None)
+            self._claimed[job.kind].pop(job.pk, None)
 
-    def _attempt(self, running: Running) -> None:
-        job = running.job
+    def _make(self, attempt: Attempt) -> None:
+        job = attempt.job
         before = job.done
         try:
-            end = self._run(running, kind_named(job.kind))
-            self._settle(running, end, moved=running.done > before)
+            end = self._run(attempt, kind_named(job.kind))
+            self._settle(attempt, end, moved=attempt.done > before)
         except DatabaseError:
             # The row still says that it runs. The next sweep finds that it doesn't.
             logger.exception("how a job ended was not stored", extra={"event": "job_unsettled", "job": job.pk})
         finally:
             self._forget(job)
 
-    def _run(self, running: Running, kind: Kind | None) -> Exception | None:
+    def _run(self, attempt: Attempt, kind: Kind | None) -> Exception | None:
         """How the attempt ended; None: it is done."""
-        job = running.job
+        job = attempt.job
         try:
             if kind is None:
-                raise outcomes.Failed(f"This version of hostui has no jobs of the kind {job.kind}.")
+                raise outcomes.JobFailed(f"This version of hostui has no jobs of the kind {job.kind}.")
             if job.wish == Job.Wish.CANCEL:
                 raise outcomes.Cancelled
-            kind.load_run()(running)
+            kind.load_run()(attempt)
         except outcomes.Cancelled as cancelled:
             return self._discard(job, kind) or cancelled
-        except outcomes.Outcome as outcome:
+        except outcomes.JobOutcome as outcome:
             return outcome
         except DatabaseError as error:
             logger.exception("a job's database failed", extra={"event": "job_storage", "job": job.pk})
             return outcomes.Retry(f"The database did not answer: {error}.")
         except Exception as error:
             logger.exception("a job broke", extra={"event": "job_broke", "job": job.pk, "kind": job.kind})
-            return outcomes.Failed(
+            return outcomes.JobFailed(
                 f"Something unexpected went wrong ({type(error).__name__}: {error}); the log has more."
             )
         return None
@@ -157,49 +157,49 @@ class Runner:
             if discard is not None:
                 discard(job)
         except OSError as error:
-            return outcomes.Failed(f"Cancelled, but what it left could not be removed: {error.strerror or error}.")
+            return outcomes.JobFailed(f"Cancelled, but what it left could not be removed: {error.strerror or error}.")
         return None
 
     # how attempts end ------------------------------------------------------------------------------------------
 
-    def _settle(self, running: Running, end: Exception | None, *, moved: bool) -> None:
-        claimed = Job.objects.filter(pk=running.job.pk, state=State.RUNNING, claimed_by=running.claim)
-        running.flush()
-        attempts = 0 if moved else running.job.attempts
+    def _settle(self, attempt: Attempt, end: Exception | None, *, moved: bool) -> None:
+        claimed = Job.objects.filter(pk=attempt.job.pk, state=State.RUNNING, claimed_by=attempt.claim)
+        attempt.flush()
+        attempts = 0 if moved else attempt.job.attempts
         now = self._now()
         ended: dict[str, Any] = {"ended_at": now, "rate_per_second": None, "claimed_by": "", "attempts": attempts}
         on: dict[str, Any] = {**ended, "ended_at": None}
         match end:
             case None:
                 claimed.update(state=State.DONE, reason="", wish=Job.Wish.RUN, **ended)
-                running.line("Done.")
+                attempt.line("Done.")
             case outcomes.Cancelled():
                 claimed.update(state=State.CANCELLED, reason="", wish=Job.Wish.RUN, **ended)
-                running.line("Cancelled.")
+                attempt.line("Cancelled.")
             case outcomes.Paused():
                 # Somebody may have wished otherwise meanwhile.
                 if claimed.filter(wish=Job.Wish.PAUSE).update(state=State.PAUSED, reason="", **on):
-                    running.line("Paused.")
+                    attempt.line("Paused.")
                 else:
                     claimed.update(state=State.QUEUED, reason="", **on)
             case outcomes.Interrupted():
                 claimed.update(state=State.QUEUED, **on)
             case outcomes.Wait(reason=reason, seconds=seconds):
                 claimed.update(state=State.WAITING, reason=reason, run_after=now + timedelta(seconds=seconds), **on)
-                if reason != running.job.reason:
-                    running.line(reason, JobLine.Level.WARNING)
+                if reason != attempt.job.reason:
+                    attempt.line(reason, JobLine.Level.WARNING)
             case outcomes.Retry():
-                self._back_off(running, claimed, end, attempts + 1, {"ended": ended, "on": on})
-            case outcomes.Failed(reason=reason):
+                self._back_off(attempt, claimed, end, attempts + 1, {"ended": ended, "on": on})
+            case outcomes.JobFailed(reason=reason):
                 claimed.update(state=State.FAILED, reason=reason, wish=Job.Wish.RUN, **ended)
-                running.line(reason, JobLine.Level.ERROR)
+                attempt.line(reason, JobLine.Level.ERROR)
             case _:  # Lost: the row is somebody else's
-                logger.warning("a claim was lost", extra={"event": "job_lost", "job": running.job.pk})
+                logger.warning("a claim was lost", extra={"event": "job_lost", "job": attempt.job.pk})
 
     def _back_off(
-        self, running: Running, claimed: QuerySet[Job], retry: outcomes.Retry, attempts: int, changes: dict[str, Any]
+        self, attempt: Attempt, claimed: QuerySet[Job], retry: outcomes.Retry, attempts: int, changes: dict[str, Any]
     ) -> None:
-        running.line(retry.reason, JobLine.Level.WARNING)
+        attempt.line(retry.reason, JobLine.Level.WARNING)
         if backoff.gives_up(attempts):
             reason = f"{retry.reason} Given up after {attempts} attempts; try again later."
             claimed.update(state=State.FAILED, reason=reason, wish=Job.Wish.RUN, **changes["ended"])
@@ -232,7 +232,7 @@ class Runner:
 
     def _claims_now(self) -> list[str]:
         with self._lock:
-            return [claim for jobs in self._running.values() for claim in jobs.values()]
+            return [claim for jobs in self._claimed.values() for claim in jobs.values()]
 
     def _send_due(self, now: datetime) -> None:
         due = list(self._due().values_list("pk", "kind", "wish")[:500])

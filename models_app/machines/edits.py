@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.db import transaction
 
 from models_app.audit import ADDITION, CHANGE, DELETION, Change, recent, record
-from models_app.hardware.budgets import Amounts, StoredAmounts, change_told
+from models_app.hardware.budgets import Amounts, StoredAmounts, change_message
 from models_app.hardware.pools import named_devices
 from models_app.machines.this_machine_row import this_machine
 from models_app.models import HardwareProfile
 from models_app.units import format_bytes
 
 
-class ChangedMeanwhile(Exception):
+class AmountsChanged(Exception):
     """Somebody else was faster. `now` is what is stored."""
 
     def __init__(self, now: Amounts) -> None:
@@ -38,23 +38,23 @@ def change_amounts(pk: int, device: str, was: Amounts, to: Amounts, user_id: int
         stored = stored_amounts(row)
         before = stored.of(device)
         if before != was:
-            raise ChangedMeanwhile(before)
-        told = change_told(dict(named_devices(row.profile()))[device].name, before, to)
-        if told is None:
+            raise AmountsChanged(before)
+        message = change_message(dict(named_devices(row.profile()))[device].name, before, to)
+        if message is None:
             return None
         after = stored.with_amounts(device, to)
         row.gpus, row.ram_budget, row.ram_reserve = list(after.gpus), after.ram_budget, after.ram_reserve
         row.save(update_fields=["gpus", "ram_budget", "ram_reserve", "updated_at"])
-        record([row], user_id, CHANGE, told)
-    return told
+        record([row], user_id, CHANGE, message)
+    return message
 
 
 def measure_again(user_id: int) -> HardwareProfile:
     """Blocks for about a second."""
     row = this_machine(again=True)
     speed = row.ram_bandwidth_bytes_per_second
-    told = "not measurable" if speed is None else f"{format_bytes(speed)}/s"
-    record([row], user_id, CHANGE, f"Looked at this machine again: {len(row.gpus)} GPUs, RAM bandwidth {told}.")
+    bandwidth = "not measurable" if speed is None else f"{format_bytes(speed)}/s"
+    record([row], user_id, CHANGE, f"Looked at this machine again: {len(row.gpus)} GPUs, RAM bandwidth {bandwidth}.")
     return row
 
 

@@ -71,34 +71,34 @@ class ProfileForm(forms.Form):
         return name
 
     def clean(self) -> dict[str, Any]:
-        told: dict[str, Any] = super().clean() or {}
-        if told.get("card") == BY_HAND:
+        entered: dict[str, Any] = super().clean() or {}
+        if entered.get("card") == BY_HAND:
             for field in ("gpu_name", "gpu_memory"):
-                if not told.get(field) and field not in self.errors:
+                if not entered.get(field) and field not in self.errors:
                     self.add_error(field, "A card described by hand needs this.")
-        return told
+        return entered
 
     def row(self) -> HardwareProfile:
-        told = self.cleaned_data
+        entered = self.cleaned_data
         return HardwareProfile(
-            name=told["name"],
-            gpus=self._gpus(told),
-            ram_bytes=told["ram"],
-            ram_bandwidth_bytes_per_second=told["ram_bandwidth"],
-            n_cores=told["n_cores"],
+            name=entered["name"],
+            gpus=self._gpus(entered),
+            ram_bytes=entered["ram"],
+            ram_bandwidth_bytes_per_second=entered["ram_bandwidth"],
+            n_cores=entered["n_cores"],
         )
 
     @staticmethod
-    def _gpus(told: dict[str, Any]) -> list[dict[str, Any]]:
-        n_gpus = told["n_gpus"] or 1
-        listed = card(told["card"]) if told["card"] and told["card"] != BY_HAND else None
+    def _gpus(entered: dict[str, Any]) -> list[dict[str, Any]]:
+        n_gpus = entered["n_gpus"] or 1
+        listed = card(entered["card"]) if entered["card"] and entered["card"] != BY_HAND else None
         if listed is not None:
             return gpus_to_json([listed] * n_gpus)
-        if told["card"] != BY_HAND:
+        if entered["card"] != BY_HAND:
             return []
         gpu = {
-            "name": told["gpu_name"],
-            "memory_bytes": told["gpu_memory"],
-            "bandwidth_bytes_per_second": told["gpu_bandwidth"],
+            "name": entered["gpu_name"],
+            "memory_bytes": entered["gpu_memory"],
+            "bandwidth_bytes_per_second": entered["gpu_bandwidth"],
         }
         return [dict(gpu) for _ in range(n_gpus)]

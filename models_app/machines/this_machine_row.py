@@ -40,10 +40,10 @@ def this_machine_now() -> HardwareProfile:
     with transaction.atomic():
         row = _stored(row, found, keep_gpus=not found.gpus)
         cards_now = ", ".join(gpu["name"] for gpu in row.gpus) or "no card"
-        told = (
+        message = (
             f"This machine is another one now: {cards_now}, {format_bytes(row.ram_bytes)} of RAM, {row.n_cores} cores."
         )
-        record([row], None, CHANGE, told)
+        record([row], None, CHANGE, message)
     return row
 
 

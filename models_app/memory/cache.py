@@ -212,10 +212,10 @@ def _windows(header: Header, n_layers: int) -> tuple[int | None, ...] | None:
     sliding = _SLIDING.get(header.architecture or "")
     if sliding is None or sliding.only_n_layers not in (None, n_layers):
         return everywhere
-    told = header.sliding_window
-    if told == 0 or (told is None and sliding.default_window is None and sliding.interval is not None):
+    declared = header.sliding_window
+    if declared == 0 or (declared is None and sliding.default_window is None and sliding.interval is not None):
         return everywhere
-    window = sliding.fixed_window or told or sliding.default_window
+    window = sliding.fixed_window or declared or sliding.default_window
     slides = _slides(header, sliding, n_layers)
     if window is None or slides is None:
         return None

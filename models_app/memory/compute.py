@@ -13,7 +13,7 @@ from functools import lru_cache
 from models_app.gguf import Header
 from models_app.gguf.header import MOST_LAYERS
 from models_app.memory.cache import Cells, LayerCache, layer_caches
-from models_app.memory.graph import HOST, Graph, Node
+from models_app.memory.graph import HOST, Graph, GraphNode
 from models_app.memory.layers import LEAST_HELPED_ROWS, NUMBER_BYTES, LayerGraph, LayerTensors, Mask, Unknown
 from models_app.memory.work import Work
 
@@ -210,7 +210,7 @@ class _Builder:
             )
         return masks
 
-    def rotation(self, graph: Graph, type_name: str, head: int | None, *, largest: bool) -> Node | None:
+    def rotation(self, graph: Graph, type_name: str, head: int | None, *, largest: bool) -> GraphNode | None:
         """llama_kv_cache::build_input_k_rot and _v_rot: the largest power of two in a head of K, 64 for V."""
         # Latent attention keeps its compressed rows unturned.
         if (

@@ -15,7 +15,7 @@ _ENDLESS = 1 << 62
 HOST = 0
 
 
-class Node:
+class GraphNode:
     """A tensor: the result of an operation, an input, or a view of another tensor."""
 
     __slots__ = (
@@ -23,12 +23,12 @@ class Node:
         "n_views", "offset", "owner", "source", "visited", "visits",
     )  # fmt: skip
 
-    def __init__(self, n_bytes: int, device: int, visits: tuple[Node, ...]) -> None:
+    def __init__(self, n_bytes: int, device: int, visits: tuple[GraphNode, ...]) -> None:
         self.n_bytes = n_bytes
         self.device = device
         self.visits = visits
         """Operands, left to right."""
-        self.source: Node | None = None
+        self.source: GraphNode | None = None
         """Of a view: the tensor whose bytes it shows."""
         self.extra_bytes = 0
         """Scratch that the operation wants behind its result."""
@@ -49,11 +49,11 @@ class Graph:
         self.device = HOST
         self.helper: int | None = None
         """Runs what the host would: its weights and caches are copied over as they are needed. None: the host does that."""
-        self._nodes: list[Node] = []
-        self._inputs: list[Node] = []
+        self._nodes: list[GraphNode] = []
+        self._inputs: list[GraphNode] = []
 
-    def input(self, n_bytes: int, device: int) -> Node:
-        node = Node(n_bytes, device, ())
+    def input(self, n_bytes: int, device: int) -> GraphNode:
+        node = GraphNode(n_bytes, device, ())
         node.is_input = True
         self._inputs.append(node)
         return node
@@ -69,38 +69,38 @@ class Graph:
         yield
         self.helper = helper
 
-    def kept(self, n_bytes: int, *, is_weight: bool = False) -> tuple[Node, ...]:
+    def kept(self, n_bytes: int, *, is_weight: bool = False) -> tuple[GraphNode, ...]:
         """What an operation reads out of a weight or cache of `device`: nothing to count where that runs it too."""
         if self.runs_on == self.device:
             return ()
-        node = Node(n_bytes, self.device, ())
+        node = GraphNode(n_bytes, self.device, ())
         node.is_input, node.is_weight = True, is_weight
         return (node,)
 
-    def result(self, n_bytes: int, *operands: Node, in_place: bool = False, extra_bytes: int = 0) -> Node:
+    def result(self, n_bytes: int, *operands: GraphNode, in_place: bool = False, extra_bytes: int = 0) -> GraphNode:
         """`in_place`: ggml may write this over an operand of the same layout."""
-        node = Node(n_bytes, self.runs_on, operands)
+        node = GraphNode(n_bytes, self.runs_on, operands)
         node.in_place, node.extra_bytes = in_place, extra_bytes
         return node
 
-    def view(self, of: Node, n_bytes: int | None = None) -> Node:
-        node = Node(of.n_bytes if n_bytes is None else n_bytes, of.device, (of,))
+    def view(self, of: GraphNode, n_bytes: int | None = None) -> GraphNode:
+        node = GraphNode(of.n_bytes if n_bytes is None else n_bytes, of.device, (of,))
         node.source = of.source or of
         return node
 
-    def store(self, *operands: Node) -> None:
+    def store(self, *operands: GraphNode) -> None:
         """A write into a cache of `device`: it reads and leaves nothing behind."""
-        node = Node(0, self.device, operands)
+        node = GraphNode(0, self.device, operands)
         node.source = node
         self.expand(node)
 
-    def hold(self, *operands: Node) -> None:
+    def hold(self, *operands: GraphNode) -> None:
         """Keeps them until now, for a kernel that computes several operations at once."""
-        node = Node(0, self.runs_on, operands)
+        node = GraphNode(0, self.runs_on, operands)
         node.source = node
         self.expand(node)
 
-    def expand(self, node: Node) -> Node:
+    def expand(self, node: GraphNode) -> GraphNode:
         """Appends what `node` needs, operands first, then itself."""
         stack = [(node, 0)]
         while stack:
@@ -141,14 +141,14 @@ class Graph:
         return [heap.most_bytes for heap in heaps]
 
 
-def _with_copies(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
+def _with_copies(nodes: Iterable[GraphNode]) -> tuple[list[GraphNode], list[GraphNode]]:
     """The schedule, where each run on one device first copies what it reads from elsewhere, and these copies.
 
     A weight from elsewhere begins a run of its own, so that the room of the one before is free again.
     """
-    schedule: list[Node] = []
-    copies: dict[tuple[Node, int], Node] = {}
-    run: list[Node] = []
+    schedule: list[GraphNode] = []
+    copies: dict[tuple[GraphNode, int], GraphNode] = {}
+    run: list[GraphNode] = []
     device, has_copied = HOST, False
     for node in nodes:
         if node.is_view:
@@ -164,9 +164,9 @@ def _with_copies(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
             for operand in foreign:
                 if (operand, here) in copies:
                     continue
-                waits = Node(0, here, (operand,))
+                waits = GraphNode(0, here, (operand,))
                 waits.source = waits
-                copy = copies[operand, here] = Node(operand.n_bytes, here, ())
+                copy = copies[operand, here] = GraphNode(operand.n_bytes, here, ())
                 schedule.append(waits)
                 schedule.append(copy)
                 has_copied = True
@@ -176,7 +176,7 @@ def _with_copies(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
     return schedule, list(copies.values())
 
 
-def _allocate(node: Node, heaps: list[_Heap]) -> None:
+def _allocate(node: GraphNode, heaps: list[_Heap]) -> None:
     if node.in_place:
         for operand in node.visits:
             # A view is never written over: ggml-alloc does not take it for its own.
@@ -190,7 +190,7 @@ def _allocate(node: Node, heaps: list[_Heap]) -> None:
     node.offset = heaps[node.device].take(_aligned(node.n_bytes + node.extra_bytes))
 
 
-def _release(operand: Node, heaps: list[_Heap]) -> None:
+def _release(operand: GraphNode, heaps: list[_Heap]) -> None:
     operand.n_readers -= 1
     if operand.n_readers or operand.n_views:
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from models_app.gguf import Header
 from models_app.memory.cache import Cells, LayerCache, row_bytes
-from models_app.memory.graph import HOST, Graph, Node
+from models_app.memory.graph import HOST, Graph, GraphNode
 
 NUMBER_BYTES = 4
 LEAST_HELPED_ROWS = 32
@@ -32,12 +32,12 @@ class Mask:
     """What the attention of one kind of layer reads besides Q and the cache."""
 
     n_cells: int
-    mask: Node
-    k_index: Node
-    v_index: Node
-    k_rotation: Node | None = None
+    mask: GraphNode
+    k_index: GraphNode
+    v_index: GraphNode
+    k_rotation: GraphNode | None = None
     """Turns K before it goes into a quantized cache; None: that is not turned."""
-    v_rotation: Node | None = None
+    v_rotation: GraphNode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class LayerGraph:
     tensors: LayerTensors
     cache: LayerCache
     mask: Mask | None
-    positions: Node
-    states: Node | None
+    positions: GraphNode
+    states: GraphNode | None
     """Which sequence's recurrent state goes where."""
     next_device: int
     """Where the sum that ends the layer is computed: it reads no weights, and follows what comes after the host."""
     expert_device: int
-    output_rows: Node | None
+    output_rows: GraphNode | None
     """Which rows become logits: in the last layer, only they go on after attention."""
     is_wholly_on_gpus: bool
     """All layers, that is."""
@@ -79,7 +79,7 @@ class LayerGraph:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return self.tensors.shapes
 
-    def build(self, hidden: Node) -> Node:
+    def build(self, hidden: GraphNode) -> GraphNode:
         """The layer's result. Raises Unknown."""
         mixed = self.mix(self.first_norm(hidden))
         if not self.has_feed_forward:
@@ -100,7 +100,7 @@ class LayerGraph:
         self.graph.device = self.next_device
         return self.graph.expand(self.result(fed.n_bytes, fed, joined, in_place=True))
 
-    def first_norm(self, hidden: Node) -> Node:
+    def first_norm(self, hidden: GraphNode) -> GraphNode:
         """It reads no weight: unless all layers are on GPUs, it stays with the layer before, where that is on another GPU."""
         own = self.graph.device
         if not self.is_wholly_on_gpus and HOST not in (hidden.device, own):
@@ -111,7 +111,7 @@ class LayerGraph:
 
     # pieces -----------------------------------------------------------------------------------------------------
 
-    def result(self, n_bytes: int, *operands: Node, in_place: bool = False, extra_bytes: int = 0) -> Node:
+    def result(self, n_bytes: int, *operands: GraphNode, in_place: bool = False, extra_bytes: int = 0) -> GraphNode:
         return self.graph.result(n_bytes, *operands, in_place=in_place, extra_bytes=extra_bytes)
 
     def wide(self, name: str) -> int:
@@ -124,7 +124,7 @@ class LayerGraph:
     def n_bytes(self, per_token: int) -> int:
         return per_token * self.n_tokens * NUMBER_BYTES
 
-    def product(self, name: str, operand: Node) -> Node:
+    def product(self, name: str, operand: GraphNode) -> GraphNode:
         """build_lora_mm, with the bias if there is one."""
         rows = operand.n_bytes // (self.shapes[name][0] * NUMBER_BYTES) if name in self.shapes else 0
         result = self.result(self.wide(name) * rows * NUMBER_BYTES, operand, *self.weight(name))
@@ -133,27 +133,27 @@ class LayerGraph:
             result = self.result(result.n_bytes, result, *self.weight(bias), in_place=True)
         return result
 
-    def weight(self, name: str) -> tuple[Node, ...]:
+    def weight(self, name: str) -> tuple[GraphNode, ...]:
         return self.graph.kept(self.tensors.sizes[name], is_weight=True) if name in self.tensors.sizes else ()
 
-    def cached(self, n_cells: int, n_numbers: int, type_name: str) -> tuple[Node, ...]:
+    def cached(self, n_cells: int, n_numbers: int, type_name: str) -> tuple[GraphNode, ...]:
         """What attention reads of K or V."""
         return self.graph.kept(row_bytes(n_numbers, type_name) * n_cells)
 
-    def norm(self, operand: Node, name: str) -> Node:
+    def norm(self, operand: GraphNode, name: str) -> GraphNode:
         """build_norm: normed anew unless nobody else reads the operand, then scaled in place."""
         normed = self.result(operand.n_bytes, operand, in_place=True)
         return self.scaled(normed, name)
 
-    def scaled(self, normed: Node, name: str) -> Node:
+    def scaled(self, normed: GraphNode, name: str) -> GraphNode:
         return self.result(normed.n_bytes, normed, *self.weight(f"{name}.weight"), in_place=True)
 
-    def keep_rows(self, operand: Node, rows: Node) -> Node:
+    def keep_rows(self, operand: GraphNode, rows: GraphNode) -> GraphNode:
         return self.result(operand.n_bytes // self.n_tokens * (rows.n_bytes // NUMBER_BYTES), operand, rows)
 
     # attention --------------------------------------------------------------------------------------------------
 
-    def mix(self, normed: Node) -> Node:
+    def mix(self, normed: GraphNode) -> GraphNode:
         if "ssm_x.weight" in self.shapes:
             return self.mamba(normed)
         if "ssm_ba.weight" in self.shapes:
@@ -163,11 +163,11 @@ class LayerGraph:
             return self.latent_attention(normed)
         return self.attention(normed)
 
-    def attention(self, normed: Node) -> Node:
+    def attention(self, normed: GraphNode) -> GraphNode:
         """build_qkv and build_attn for the ordinary KV cache."""
         if self.mask is None or not self.cache.k_numbers:
             raise Unknown("attention without a cache")
-        gate: Node | None = None
+        gate: GraphNode | None = None
         gated = self.header.architecture == "qwen3next"
         if "attn_qkv.weight" in self.shapes:
             joint = self.product("attn_qkv.weight", normed)
@@ -206,15 +206,15 @@ class LayerGraph:
             attended = self.result(out_bytes, attended, opened, in_place=True)
         return self.product("attn_output.weight", attended)
 
-    def rotated(self, operand: Node) -> Node:
+    def rotated(self, operand: GraphNode) -> GraphNode:
         """ggml_rope_ext."""
         return self.result(operand.n_bytes, operand, self.positions, in_place=True)
 
-    def spun(self, operand: Node, rotation: Node) -> Node:
+    def spun(self, operand: GraphNode, rotation: GraphNode) -> GraphNode:
         """llama_mul_mat_hadamard."""
         return self.graph.view(self.result(operand.n_bytes, rotation, self.graph.view(operand)))
 
-    def attend(self, query: Node, out_bytes: int, mask: Mask, value_rows: int | None = None) -> Node:
+    def attend(self, query: GraphNode, out_bytes: int, mask: Mask, value_rows: int | None = None) -> GraphNode:
         """build_attn_mha. `value_rows`: with a compressed cache, the bytes once decompressed."""
         heads = self.header.n_heads
         if heads is None:
@@ -259,7 +259,7 @@ class LayerGraph:
         turned = (k_numbers if self.cells.type_k != "f16" else 0) + (v_numbers if self.cells.type_v != "f16" else 0)
         return turned * n_cells * _F16_BYTES
 
-    def latent_attention(self, normed: Node) -> Node:
+    def latent_attention(self, normed: GraphNode) -> GraphNode:
         """deepseek2.cpp: Q is brought into the compressed space, and the result out of it."""
         heads = self.header.n_heads
         k_b, v_b = self.shapes.get("attn_k_b.weight", ()), self.shapes.get("attn_v_b.weight", ())
@@ -293,7 +293,7 @@ class LayerGraph:
 
     # recurrence -------------------------------------------------------------------------------------------------
 
-    def mamba(self, normed: Node) -> Node:
+    def mamba(self, normed: GraphNode) -> GraphNode:
         """build_mamba_layer."""
         kernel = self.header.integer(self.header.key("ssm.conv_kernel"))
         inner2 = self.wide("ssm_in.weight")
@@ -335,7 +335,7 @@ class LayerGraph:
         y = self.result(y.n_bytes, self.result(gate.n_bytes, gate), y)
         return self.graph.view(self.product("ssm_out.weight", y))
 
-    def delta_net(self, normed: Node) -> Node:
+    def delta_net(self, normed: GraphNode) -> GraphNode:
         """qwen3next.cpp's build_layer_attn_linear, with the fused operator."""
         size = self.header.integer(self.header.key("ssm.state_size"))
         k_heads = self.header.integer(self.header.key("ssm.group_count"))
@@ -378,17 +378,17 @@ class LayerGraph:
         y = self.result(y.n_bytes, y, opened, in_place=True)
         return self.graph.view(self.product("ssm_out.weight", self.graph.view(y)))
 
-    def state(self, n_bytes: int) -> Node:
+    def state(self, n_bytes: int) -> GraphNode:
         """build_rs: of all sequences, gathered where the cells lie."""
         with self.graph.unhelped():
             return self.graph.expand(self.result(n_bytes, self.state_index()))
 
-    def state_index(self) -> Node:
+    def state_index(self) -> GraphNode:
         if self.states is None:
             raise Unknown("recurrence without a state")
         return self.states
 
-    def delta_inputs(self, normed: Node, channels: int, inner: int) -> tuple[Node, Node]:
+    def delta_inputs(self, normed: GraphNode, channels: int, inner: int) -> tuple[GraphNode, GraphNode]:
         """build_qkvz."""
         if "attn_qkv.weight" in self.shapes:
             return self.graph.view(self.product("attn_qkv.weight", normed)), self.product("attn_gate.weight", normed)
@@ -399,7 +399,7 @@ class LayerGraph:
         mixed = self.result(self.n_bytes(2 * key), flat[0], flat[1])
         return self.result(self.n_bytes(channels), mixed, flat[2]), z
 
-    def strided(self, of: Node, per_token: int) -> Node:
+    def strided(self, of: GraphNode, per_token: int) -> GraphNode:
         return self.graph.view(of, self.n_bytes(per_token))
 
     # feed forward -----------------------------------------------------------------------------------------------
@@ -408,7 +408,7 @@ class LayerGraph:
     def has_feed_forward(self) -> bool:
         return "ffn_up.weight" in self.shapes or "ffn_gate_inp.weight" in self.shapes
 
-    def feed_forward(self, normed: Node) -> Node:
+    def feed_forward(self, normed: GraphNode) -> GraphNode:
         if "ffn_gate_inp.weight" not in self.shapes:
             return self.dense(normed, "")
         mixed = self.experts(normed)
@@ -423,7 +423,7 @@ class LayerGraph:
         self.graph.device = self.next_device
         return self.result(mixed.n_bytes, mixed, shared, in_place=True)
 
-    def dense(self, normed: Node, suffix: str) -> Node:
+    def dense(self, normed: GraphNode, suffix: str) -> GraphNode:
         """build_ffn."""
         up = self.product(f"ffn_up{suffix}.weight", normed)
         if f"ffn_gate{suffix}.weight" in self.shapes:
@@ -435,7 +435,7 @@ class LayerGraph:
             up = self.result(up.n_bytes, up, in_place=True)
         return self.product(f"ffn_down{suffix}.weight", up)
 
-    def experts(self, normed: Node) -> Node:
+    def experts(self, normed: GraphNode) -> GraphNode:
         """build_moe_ffn."""
         n_used, n_experts = self.header.n_experts_used, self.header.n_experts
         if not n_used or not n_experts or "ffn_gate_exps.weight" not in self.shapes:
@@ -478,12 +478,12 @@ class LayerGraph:
             self.hold_fused(down, weights)
         return total if n_used > 1 else self.result(hidden * row, total)
 
-    def hold_fused(self, *operands: Node) -> None:
+    def hold_fused(self, *operands: GraphNode) -> None:
         """ggml_backend_cuda_graph_optimize: what the kernels read that choose experts, and that sum what these computed."""
         if self.graph.runs_on in self.cuda:
             self.graph.hold(*operands)
 
-    def expert_product(self, name: str, n_bytes: int, operand: Node, chosen: Node) -> Node:
+    def expert_product(self, name: str, n_bytes: int, operand: GraphNode, chosen: GraphNode) -> GraphNode:
         result = self.result(n_bytes, *self.weight(f"{name}.weight"), operand, chosen)
         if f"{name}.bias" in self.shapes:
             result = self.result(n_bytes, result, *self.weight(f"{name}.bias"), chosen, in_place=True)

@@ -24,10 +24,10 @@ from inference.web.plans.what_if import Changes
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB
-from models_app.hub.headers import Body, Reading
+from models_app.hub.headers import RangeBody, Traffic
 from models_app.hub.names import contents
 from models_app.hub.session import Hub
-from models_app.hub.siblings import Siblings
+from models_app.hub.siblings import SiblingHeaders
 from tests.bench.machine import ROOT
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report
@@ -99,14 +99,14 @@ def measure(rounds: int, quiet: Quiet) -> Report:
             repository = client.repository(REPOSITORY)
             variants = {each.key: each for each in contents(repository.files).variants}
 
-            def open_range(path: str, start: int, end: int) -> AbstractContextManager[Body]:
+            def open_range(path: str, start: int, end: int) -> AbstractContextManager[RangeBody]:
                 return client.open(REPOSITORY, repository.revision, path, start, end, chunk_bytes=64 << 10)
 
             def plan(case: str) -> Planned:
-                siblings = Siblings(open_range)
+                siblings = SiblingHeaders(open_range)
                 if case == FURTHER:
                     siblings.read_variant(variants[files[next(iter(CASES))]].files)
-                reading = Reading()
+                reading = Traffic()
                 started = time.perf_counter()
                 told = HeaderEstimates(siblings.read_variant(variants[files[case]].files, reading))
                 planned = plan_remote(told, profile, Changes(), None)

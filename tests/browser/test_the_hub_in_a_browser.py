@@ -81,12 +81,12 @@ def test_plans_arrive_one_by_one_and_the_advice_at_last(remote: HubServer, open_
     rows = page.locator(".variant")
 
     expect(rows).to_have_count(3)
-    expect(rows.nth(0)).to_contain_text("Fits")
+    expect(rows.nth(0).locator("[data-f=fit_words]")).to_have_text("Fits")
     expect(rows.nth(2)).to_contain_text("tokens/s")
     expect(rows.nth(1)).to_contain_text("Planning …")
     expect(page.locator("#advice")).to_contain_text("Reading the headers")
     remote.faults.go_on()
-    expect(rows.nth(1)).to_contain_text("Fits")
+    expect(rows.nth(1).locator("[data-f=fit_words]")).to_have_text("Fits")
     expect(page.locator("#advice")).to_contain_text("Q8_0 is recommended.")
     expect(rows.nth(2).get_by_text("Recommended")).to_be_visible()
 

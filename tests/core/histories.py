@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events
-from inference.core.scheduling.fair_turns import LeaseKind
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
 from tests.core.scheduler_world import World, gpu, ram, variant, way

@@ -138,6 +138,7 @@ def test_the_wish_that_stands_in_the_way_is_named() -> None:
     small = place(header("llama-70b"), machine(ram_gib=16), Wishes(4096))
     assert small.shortfall is not None
     assert small.shortfall.wish is None
+    assert " GiB in RAM, where " in reason_of(small.shortfall)
 
 
 def test_a_file_that_does_not_tell_gets_no_guess() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.decisions import Evicted
+from inference.core.scheduling.refusals import DoesNotFit
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 
@@ -50,7 +52,7 @@ def test_a_way_that_is_nearly_as_good_spares_the_others() -> None:
     box.ask(2)
     assert box.stopping == set()
     assert box.way_of(2) == 20
-    assert box.decided[-1].facts["why"] == "spares"
+    assert box.decided[-1].why == "spares"
 
 
 def test_beside_a_pinned_variant_it_is_content_with_less() -> None:
@@ -59,7 +61,7 @@ def test_beside_a_pinned_variant_it_is_content_with_less() -> None:
     box.pin(1)
     box.ask(2)
     assert box.way_of(2) == 16
-    assert box.decided[-1].facts["why"] == "lesser"
+    assert box.decided[-1].why == "lesser"
     assert box.stopping == set()
 
 
@@ -89,15 +91,8 @@ def test_not_even_the_smallest_way_beside_the_pinned_ones_is_refused_with_the_nu
     box.resident(1)
     box.pin(1)
     refusal = box.refused[box.ask(2)]
-    assert refusal.code == "does_not_fit"
-    assert refusal.facts == {
-        "device": "card 0",
-        "needed_bytes": 30,
-        "budget_bytes": 100,
-        "pinned_bytes": 80,
-        "pinned": [1],
-        "foreign_bytes": 0,
-    }
+    assert refusal.kind == "does_not_fit"
+    assert refusal == DoesNotFit("gpu0", 30, 100, (1,), 80, 0, "card 0")
 
 
 def test_a_way_needs_room_on_every_device_it_names() -> None:
@@ -155,10 +150,10 @@ def test_the_one_that_is_cheapest_to_bring_back_leaves() -> None:
         box.ready(number)
     box.ask(3)
     assert box.stopping == {2}, "the least recently used took ten times as long to load"
-    evict = next(each for each in box.decided if each.kind == "evict")
-    assert (evict.facts["for_variant"], evict.facts["reload_seconds"]) == (3, 2.0)
-    assert evict.facts["spared"][0][0] == 1
-    assert evict.facts["cost_seconds"] < evict.facts["spared"][0][1]
+    evict = next(each for each in box.decided if isinstance(each, Evicted))
+    assert (evict.for_variant, evict.reload_seconds) == (3, 2.0)
+    assert evict.spared[0].variant_id == 1
+    assert evict.cost_seconds < evict.spared[0].cost_seconds
 
 
 def test_the_one_that_is_used_often_stays() -> None:
@@ -196,5 +191,5 @@ def test_load_anyway_keeps_within_the_budget_and_beside_the_pinned() -> None:
     box = world([way(1.0, 1, gpu0=60)], [way(1.0, 1, gpu0=60)])
     box.resident(1)
     box.pin(1)
-    assert box.refused[box.load(2, anyway=True)].code == "does_not_fit"
+    assert box.refused[box.load(2, anyway=True)].kind == "does_not_fit"
     assert box.state(1) == "resident"

@@ -14,14 +14,14 @@ import pytest
 from models_app import jobs
 from models_app.catalog.register import add_model
 from models_app.hub.names import RemoteFile
-from models_app.hub.session import Body
+from models_app.hub.session import RemoteBody
 from models_app.intake.download_job import FULL_DISK_SECONDS, download
 from models_app.intake.hub_source import hub_source
 from models_app.intake.part import Part
-from models_app.intake.rate_limiter import Limit
+from models_app.intake.rate_limiter import RateLimiter
 from models_app.intake.scan import scan_models
-from models_app.intake.start_download import Here, NoDigest, start_download
-from models_app.jobs import Running, kinds
+from models_app.intake.start_download import AlreadyInInventory, NoDigest, start_download
+from models_app.jobs import Attempt, kinds
 from models_app.models import Job, Repository, Variant
 from tests.downloads.conftest import MIB, NAME, Box
 from tests.gguf_builder import SHAPES, build
@@ -83,8 +83,8 @@ def test_a_hub_that_cuts_every_connection_at_once_is_not_asked_in_a_loop(box: Bo
 
 def test_an_answer_without_a_byte_is_asked_for_again_later(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def silent(path: str, start: int) -> Iterator[Body]:
-        yield Body(start, None, iter(()))
+    def silent(path: str, start: int) -> Iterator[RemoteBody]:
+        yield RemoteBody(start, None, iter(()))
 
     box.offer()
     job = box.start()
@@ -284,7 +284,7 @@ def test_who_asks_again_after_a_failure_has_the_same_job_tried_again(box: Box) -
 def test_what_is_here_is_not_fetched_again(box: Box) -> None:
     box.offer()
     box.run(box.start())
-    with pytest.raises(Here) as here:
+    with pytest.raises(AlreadyInInventory) as here:
         box.start()
     assert here.value.variant.name == "tiny"
 
@@ -306,9 +306,9 @@ def test_a_file_without_a_digest_is_not_begun(db: None) -> None:
 def downloading(box: Box, **how: Any) -> Iterator[None]:
     """Downloads as told, instead of as this machine would."""
 
-    def run(running: Running) -> None:
-        open_ = hub_source(running.spec["repository"], running.spec["revision"])
-        download(running, open_, box.folder, **how)
+    def run(attempt: Attempt) -> None:
+        open_ = hub_source(attempt.spec["repository"], attempt.spec["revision"])
+        download(attempt, open_, box.folder, **how)
 
     kind = kinds.kind_named("download")
     assert kind is not None
@@ -349,7 +349,7 @@ def test_a_disk_that_fills_up_meanwhile_pauses_the_download(box: Box) -> None:
 def test_a_limit_holds_for_all_files_together(box: Box) -> None:
     sources = box.offer(split=2, pad_bytes=MIB)
     total = sum(source.stat().st_size for source in sources)
-    with downloading(box, limit=Limit(4 * total)):
+    with downloading(box, limit=RateLimiter(4 * total)):
         began = time.monotonic()
         box.assert_whole(box.run(box.start()), sources)
         # What one block brings is only waited for before the next.

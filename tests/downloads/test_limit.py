@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from models_app.intake.limit_setting import BadLimit, holding, read_limit, set_limit
+from models_app.intake.limit_setting import BadLimit, current_limit, read_limit, set_limit
 from models_app.models import DownloadLimit
 from tests.downloads.conftest import MIB, Box
 from tests.web.pages import text_of
@@ -79,4 +79,4 @@ def test_members_neither_see_nor_set_it(client: Client, transactional_db: None) 
     client.force_login(User.objects.create_user("member"))
     assert "Speed of downloads" not in text_of(client.get(reverse("jobs")))
     assert client.post(reverse("download-limit"), {"limit": "1MB"}).status_code == 403
-    assert not holding().is_set
+    assert not current_limit().is_set

@@ -11,7 +11,7 @@ from django.db import connections
 
 from models_app import jobs
 from models_app.intake.names import Names, giving_names
-from models_app.intake.upload_job import Offered, start_upload
+from models_app.intake.upload_job import OfferedFile, start_upload
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def box(settings: Any, tmp_path: Path) -> None:
 def start_elsewhere() -> str:
     """Another thread's upload, as another request would start it. Returns the name that it gets."""
     try:
-        return str(start_upload([Offered("one.gguf", 100)], None).spec["name"])
+        return str(start_upload([OfferedFile("one.gguf", 100)], None).spec["name"])
     finally:
         connections.close_all()
 

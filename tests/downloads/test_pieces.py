@@ -13,9 +13,9 @@ import pytest
 
 from models_app.hub.names import RemoteFile
 from models_app.intake.download_job import trusted_bytes
-from models_app.intake.part import Held, Part
-from models_app.intake.rate_limiter import Limit
-from models_app.intake.space import Room
+from models_app.intake.part import Part, PartHeld
+from models_app.intake.rate_limiter import RateLimiter
+from models_app.intake.space import DiskSpace
 from models_app.intake.spec import DownloadSpec, file_names
 
 SPEC = DownloadSpec("o/n", "rev", "name", (RemoteFile("a", 100, "1" * 64), RemoteFile("b", 50, "2" * 64)))
@@ -41,14 +41,14 @@ def test_after_a_restart_of_the_machine_only_what_was_synced_is() -> None:
 
 
 def test_room_is_what_is_left_beside_the_reserve() -> None:
-    assert Room(100, 60, 40).lacking_bytes == 0
-    assert Room(100, 61, 40).lacking_bytes == 1
-    assert "when 1 KiB more are free" in Room(102400, 62464, 40960).sentence()
+    assert DiskSpace(100, 60, 40).lacking_bytes == 0
+    assert DiskSpace(100, 61, 40).lacking_bytes == 1
+    assert "when 1 KiB more are free" in DiskSpace(102400, 62464, 40960).sentence()
 
 
 def test_a_limit_is_shared_and_makes_up_for_nothing() -> None:
     now = [0.0]
-    limit = Limit(100, lambda: now[0])
+    limit = RateLimiter(100, lambda: now[0])
     first, second = limit.take(50), limit.take(50)
     assert limit.seconds_until(first) == 0.5
     assert limit.seconds_until(second) == 1.0, "another download waits for the first one's bytes"
@@ -56,13 +56,13 @@ def test_a_limit_is_shared_and_makes_up_for_nothing() -> None:
     assert (limit.seconds_until(first), limit.seconds_until(second)) == (0, 0.25)
     now[0] = 100.0
     assert limit.seconds_until(limit.take(50)) == 0.5, "idle time is not saved up"
-    free = Limit(None)
+    free = RateLimiter(None)
     assert free.seconds_until(free.take(1 << 40)) == 0
 
 
 def test_a_limit_that_is_set_anew_holds_for_those_who_wait() -> None:
     now = [0.0]
-    limit = Limit(100, lambda: now[0])
+    limit = RateLimiter(100, lambda: now[0])
     ticket = limit.take(1000)
     now[0] = 1.0
     limit.set(450)
@@ -75,7 +75,7 @@ def test_a_limit_that_is_set_anew_holds_for_those_who_wait() -> None:
 
 def test_a_part_has_one_holder_and_is_free_when_it_closes(tmp_path: Path) -> None:
     part = Part.open(tmp_path / "m.gguf")
-    with pytest.raises(Held):
+    with pytest.raises(PartHeld):
         Part.open(tmp_path / "m.gguf")
     part.close()
     part.close()

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from models_app.intake.part import QUARANTINE
-from models_app.intake.quarantine import put_away, quarantined_bytes
+from models_app.intake.quarantine import quarantined_bytes, quarantined_files
 from models_app.models import Job
 from tests.downloads.conftest import MIB, Box
 from tests.hub import WrongBytes
@@ -38,7 +38,7 @@ def failed(box: Box) -> Job:
 
 
 def test_it_is_shown_with_name_bytes_reason_and_the_job(box: Box, owner: Client, failed: Job) -> None:
-    (file,) = put_away()
+    (file,) = quarantined_files()
     size_bytes = (box.folder / QUARANTINE / file.name).stat().st_size
     assert (file.name, file.size_bytes, file.job) == ("tiny.gguf.part", size_bytes, failed)
     assert quarantined_bytes() == size_bytes > 2 << 20
@@ -74,20 +74,20 @@ def test_nothing_else_can_be_discarded(box: Box, owner: Client, failed: Job, nam
     (box.folder / QUARANTINE / "link.gguf").symlink_to(kept)
     owner.post(reverse("quarantine-discard"), {"name": name})
     assert kept.read_bytes() == b"kept"
-    assert [each.name for each in put_away()] == ["tiny.gguf.part"]
+    assert [each.name for each in quarantined_files()] == ["tiny.gguf.part"]
 
 
 def test_the_right_file_takes_its_place(box: Box, failed: Job) -> None:
     box.hub.faults.clear()
     assert box.run(box.start()).state == Job.State.DONE
-    assert put_away() == []
+    assert quarantined_files() == []
 
 
 def test_one_whose_job_is_gone_is_still_shown_and_discarded(box: Box, owner: Client, failed: Job) -> None:
     failed.delete()
     assert "Why is no longer known" in text_of(owner.get(reverse("jobs")))
     owner.post(reverse("quarantine-discard"), {"name": "tiny.gguf.part"})
-    assert put_away() == []
+    assert quarantined_files() == []
     assert LogEntry.objects.get(user__username="owner").object_repr == "tiny.gguf.part"
 
 
@@ -95,14 +95,14 @@ def test_members_neither_see_nor_discard_it(box: Box, failed: Job, client: Clien
     client.force_login(User.objects.create_user("member"))
     assert "quarantine" not in text_of(client.get(reverse("jobs")))
     assert client.post(reverse("quarantine-discard"), {"name": "tiny.gguf.part"}).status_code == 403
-    assert len(put_away()) == 1
+    assert len(quarantined_files()) == 1
 
 
 def test_a_file_of_several_is_told_with_its_own_reason(box: Box, tmp_path: Path, settings: Any) -> None:
     sources = box.offer(split=2)
     box.hub.faults.add(WrongBytes(at=MIB, path=sources[-1].name))
     box.run(box.start())
-    (file,) = [each for each in put_away() if "00002-of-00002" in each.name]
+    (file,) = [each for each in quarantined_files() if "00002-of-00002" in each.name]
     assert "00002-of-00002" in file.why
 
 

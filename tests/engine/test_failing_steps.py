@@ -110,7 +110,6 @@ class Bench:
         inbox, sampler = Inbox(), OneToken()
         self.batcher.submit(
             Generation(
-                request_id="r",
                 owner=owner,
                 prompt=array("i", range(n_prompt)),
                 options=GenerationOptions(max_tokens=max_tokens),

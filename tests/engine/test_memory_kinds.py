@@ -13,6 +13,9 @@ from tests.gguf_shapes import TINY, Shape
 pytestmark = pytest.mark.live
 
 KEEPS_STATE = {"tiny-mamba", "tiny-jamba", "tiny-qwen-next"}
+SMALL = {"n_batch": 32, "n_ubatch": 32}
+"""The least that there is. How large a piece of a prompt may be follows from the time that the last one took, and what random experts
+say follows from the pieces: with large ones a busy machine would answer otherwise than a quiet one."""
 SPEECH = "four score and seven years ago " * 12
 
 
@@ -24,7 +27,7 @@ def cached(replies: list[Message]) -> int:
 @pytest.mark.parametrize("shape", TINY, ids=lambda shape: shape.name)
 def test_a_prompt_is_extended_and_rewound_as_far_as_its_memory_allows(shape: Shape, tmp_path: Path) -> None:
     path = build(tmp_path / "tiny.gguf", shape, body="random")
-    with WorkerProcess(path, tmp_path, n_ctx_seq=2048, n_seq_max=2, n_batch=256, n_ubatch=256) as worker:
+    with WorkerProcess(path, tmp_path, n_ctx_seq=2048, n_seq_max=2, **SMALL) as worker:
         worker.report("ready")
         # One token is sampled and not evaluated: the memory ends with the prompt.
         first = worker.answer(prompt=SPEECH, temperature=0, max_tokens=1)

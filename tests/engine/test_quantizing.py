@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from inference.core.planning.recipe import TARGETS, Recipe, requantized
@@ -236,38 +237,32 @@ def test_closing_the_iterator_kills_the_child(plain: Path, tmp_path: Path) -> No
 
 
 def test_the_child_ends_with_whoever_started_it(plain: Path, tmp_path: Path) -> None:
-    """However that ended: the pipe that it reads from is closed by the kernel."""
+    """However that ended: the pipe that it reads from is closed by the kernel. Meanwhile it waits for a reader of its target."""
+    target = tmp_path / "target.gguf"
+    os.mkfifo(target)
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from inference.core.planning.recipe import Recipe\n"
-        "from inference.engine.tools.quantize import QuantizeChild\n"
-        "request = {'type': 'quantize', 'source': sys.argv[1], 'target': '/dev/null/never', 'imatrix': None,\n"
-        "           'n_threads': 1, 'recipe': Recipe('Q8_0').to_json()}\n"
-        "with QuantizeChild(request, os.environ, argv=(sys.executable, '-c', sys.argv[2])) as child:\n"
-        "    for message in child.messages():\n"
-        "        if message is not None:\n"
-        "            print(child.pid, flush=True)\n"
-        "            signal.pause()\n"
-    )
-    waits = (
-        "import threading, time\n"
-        "from inference.engine import quantize\n"
-        "def never(request, answer):\n"
-        "    answer.say('started', n_tensors=0, n_bytes=0)\n"
-        "    threading.Event().wait()\n"
-        "quantize._WORK['quantize'] = never\n"
-        "quantize.main()\n"
+        "from inference.engine.tools.quantize import Started, quantize\n"
+        "for event in quantize(Path(sys.argv[1]), Path(sys.argv[2]), Recipe('Q8_0'), os.environ):\n"
+        "    if isinstance(event, Started):\n"
+        "        print('started', flush=True)\n"
+        "        signal.pause()\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", program, str(plain), waits], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", program, str(plain), str(target)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
+    assert parent.stdout.readline() == "started\n"
+    (child,) = psutil.Process(parent.pid).children()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    assert is_gone(pid)
+    assert is_gone(child.pid)
 
 
 def test_a_child_that_crashes_is_reported_with_its_last_words(plain: Path, tmp_path: Path) -> None:

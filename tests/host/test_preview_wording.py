@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.preview import Leaver, Preview
-from inference.wording.previews import load_preview
+from inference.wording import previews
 
 GIB = 1 << 30
 NAMES = {1: "qwen", 2: "llama", 3: "phi"}
-DEVICES = {"gpu0": "GeForce", "ram": "RAM"}
 BEST = LoadWay(LoadOptions(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=33), {"gpu0": 7 * GIB, "ram": 1 << 28})
 TAKES = "takes 7.0 GiB on GeForce and 256 MiB in RAM and loads in about 7 s"
 
@@ -23,7 +23,8 @@ def leaver(variant_id: int, idle_seconds: float | None, answers: int = 0, reload
 
 
 def sentence(found: Preview) -> str:
-    return load_preview(found, NAMES.__getitem__, DEVICES.__getitem__)["sentence"]
+    holds = (BytesOn("gpu0", "GeForce", 7 * GIB), BytesOn("ram", "RAM", 1 << 28))
+    return previews.sentence(replace(found, holds=holds), NAMES.__getitem__)
 
 
 def test_those_that_leave_are_named_with_how_long_they_were_idle_and_what_a_reload_takes() -> None:

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 
-from models_app.hub.errors import CutOff, Unreachable
-from models_app.hub.reach import REMEMBERED_SECONDS, Reach
+from models_app.hub.errors import ConnectionDropped, Unreachable
+from models_app.hub.outage_memory import REMEMBERED_SECONDS, OutageMemory
 from models_app.hub.token import BadToken, forget_token, is_readable, set_token, stored_token, token_for
 
 ENDPOINT = "https://hub.example"
@@ -88,25 +88,25 @@ def test_silence_is_remembered_for_a_moment_and_no_longer() -> None:
         asked.append("talking")
         return "hello"
 
-    reach = Reach(lambda: now)
+    outages = OutageMemory(lambda: now)
     for question in (silent, talking):
         with pytest.raises(Unreachable, match="no route"):
-            reach.ask(ENDPOINT, question)
+            outages.ask(ENDPOINT, question)
     assert asked == ["silent"]
-    assert reach.ask("https://elsewhere.example", talking) == "hello"
-    assert reach.ask(ENDPOINT, talking, again=True) == "hello"
+    assert outages.ask("https://elsewhere.example", talking) == "hello"
+    assert outages.ask(ENDPOINT, talking, again=True) == "hello"
 
     with pytest.raises(Unreachable):
-        reach.ask(ENDPOINT, silent)
+        outages.ask(ENDPOINT, silent)
     now += REMEMBERED_SECONDS
-    assert reach.ask(ENDPOINT, talking) == "hello"
+    assert outages.ask(ENDPOINT, talking) == "hello"
 
 
 def test_a_connection_that_broke_off_is_no_silence() -> None:
     def breaking() -> str:
-        raise CutOff(ENDPOINT, "reset")
+        raise ConnectionDropped(ENDPOINT, "reset")
 
-    reach = Reach(lambda: 0.0)
-    with pytest.raises(CutOff):
-        reach.ask(ENDPOINT, breaking)
-    assert reach.ask(ENDPOINT, lambda: "hello") == "hello"
+    outages = OutageMemory(lambda: 0.0)
+    with pytest.raises(ConnectionDropped):
+        outages.ask(ENDPOINT, breaking)
+    assert outages.ask(ENDPOINT, lambda: "hello") == "hello"

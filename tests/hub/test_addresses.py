@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models_app.hub.addresses import check
+from models_app.hub.addresses import check_address
 from models_app.hub.errors import ForbiddenAddress
 
 ADDRESSES = {
@@ -38,7 +38,7 @@ def resolve(host: str) -> list[str]:
     ],
 )
 def test_the_endpoints_host_and_public_https_are_allowed(url: str, endpoint: str) -> None:
-    check(url, endpoint, resolve)
+    check_address(url, endpoint, resolve)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_the_endpoints_host_and_public_https_are_allowed(url: str, endpoint: str
 )
 def test_plain_http_elsewhere_and_private_networks_are_refused(url: str, endpoint: str) -> None:
     with pytest.raises(ForbiddenAddress):
-        check(url, endpoint, resolve)
+        check_address(url, endpoint, resolve)

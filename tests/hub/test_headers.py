@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from models_app.gguf import BadGguf, read_files
-from models_app.hub.errors import CutOff
-from models_app.hub.headers import FIRST_RANGE_BYTES, Body, Open, Reading, read_file
+from models_app.hub.errors import ConnectionDropped
+from models_app.hub.headers import FIRST_RANGE_BYTES, OpenRange, RangeBody, Traffic, read_file
 from models_app.hub.names import RemoteFile
 from models_app.hub.session import Hub
 from tests.gguf_builder import SHAPES, TINY, Shape, broken, build
@@ -25,7 +25,7 @@ def record(path: Path) -> RemoteFile:
     return RemoteFile(path.name, path.stat().st_size, None)
 
 
-def serve(hub: HubServer, settings: Any, *paths: Path) -> Open:
+def serve(hub: HubServer, settings: Any, *paths: Path) -> OpenRange:
     settings.HUB_ENDPOINT = hub.endpoint
     hub.add(NAME, {path.name: path for path in paths}, sha256={path.name: "0" * 64 for path in paths})
     client = Hub(hub.endpoint)
@@ -42,9 +42,9 @@ class LocalBody:
     chunks: Iterator[bytes]
 
 
-def locally(folder: Path, chunk_bytes: int = 1000, ignore_start: bool = False) -> Open:
+def locally(folder: Path, chunk_bytes: int = 1000, ignore_start: bool = False) -> OpenRange:
     @contextmanager
-    def open_range(path: str, start: int, end: int) -> Iterator[Body]:
+    def open_range(path: str, start: int, end: int) -> Iterator[RangeBody]:
         raw = (folder / path).read_bytes()[0 if ignore_start else start : end]
         yield LocalBody(
             0 if ignore_start else start, (raw[at : at + chunk_bytes] for at in range(0, len(raw), chunk_bytes))
@@ -56,7 +56,7 @@ def locally(folder: Path, chunk_bytes: int = 1000, ignore_start: bool = False) -
 def test_an_ordinary_header_takes_one_range_and_little_more_than_its_own_bytes(
     hub: HubServer, settings: Any, starter_path: Path
 ) -> None:
-    reading = Reading()
+    reading = Traffic()
     header = read_file(serve(hub, settings, starter_path), record(starter_path), reading)
 
     assert header == read_files(starter_path)
@@ -72,7 +72,7 @@ def test_a_header_that_is_longer_than_the_first_range_is_read_on(tmp_path: Path,
     )
     whole = read_files(path)
     path_2 = build(tmp_path / "longer.gguf", tiny, metadata={"tokenizer.ggml.tokens": tuple(["y" * 30_000] * 1200)})
-    reading = Reading()
+    reading = Traffic()
 
     assert read_file(locally(tmp_path, 1 << 20), record(path)) == whole
     assert read_file(locally(tmp_path, 1 << 20), record(path_2), reading) == read_files(path_2)
@@ -110,7 +110,7 @@ def test_a_connection_that_is_cut_off_is_followed_by_another_and_not_for_ever(
     assert len({seen.range for seen in hub.seen("cdn")}) == 3
 
     hub.faults.add(Cut(after_bytes=100_000, times=None))
-    with pytest.raises(CutOff):
+    with pytest.raises(ConnectionDropped):
         read_file(open_range, file)
 
 

@@ -13,15 +13,15 @@ import pytest
 
 from models_app.hub.errors import (
     Broken,
-    CutOff,
+    ConnectionDropped,
     Forbidden,
     ForbiddenAddress,
     Gated,
     HubError,
-    Hurried,
     NoSuchRange,
     NotAHub,
-    NotFound,
+    NotOnHub,
+    RateLimited,
     TokenRefused,
     Unreachable,
 )
@@ -147,22 +147,22 @@ def test_gated_private_and_unknown_are_told_apart_as_far_as_the_hub_does(hub: Hu
         assert gated.value.had_token is had_token
     assert stranger.repository(NAME).found.gated
 
-    with pytest.raises(NotFound) as unknown:
+    with pytest.raises(NotOnHub) as unknown:
         stranger.repository("owner/nothing")
     assert (unknown.value.what, unknown.value.had_token) == ("repository", True)
     hub.repositories[NAME].private = True
-    with pytest.raises(NotFound):
+    with pytest.raises(NotOnHub):
         stranger.repository(NAME)
     with pytest.raises(TokenRefused):
         Hub(hub.endpoint, "hf_revoked").repository(NAME)
 
 
 def test_what_does_not_exist_is_named(client: Hub) -> None:
-    with pytest.raises(NotFound) as revision:
+    with pytest.raises(NotOnHub) as revision:
         client.repository(NAME, "0" * 40)
-    with pytest.raises(NotFound) as file:
+    with pytest.raises(NotOnHub) as file:
         read(client, path="nothing.gguf")
-    with pytest.raises(NotFound) as nonsense:
+    with pytest.raises(NotOnHub) as nonsense:
         client.repository("no/such/../name")
     assert [error.value.what for error in (revision, file, nonsense)] == ["revision", "file", "repository"]
 
@@ -170,13 +170,13 @@ def test_what_does_not_exist_is_named(client: Hub) -> None:
 def test_a_failure_is_told_at_once_and_not_tried_again(hub: HubServer, client: Hub) -> None:
     """Each of these would make huggingface_hub itself sleep for a while."""
     hub.faults.add(TooManyRequests(where="search", retry_after_seconds=300), ServerError(where="tree", status=503))
-    with pytest.raises(Hurried) as hurried:
+    with pytest.raises(RateLimited) as hurried:
         client.search("some")
     with pytest.raises(Broken) as broken:
         client.repository(NAME)
 
     hub.faults.add(TooManyRequests(where="search", reset_seconds=55))
-    with pytest.raises(Hurried) as limited:
+    with pytest.raises(RateLimited) as limited:
         client.search("some")
 
     assert (hurried.value.after_seconds, limited.value.after_seconds) == (300, 55)
@@ -243,12 +243,12 @@ def test_a_hub_that_cannot_be_reached_is_told_at_once(nobody: str, settings: Any
 def test_every_error_has_a_sentence_that_says_what_to_do() -> None:
     errors: list[HubError] = [
         Unreachable("https://huggingface.co", "no route"),
-        CutOff("https://huggingface.co", "peer closed connection"),
-        Hurried(120.0),
-        Hurried(None),
+        ConnectionDropped("https://huggingface.co", "peer closed connection"),
+        RateLimited(120.0),
+        RateLimited(None),
         Broken(502),
-        NotFound("repository", "a/b", had_token=False),
-        NotFound("file", "x.gguf", had_token=False),
+        NotOnHub("repository", "a/b", had_token=False),
+        NotOnHub("file", "x.gguf", had_token=False),
         Gated("a/b", had_token=False),
         Gated("a/b", had_token=True),
         TokenRefused(),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from models_app.gguf import BadGguf, read_files
-from models_app.hub.headers import Open, Reading
+from models_app.hub.headers import OpenRange, Traffic
 from models_app.hub.names import RemoteFile, contents
 from models_app.hub.session import Hub
-from models_app.hub.siblings import Siblings
+from models_app.hub.siblings import SiblingHeaders
 from tests.gguf_builder import SHAPES, TINY, build
 from tests.hub import HubServer, NoRanges, Stall
 from tests.stack import wait_for
@@ -25,7 +25,7 @@ def record(path: Path) -> RemoteFile:
     return RemoteFile(path.name, path.stat().st_size, None)
 
 
-def serve(hub: HubServer, settings: Any, *paths: Path) -> Open:
+def serve(hub: HubServer, settings: Any, *paths: Path) -> OpenRange:
     settings.HUB_ENDPOINT = hub.endpoint
     hub.add(NAME, {path.name: path for path in paths}, sha256={path.name: "0" * 64 for path in paths})
     client = Hub(hub.endpoint)
@@ -53,7 +53,7 @@ def test_a_further_header_is_read_around_the_vocabulary(
         build(tmp_path / f"m-{name}.gguf", LARGE, quantization=name, vocabulary=vocabulary)
         for name in ("Q4_0", "Q4_K_M", "Q8_0")
     ]
-    siblings, whole, around = Siblings(serve(hub, settings, *paths)), Reading(), Reading()
+    siblings, whole, around = SiblingHeaders(serve(hub, settings, *paths)), Traffic(), Traffic()
 
     assert siblings.read_variant([record(paths[0])], whole) == read_files(paths[0])
     assert siblings.read_variant([record(paths[1])], around) == read_files(paths[1])
@@ -85,7 +85,7 @@ def test_a_header_that_is_different_is_read_whole(
         vocabulary=vocabularies / other if other else vocabulary,
         metadata=different.get("metadata"),
     )
-    siblings = Siblings(serve(hub, settings, first, second))
+    siblings = SiblingHeaders(serve(hub, settings, first, second))
 
     assert siblings.read_variant([record(first)]) == read_files(first)
     assert siblings.read_variant([record(second)]) == read_files(second)
@@ -93,7 +93,7 @@ def test_a_header_that_is_different_is_read_whole(
 
 def test_small_headers_take_one_request_each(hub: HubServer, settings: Any, tmp_path: Path) -> None:
     paths = [build(tmp_path / f"m-{name}.gguf", TINY[0], quantization=name) for name in ("Q4_0", "Q8_0")]
-    siblings = Siblings(serve(hub, settings, *paths))
+    siblings = SiblingHeaders(serve(hub, settings, *paths))
 
     for path in paths:
         assert siblings.read_variant([record(path)]) == read_files(path)
@@ -104,7 +104,7 @@ def test_shards_have_one_header_together(hub: HubServer, settings: Any, tmp_path
     whole = build(tmp_path / "m-Q4_0.gguf", LARGE, vocabulary=vocabulary)
     first = build(tmp_path / "m-Q8_0.gguf", LARGE, quantization="Q8_0", vocabulary=vocabulary, split=3)
     shards = sorted(tmp_path.glob("m-Q8_0-*.gguf"))
-    siblings = Siblings(serve(hub, settings, whole, *shards))
+    siblings = SiblingHeaders(serve(hub, settings, whole, *shards))
     (variant,) = contents([record(path) for path in shards]).variants
 
     assert siblings.read_variant([record(whole)]) == read_files(whole)
@@ -120,7 +120,7 @@ def test_one_that_failed_leaves_the_whole_reading_to_the_next(
     paths = [
         build(tmp_path / f"m-{name}.gguf", LARGE, quantization=name, vocabulary=vocabulary) for name in ("Q4_0", "Q8_0")
     ]
-    siblings = Siblings(serve(hub, settings, broken, *paths))
+    siblings = SiblingHeaders(serve(hub, settings, broken, *paths))
 
     with pytest.raises(BadGguf):
         siblings.read_variant([record(broken)])
@@ -135,7 +135,7 @@ def test_several_threads_read_one_whole_and_the_others_around_it(
 ) -> None:
     names = ("Q4_0", "Q5_0", "Q8_0", "F16")
     paths = [build(tmp_path / f"m-{name}.gguf", LARGE, quantization=name, vocabulary=vocabulary) for name in names]
-    siblings = Siblings(serve(hub, settings, *paths))
+    siblings = SiblingHeaders(serve(hub, settings, *paths))
 
     with ThreadPoolExecutor(4) as pool:
         headers = list(pool.map(lambda path: siblings.read_variant([record(path)]), paths))
@@ -149,7 +149,7 @@ def test_a_server_that_ignores_ranges_is_understood(
     paths = [
         build(tmp_path / f"m-{name}.gguf", LARGE, quantization=name, vocabulary=vocabulary) for name in ("Q4_0", "Q8_0")
     ]
-    siblings = Siblings(serve(hub, settings, *paths))
+    siblings = SiblingHeaders(serve(hub, settings, *paths))
     with hub.faults.during(NoRanges()):
         for path in paths:
             assert siblings.read_variant([record(path)]) == read_files(path)
@@ -162,7 +162,7 @@ def test_nobody_stands_still_behind_one_that_stalls(
     paths = [
         build(tmp_path / f"m-{name}.gguf", LARGE, quantization=name, vocabulary=vocabulary) for name in ("Q4_0", "Q8_0")
     ]
-    siblings = Siblings(serve(hub, settings, *paths))
+    siblings = SiblingHeaders(serve(hub, settings, *paths))
     hub.faults.add(Stall(path=paths[0].name, after_bytes=1000))
     with ThreadPoolExecutor(1) as pool:
         stalled = pool.submit(siblings.read_variant, [record(paths[0])])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from models_app.jobs import Running
+    from models_app.jobs import Attempt
     from models_app.jobs.runner import Runner
     from models_app.models import Job
 
@@ -31,10 +31,10 @@ class Works:
 
         return Runner(box, now=lambda: self.now, send=self.sent.append)
 
-    def run(self, running: Running) -> None:
-        self.attempts.append(dict(running.kept))
+    def run(self, attempt: Attempt) -> None:
+        self.attempts.append(dict(attempt.kept))
         if self.code is not None:
-            self.code(running)
+            self.code(attempt)
 
     def discard(self, job: Job) -> None:
         self.discarded.append(job.pk)

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 
 from models_app import jobs
-from models_app.jobs import Running, backoff
+from models_app.jobs import Attempt, backoff
 from models_app.models import Job
 from tests.jobs.conftest import Works
 
@@ -30,9 +30,9 @@ def test_a_job_is_done_once(works: Works) -> None:
 
 
 def test_what_an_attempt_kept_is_handed_to_the_next(works: Works) -> None:
-    def code(running: Running) -> None:
-        if not running.kept:
-            running.keep({"came": 7})
+    def code(attempt: Attempt) -> None:
+        if not attempt.kept:
+            attempt.keep({"came": 7})
             raise jobs.Wait("The disk is full.", 60)
 
     works.code = code
@@ -48,7 +48,7 @@ def test_what_an_attempt_kept_is_handed_to_the_next(works: Works) -> None:
 
 
 def test_attempts_that_fail_are_repeated_later_and_later_and_then_given_up(works: Works) -> None:
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         raise jobs.Retry("The server hung up.")
 
     works.code = code
@@ -70,10 +70,10 @@ def test_attempts_that_fail_are_repeated_later_and_later_and_then_given_up(works
 def test_what_no_database_takes_is_left_out_of_what_is_said(works: Works) -> None:
     hostile = "\0nothing\udcff"
 
-    def code(running: Running) -> None:
-        running.progress(1, stage=f"Stage {hostile}")
-        running.line(f"Line {hostile}")
-        raise jobs.Failed(f"Reason {hostile}")
+    def code(attempt: Attempt) -> None:
+        attempt.progress(1, stage=f"Stage {hostile}")
+        attempt.line(f"Line {hostile}")
+        raise jobs.JobFailed(f"Reason {hostile}")
 
     works.code = code
     job = works.start()
@@ -84,8 +84,8 @@ def test_what_no_database_takes_is_left_out_of_what_is_said(works: Works) -> Non
 
 
 def test_an_attempt_that_got_further_counts_as_the_first(works: Works) -> None:
-    def code(running: Running) -> None:
-        running.progress(running.job.done + 1)
+    def code(attempt: Attempt) -> None:
+        attempt.progress(attempt.job.done + 1)
         raise jobs.Retry("The server hung up.")
 
     works.code = code
@@ -97,7 +97,7 @@ def test_an_attempt_that_got_further_counts_as_the_first(works: Works) -> None:
 
 
 def test_a_server_that_names_its_time_is_not_asked_before(works: Works) -> None:
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         raise jobs.Retry("Too many requests.", after_seconds=90)
 
     works.code = code
@@ -110,8 +110,8 @@ def test_a_server_that_names_its_time_is_not_asked_before(works: Works) -> None:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), OSError(5, "Input/output error")])
 def test_code_that_breaks_fails_its_job_and_no_other(works: Works, error: Exception) -> None:
-    def code(running: Running) -> None:
-        if running.spec["bad"]:
+    def code(attempt: Attempt) -> None:
+        if attempt.spec["bad"]:
             raise error
 
     works.code = code
@@ -123,7 +123,7 @@ def test_code_that_breaks_fails_its_job_and_no_other(works: Works, error: Except
 
 
 def test_a_database_that_fails_is_no_reason_to_fail(works: Works) -> None:
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         if len(works.attempts) == 1:
             raise OperationalError("database is locked")
 
@@ -137,11 +137,11 @@ def test_a_database_that_fails_is_no_reason_to_fail(works: Works) -> None:
 
 
 def test_a_running_job_stops_at_its_next_step_when_paused(works: Works) -> None:
-    def code(running: Running) -> None:
-        running.progress(5, total=10, stage="working")
+    def code(attempt: Attempt) -> None:
+        attempt.progress(5, total=10, stage="working")
         if len(works.attempts) == 1:
-            assert jobs.pause(running.job)
-            running.progress(6, stage="a new stage is written at once")
+            assert jobs.pause(attempt.job)
+            attempt.progress(6, stage="a new stage is written at once")
             raise AssertionError("went on")
 
     works.code = code
@@ -157,18 +157,18 @@ def test_a_running_job_stops_at_its_next_step_when_paused(works: Works) -> None:
 
 
 def test_a_cancelled_job_is_tidied_up_whether_it_runs_or_not(works: Works) -> None:
-    def code(running: Running) -> None:
-        jobs.cancel(running.job)
-        running.progress(1, stage="next")
+    def code(attempt: Attempt) -> None:
+        jobs.cancel(attempt.job)
+        attempt.progress(1, stage="next")
 
     works.code = code
     process = works.process()
-    running, queued = works.start(), works.start()
+    attempt, queued = works.start(), works.start()
     assert jobs.cancel(queued)
-    process.work(running.pk)
-    assert works.discarded == [running.pk, queued.pk]
+    process.work(attempt.pk)
+    assert works.discarded == [attempt.pk, queued.pk]
     assert len(works.attempts) == 1, "one that never ran is not run to be cancelled"
-    assert {fresh(running).state, fresh(queued).state} == {Job.State.CANCELLED}
+    assert {fresh(attempt).state, fresh(queued).state} == {Job.State.CANCELLED}
 
 
 def test_a_job_about_to_be_cancelled_is_neither_paused_nor_resumed(works: Works) -> None:
@@ -181,9 +181,9 @@ def test_a_job_about_to_be_cancelled_is_neither_paused_nor_resumed(works: Works)
 
 
 def test_what_has_failed_can_be_tried_again(works: Works) -> None:
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         if len(works.attempts) == 1:
-            raise jobs.Failed("There is no such file.")
+            raise jobs.JobFailed("There is no such file.")
 
     works.code = code
     job, process = works.start(), works.process()
@@ -197,8 +197,8 @@ def test_what_has_failed_can_be_tried_again(works: Works) -> None:
 
 
 def test_what_has_failed_can_be_given_up_and_is_then_tidied_up(works: Works) -> None:
-    def code(running: Running) -> None:
-        raise jobs.Failed("There is no such file.")
+    def code(attempt: Attempt) -> None:
+        raise jobs.JobFailed("There is no such file.")
 
     works.code = code
     job, process = works.start(), works.process()
@@ -224,10 +224,10 @@ def test_a_kind_that_nobody_knows_fails_in_words(works: Works) -> None:
 def test_the_process_that_ends_leaves_the_job_to_its_successor(works: Works) -> None:
     process = works.process()
 
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         if len(works.attempts) == 1:
             process.stopping.set()
-            running.progress(3)
+            attempt.progress(3)
             raise AssertionError("went on")
 
     works.code = code

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from models_app import jobs
-from models_app.jobs import Running, kinds
+from models_app.jobs import Attempt, kinds
 from models_app.jobs.mentions import without_mentions
 from models_app.jobs.runner import KEPT, RESEND_SECONDS, STALE_SECONDS
 from models_app.models import Job
@@ -20,7 +20,7 @@ class Killed(BaseException):
     """As `kill -9` is to the process: nothing in it gets to tidy up."""
 
 
-def die(running: Running) -> None:
+def die(attempt: Attempt) -> None:
     raise Killed
 
 
@@ -56,7 +56,7 @@ def test_only_as_many_messages_are_sent_as_there_is_room_for(works: Works) -> No
 
 
 def test_a_job_that_waits_is_remembered_when_its_time_has_come(works: Works) -> None:
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         raise jobs.Wait("The host is away.", 40)
 
     works.code = code
@@ -90,9 +90,9 @@ def test_a_job_of_another_box_is_taken_over_when_its_heart_has_stopped(works: Wo
 
 
 def test_what_is_long_done_is_forgotten_and_what_failed_is_not(works: Works) -> None:
-    def code(running: Running) -> None:
-        if running.spec.get("bad"):
-            raise jobs.Failed("There is no such file.")
+    def code(attempt: Attempt) -> None:
+        if attempt.spec.get("bad"):
+            raise jobs.JobFailed("There is no such file.")
 
     works.code = code
     done, failed, process = works.start(), works.start(bad=True), works.process()
@@ -106,11 +106,11 @@ def test_what_is_long_done_is_forgotten_and_what_failed_is_not(works: Works) -> 
 def test_a_job_that_runs_is_left_to_who_runs_it(works: Works) -> None:
     process, other = works.process(), works.process("another")
 
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         works.later(STALE_SECONDS + 1)
         process.sweep()
         other.sweep()
-        other.work(running.job.pk)
+        other.work(attempt.job.pk)
 
     works.code = code
     job = works.start()
@@ -122,15 +122,15 @@ def test_a_job_that_runs_is_left_to_who_runs_it(works: Works) -> None:
 def test_who_lost_its_claim_stops_writing(works: Works) -> None:
     process, other = works.process(), works.process("another")
 
-    def code(running: Running) -> None:
+    def code(attempt: Attempt) -> None:
         if len(works.attempts) == 2:
             return
         works.later(STALE_SECONDS + 1)  # asleep, as a laptop may be
         other.sweep()
-        other.work(running.job.pk)
+        other.work(attempt.job.pk)
         with pytest.raises(jobs.Lost):
-            running.keep({"by": "the first"})
-        running.progress(99)
+            attempt.keep({"by": "the first"})
+        attempt.progress(99)
         raise AssertionError("went on")
 
     works.code = code
@@ -166,8 +166,8 @@ def test_no_more_jobs_of_a_kind_run_at_once_than_it_says(works: Works) -> None:
     process = works.process()
     seen: list[int] = []
 
-    def code(running: Running) -> None:
-        process.work(next(job.pk for job in queued if job.pk != running.job.pk))
+    def code(attempt: Attempt) -> None:
+        process.work(next(job.pk for job in queued if job.pk != attempt.job.pk))
         seen.append(Job.objects.filter(state=Job.State.RUNNING).count())
 
     works.code = code

@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 
 from models_app.hardware import Budget, Device
-from models_app.hardware.budgets import Amounts, BadAmounts, StoredAmounts, change_told, read, warnings
+from models_app.hardware.budgets import Amounts, BadAmounts, StoredAmounts, change_message, read_amounts, warnings
 from models_app.hardware.profile import GIB
 
 CARD = Device("RTX 3060", "gpu", 12 * GIB)
 
 
 def test_amounts_are_read_in_bytes_or_percent_or_left_to_the_default() -> None:
-    assert read(Amounts("11.5GiB", ""), CARD) == (Budget(n_bytes=23 * GIB // 2), None)
-    assert read(Amounts(" 90% ", "512 MiB"), CARD) == (Budget(percent=90), Budget(n_bytes=GIB // 2))
-    assert read(Amounts("0", "0"), CARD) == (Budget(n_bytes=0), Budget(n_bytes=0))
+    assert read_amounts(Amounts("11.5GiB", ""), CARD) == (Budget(n_bytes=23 * GIB // 2), None)
+    assert read_amounts(Amounts(" 90% ", "512 MiB"), CARD) == (Budget(percent=90), Budget(n_bytes=GIB // 2))
+    assert read_amounts(Amounts("0", "0"), CARD) == (Budget(n_bytes=0), Budget(n_bytes=0))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_amounts_are_read_in_bytes_or_percent_or_left_to_the_default() -> None:
 def test_a_wrong_amount_gets_a_sentence_at_its_own_field(text: str, says: str) -> None:
     for amounts, name in ((Amounts(budget=text), "budget"), (Amounts(reserve=text), "reserve")):
         with pytest.raises(BadAmounts) as bad:
-            read(amounts, CARD)
+            read_amounts(amounts, CARD)
         assert list(bad.value.problems) == [name]
         assert says in str(bad.value)
 
@@ -61,6 +61,6 @@ def test_stored_amounts_change_for_one_device_and_leave_the_others() -> None:
 
 
 def test_a_change_is_told_with_both_values() -> None:
-    told = change_told("RTX 3060", Amounts("90%", ""), Amounts("", "1GiB"))
+    told = change_message("RTX 3060", Amounts("90%", ""), Amounts("", "1GiB"))
     assert told == "Budget of RTX 3060: 90% → default; reserve of RTX 3060: default → 1GiB."
-    assert change_told("RTX 3060", Amounts("90%"), Amounts("90%")) is None
+    assert change_message("RTX 3060", Amounts("90%"), Amounts("90%")) is None

@@ -194,7 +194,7 @@ def test_the_command_scans_the_data_folder_and_speaks_in_sentences(tmp_path: Pat
     call_command("scan_models", stdout=out)
     lines = out.getvalue().splitlines()
     assert lines[0] == "Added tiny-Q4_0."
-    assert lines[1].startswith(f"Not added: {tmp_path / 'models' / 'page.gguf'}: it begins with")
+    assert lines[1].startswith(f"Not added: {tmp_path / 'models' / 'page.gguf'}: this is not a GGUF file")
     assert lines[2] == "Unchanged: 0."
 
 

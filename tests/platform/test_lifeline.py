@@ -12,7 +12,9 @@ import pytest
 from hostui.box import locks
 from tests.stack import BASE_DIR
 
-WAITS = "from hostui import lifeline; lifeline.hold(); print('up', flush=True)\nimport time\nwhile True: time.sleep(60)"
+WAITS = (
+    "from hostui.box import lifeline; lifeline.hold(); print('up', flush=True)\nimport time\nwhile True: time.sleep(60)"
+)
 DEADLINE_SECONDS = 20
 
 
@@ -38,9 +40,7 @@ def test_the_end_of_standard_input_is_sigterm() -> None:
 
 
 def test_one_that_ignores_sigterm_ends_all_the_same() -> None:
-    code = (
-        "import signal; signal.signal(15, signal.SIG_IGN)\nfrom hostui import lifeline; lifeline.GRACE_SECONDS = 0.1\n"
-    )
+    code = "import signal; signal.signal(15, signal.SIG_IGN)\nfrom hostui.box import lifeline; lifeline.GRACE_SECONDS = 0.1\n"
     with start(code + WAITS, HOSTUI_LIFELINE="stdin") as process:
         assert process.stdin is not None
         process.stdin.close()
@@ -59,7 +59,7 @@ def test_by_hand_standard_input_means_nothing() -> None:
 
 
 def test_what_a_child_starts_does_not_inherit_the_lifeline() -> None:
-    code = "import os\nfrom hostui import lifeline; lifeline.hold()\nprint('up', flush=True); print(os.environ.get('HOSTUI_LIFELINE'))"
+    code = "import os\nfrom hostui.box import lifeline; lifeline.hold()\nprint('up', flush=True); print(os.environ.get('HOSTUI_LIFELINE'))"
     with start(code, HOSTUI_LIFELINE="stdin") as process:
         assert process.stdout is not None
         assert process.stdout.read() == "None\n"
@@ -68,7 +68,7 @@ def test_what_a_child_starts_does_not_inherit_the_lifeline() -> None:
 def test_a_lock_is_held_by_one_and_named(tmp_path: Path) -> None:
     path = tmp_path / "web.lock"
     descriptor = locks.hold(path)
-    with pytest.raises(locks.Held) as raised:
+    with pytest.raises(locks.LockHeld) as raised:
         locks.hold(path)
     assert raised.value.pid == os.getpid()
     os.close(descriptor)
@@ -77,9 +77,9 @@ def test_a_lock_is_held_by_one_and_named(tmp_path: Path) -> None:
 
 def test_a_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     path = tmp_path / "web.lock"
-    code = f"from pathlib import Path; from hostui import locks; locks.hold(Path({str(path)!r})); print('up', flush=True)\nimport time; time.sleep(60)"
+    code = f"from pathlib import Path; from hostui.box import locks; locks.hold(Path({str(path)!r})); print('up', flush=True)\nimport time; time.sleep(60)"
     with start(code) as process:
-        with pytest.raises(locks.Held) as raised:
+        with pytest.raises(locks.LockHeld) as raised:
             locks.hold(path)
         assert raised.value.pid == process.pid
         process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hostui.box import secret_key
-from hostui.box.env import BadSetting, Environment, parse_size
+from hostui.box.env import BadSetting, EnvironmentVariables, parse_size
 from tests.stack import BASE_DIR
 
 
@@ -40,7 +40,7 @@ def test_a_size_that_is_none_is_refused_by_name(text: str) -> None:
 
 
 def test_an_empty_value_counts_as_unset() -> None:
-    env = Environment({"A": "", "B": "  "})
+    env = EnvironmentVariables({"A": "", "B": "  "})
     assert env.text("A", "x") == "x"
     assert env.optional("B") is None
     assert env.integer("A", 7, 1, 9) == 7
@@ -53,12 +53,12 @@ def test_an_empty_value_counts_as_unset() -> None:
 @pytest.mark.parametrize("text", ["0", "10", "1.0", "one", "1 2", "+3"])
 def test_a_whole_number_out_of_its_range_is_refused(text: str) -> None:
     with pytest.raises(BadSetting, match="from 1 to 9"):
-        Environment({"N": text}).integer("N", 5, 1, 9)
+        EnvironmentVariables({"N": text}).integer("N", 5, 1, 9)
 
 
 @pytest.mark.parametrize("text", ["-1", "1s", "inf", "nan", ""])
 def test_seconds_are_a_plain_number(text: str) -> None:
-    env = Environment({"S": text})
+    env = EnvironmentVariables({"S": text})
     if not text:
         assert env.seconds("S", 3) == 3
     else:
@@ -67,10 +67,10 @@ def test_seconds_are_a_plain_number(text: str) -> None:
 
 
 def test_a_flag_is_yes_or_no() -> None:
-    assert Environment({"F": "Yes"}).flag("F", False) is True
-    assert Environment({"F": "0"}).flag("F", True) is False
+    assert EnvironmentVariables({"F": "Yes"}).flag("F", False) is True
+    assert EnvironmentVariables({"F": "0"}).flag("F", True) is False
     with pytest.raises(BadSetting, match="yes or no"):
-        Environment({"F": "maybe"}).flag("F", True)
+        EnvironmentVariables({"F": "maybe"}).flag("F", True)
 
 
 def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

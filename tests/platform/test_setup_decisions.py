@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hostui.setup.decisions import (
-    Machine,
+    BuildMachine,
     SetupFailed,
     choose_accel,
     cmake_flags,
@@ -19,7 +19,7 @@ from hostui.setup.decisions import (
 )
 from tests.stack import BASE_DIR
 
-PLAIN = Machine(
+PLAIN = BuildMachine(
     system="Linux",
     architecture="x86_64",
     cpu_features="avx avx2",
@@ -46,7 +46,7 @@ APPLE = replace(PLAIN, system="Darwin", architecture="arm64", package_tool="brew
         (replace(PLAIN, nvcc="/usr/bin/nvcc"), "cpu"),  # a toolkit without a GPU
     ],
 )
-def test_auto_takes_what_the_machine_has(machine: Machine, accel: str) -> None:
+def test_auto_takes_what_the_machine_has(machine: BuildMachine, accel: str) -> None:
     choice = choose_accel("auto", machine)
     assert (choice.accel, choice.remark) == (accel, None)
 
@@ -74,7 +74,7 @@ def test_a_wish_is_granted() -> None:
         ("", PLAIN, "expected auto"),
     ],
 )
-def test_a_wish_that_cannot_be_had_names_what_is_missing(wish: str, machine: Machine, says: str) -> None:
+def test_a_wish_that_cannot_be_had_names_what_is_missing(wish: str, machine: BuildMachine, says: str) -> None:
     with pytest.raises(SetupFailed, match=says):
         choose_accel(wish, machine)
 

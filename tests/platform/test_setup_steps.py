@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hostui.setup.environment import PIP, Environment
+from hostui.setup.environment import PIP, VirtualEnvironment
 from tests.stack import BASE_DIR
 
 FIND_PYTHON = BASE_DIR / "hostui" / "setup" / "find_python.sh"
@@ -119,7 +119,7 @@ def test_a_machine_without_a_compiler_gets_one_line_and_nothing_is_half_done(tmp
     shutil.copytree(BASE_DIR / "hostui" / "setup", clone / "hostui" / "setup")
     (clone / "hostui" / "__init__.py").touch()
     shutil.copy(BASE_DIR / "requirements.txt", clone)
-    environment = Environment(clone)
+    environment = VirtualEnvironment(clone)
     with environment.step("venv", PIP):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment.folder)], check=True)
     (bin_folder / "apt-get").write_text("#!/bin/sh\n")
@@ -141,7 +141,7 @@ def test_a_machine_without_a_compiler_gets_one_line_and_nothing_is_half_done(tmp
 
 
 def test_a_step_is_done_once_and_again_when_what_it_is_made_from_changes(tmp_path: Path) -> None:
-    environment = Environment(tmp_path)
+    environment = VirtualEnvironment(tmp_path)
     done = []
     for key in ("one", "one", "two", "two", "one"):
         with environment.step("requirements", key) as needed:
@@ -151,7 +151,7 @@ def test_a_step_is_done_once_and_again_when_what_it_is_made_from_changes(tmp_pat
 
 
 def test_an_interrupted_step_is_done_again_even_if_it_once_succeeded(tmp_path: Path) -> None:
-    environment = Environment(tmp_path)
+    environment = VirtualEnvironment(tmp_path)
     with environment.step("llama", "cpu"):
         pass
     with suppress(KeyboardInterrupt), environment.step("llama", "cuda"):
@@ -164,8 +164,8 @@ def test_an_environment_that_is_whole_is_kept_and_half_a_one_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(Environment, "pip", lambda self, *arguments: calls.append(arguments))
-    environment = Environment(tmp_path)
+    monkeypatch.setattr(VirtualEnvironment, "pip", lambda self, *arguments: calls.append(arguments))
+    environment = VirtualEnvironment(tmp_path)
     environment.create()
     kept = environment.folder / "kept"
     kept.touch()

@@ -67,7 +67,7 @@ class Command(BaseCommand):
         lifeline.hold()
         try:
             locks.hold(settings.RUN_DIR / "jobs.lock", PREDECESSOR_SECONDS)
-        except locks.Held as held:
+        except locks.LockHeld as held:
             raise CommandError(f"a jobs process is already running (pid {held.pid})") from None
         JOBS_HEARTBEAT.unlink(missing_ok=True)
 

@@ -29,7 +29,7 @@ class Command(BaseCommand):
             locks.hold(settings.RUN_DIR / "web.lock", PREDECESSOR_SECONDS)
             sockets = listen(settings.HOST, settings.PORT)
             (settings.RUN_DIR / LISTENING).write_text(str(os.getpid()))
-        except locks.Held as held:
+        except locks.LockHeld as held:
             self.stderr.write(f"hostui: a web process is already running (pid {held.pid})")
             sys.exit(os.EX_TEMPFAIL)
         except CannotListen as error:

@@ -70,7 +70,7 @@ class Command(BaseCommand):
         lifeline.hold()
         try:
             locks.hold(settings.RUN_DIR / "serve.lock")
-        except locks.Held as held:
+        except locks.LockHeld as held:
             self._fail(f"already running for {settings.DATA_DIR} (pid {held.pid}); its address is on that console")
         try:
             self._prepare()

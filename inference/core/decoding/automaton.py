@@ -12,12 +12,12 @@ MOST_STATES = 50_000
 
 
 class BadGrammar(ValueError):
-    """The grammar is not GBNF, or larger than the bounds of its parser and its automaton. The message says where and why."""
+    """A grammar is not GBNF, or exceeds the bounds of its parser or automaton. The message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """A set of characters: single ones and inclusive ranges, or everything but those."""
+    """Matches one character: one of a set of single ones and inclusive ranges, or with `negated` any other."""
 
     singles: frozenset[str]
     ranges: tuple[tuple[str, str], ...] = ()

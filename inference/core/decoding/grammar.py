@@ -35,7 +35,7 @@ _Item = tuple[int, _Call]
 
 
 class Position:
-    """All the places in the grammar that the text so far may have led to. Immutable to its users."""
+    """Holds all the places in a grammar that a text may have led to. Immutable to its users."""
 
     __slots__ = ("accepting", "characters", "followers", "tokens")
 
@@ -67,6 +67,7 @@ class Recogniser:
         self.start = self._close([(self._starts[automaton.root], self._whole)])
 
     def refill(self) -> None:
+        """Allows MOST_WORK_PER_STEP moves more, for the next token."""
         self._work_left = MOST_WORK_PER_STEP
 
     def after(self, position: Position, character: str) -> Position | None:
@@ -157,7 +158,7 @@ def _is_last(automaton: Automaton, number: int) -> bool:
 
 
 class Vocabulary:
-    """Token texts, arranged for the question which of them a grammar allows."""
+    """Arranges token texts for the question which of them a grammar allows."""
 
     def __init__(self, pieces: Sequence[bytes], ends: Sequence[int]) -> None:
         self.pieces = pieces
@@ -179,7 +180,7 @@ class Vocabulary:
 
 
 class Follower:
-    """One answer's way through a grammar, token by token."""
+    """Follows one answer through a grammar, token by token."""
 
     def __init__(self, automaton: Automaton, vocabulary: Vocabulary) -> None:
         """Raises GrammarTooComplex."""
@@ -191,10 +192,12 @@ class Follower:
 
     @property
     def ended(self) -> bool:
+        """Whether the answer is complete and nothing may follow."""
         return self._position.ended and not self._partial
 
     @property
     def accepting(self) -> bool:
+        """Whether the answer is complete as it stands."""
         return self._position.accepting and not self._partial
 
     def refill(self) -> None:

@@ -19,7 +19,7 @@ _BLOCK_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
-    """A slot as the choice sees it. `tokens` are those in its KV cache, `owner` whose they are (None: nobody's, empty)."""
+    """Shows a slot to `choose_slot`. `tokens` are those in its KV cache, `owner` whose they are (None: nobody's, empty)."""
 
     index: int
     owner: str | None
@@ -30,7 +30,7 @@ class SlotView:
 
 @dataclass(frozen=True, slots=True)
 class SlotChoice:
-    """Where a request goes. The first `n_keep` tokens of its prompt are in slot `source`'s cache already."""
+    """Says where a request goes. The first `n_keep` tokens of its prompt are in slot `source`'s cache already."""
 
     index: int
     source: int
@@ -38,6 +38,7 @@ class SlotChoice:
 
     @property
     def copies(self) -> bool:
+        """Whether the cached prefix has to be copied from another slot."""
         return self.n_keep > 0 and self.source != self.index
 
 
@@ -103,7 +104,7 @@ def can_rewind(n_keep: int, oldest_position: int | None, n_swa: int) -> bool:
 
 
 def prefill_budget(seconds_per_token: float | None, *, n_generating: int, n_batch: int) -> int:
-    """Prompt tokens the next step may carry: from 16 up to what the batch has room for beside the generating slots.
+    """How many prompt tokens the next step may carry: from 16 up to what the batch has room for.
 
     `seconds_per_token` is what recent steps with prefill took, divided by their tokens; None before the first.
     """

@@ -12,18 +12,17 @@ from dataclasses import dataclass
 
 
 class Utf8Decoder:
-    """Bytes to text, across pieces. Bytes that can never become a character turn into U+FFFD; a character's first bytes wait."""
+    """Turns bytes into text, piece by piece. What can never become a character turns into U+FFFD.
+
+    A character's first bytes wait for the rest; at the end of an answer they are dropped, for they say nothing.
+    """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, piece: bytes) -> str:
+        """The text that became whole with `piece`."""
         return self._decoder.decode(piece)
-
-    @property
-    def pending(self) -> bytes:
-        """The beginning of a character whose rest has not come. At the end of an answer it is dropped: it says nothing."""
-        return self._decoder.getstate()[0]
 
 
 class StopStrings:
@@ -92,6 +91,8 @@ _ANSWER_CHANNEL = "final"
 
 @dataclass(frozen=True, slots=True)
 class Span:
+    """Text of one kind: reasoning, or the answer proper."""
+
     text: str
     reasoning: bool
 
@@ -124,6 +125,7 @@ class Reasoning:
         return self._step != self._answer
 
     def feed(self, text: str) -> list[Span]:
+        """What became final with `text`, in order."""
         self._held += text
         spans: list[Span] = []
         while self._step(spans, last=False):

@@ -66,6 +66,7 @@ class ThreadCount:
 
     @property
     def current(self) -> int:
+        """How many threads the next step takes."""
         return self._counts[self._level]
 
     def note(self, n_tokens: int, seconds: float, n_switches: int, now: float) -> None:

@@ -143,7 +143,8 @@ def unknown_way(
     width = header.n_embd or 8192
     kv_bytes = 2 * width * (header.n_layers or 0) * _F16_BYTES * base.n_ctx
     allowance = 512 * MIB + 64 * width * base.n_ubatch
-    owner, device, options = profile.ram, RAM, base
+    device: str = RAM
+    owner, options = profile.ram, base
     if profile.gpus:
         options = replace(base, n_gpu_layers=0)
         needed_bytes = size_bytes + kv_bytes + allowance
@@ -155,7 +156,9 @@ def unknown_way(
             options = replace(base, n_gpu_layers=wishes.n_gpu_layers, tensor_split=split)
     sizes = exact or {device: allowance, RAM: allowance}
     ram = profile.ram
-    devices = {RAM: DeviceBytes(ram.name, 0, 0, sizes.get(RAM, 0), ram.overhead_bytes, ram.budget_bytes)}
+    devices: dict[str, DeviceBytes] = {
+        RAM: DeviceBytes(ram.name, 0, 0, sizes.get(RAM, 0), ram.overhead_bytes, ram.budget_bytes)
+    }
     devices[device] = DeviceBytes(
         owner.name, size_bytes, kv_bytes, sizes.get(device, 0), owner.overhead_bytes, owner.budget_bytes
     )

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from inference.core.loads.devices import RAM, BytesByDevice, is_memory
+from inference.core.loads.devices import RAM, BytesByDevice, memory_only
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.vocabulary import FailureReason, ResidencyState
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.demand import Use
-
-State = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
-FailureReason = Literal[
-    "bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"
-]
-"""engine.protocol.FailureReason: the core imports nothing of the engine."""
 
 Departure = Literal["room", "foreign", "budget", "asked", "idle", "unwanted", "changed", "shutdown"]
 """Why a variant leaves: to make room for another, for programs that are not ours, for a budget that it exceeds, because a
@@ -28,7 +23,7 @@ LOAD_BYTES_PER_SECOND = 1e9
 LEAST_LOAD_SECONDS = 0.05
 """A process must start, whatever the size."""
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[ResidencyState, frozenset[ResidencyState]] = {
     "absent": frozenset({"loading"}),
     "loading": frozenset({"resident", "unloading", "failed"}),
     "resident": frozenset({"draining", "failed"}),
@@ -38,7 +33,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "failed": frozenset({"absent", "loading"}),
 }
 
-HOLDING: frozenset[State] = frozenset({"loading", "resident", "draining", "unloading"})
+HOLDING: frozenset[ResidencyState] = frozenset({"loading", "resident", "draining", "unloading"})
 """States in which a worker process exists, so its bytes are reserved."""
 
 
@@ -114,7 +109,7 @@ class Failure:
 class IllegalTransition(Exception):
     """A residency was asked to skip a state."""
 
-    def __init__(self, variant_id: int, state: State, wanted: State) -> None:
+    def __init__(self, variant_id: int, state: ResidencyState, wanted: ResidencyState) -> None:
         super().__init__(f"variant {variant_id}: {state} → {wanted}")
 
 
@@ -123,7 +118,7 @@ class Residency:
     """The life of one variant in this host. Written by core.scheduler alone."""
 
     facts: VariantFacts
-    state: State = "absent"
+    state: ResidencyState = "absent"
     launch: int = 0
     """Number of the current worker, from 1: reports of an earlier one are void."""
     launched_facts: VariantFacts | None = None
@@ -170,7 +165,7 @@ class Residency:
     @property
     def reserved_bytes(self) -> int:
         """On all devices together."""
-        return sum(n_bytes for device, n_bytes in self.bytes_by_device.items() if is_memory(device))
+        return sum(memory_only(self.bytes_by_device).values())
 
     @property
     def used_at(self) -> float:
@@ -201,7 +196,7 @@ class Residency:
         """The seconds of a reload × the likelihood that it is wanted again soon."""
         return self.reload_seconds * self.use.likelihood(now)
 
-    def become(self, state: State, departure: Departure | None = None) -> None:
+    def become(self, state: ResidencyState, departure: Departure | None = None) -> None:
         """Moves to `state`. Raises IllegalTransition."""
         if state not in TRANSITIONS[self.state]:
             raise IllegalTransition(self.variant_id, self.state, state)

@@ -29,7 +29,7 @@ _MOST_FATAL_STEPS = 2
 
 
 class Batcher(ContextThread[Generation]):
-    """Texts of several slots at once. See ContextThread for how it is handed work."""
+    """Decodes the texts of several slots at once. See ContextThread for how it is handed work."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Batcher(ContextThread[Generation]):
             self._waiting = deque(generation for generation in self._waiting if not generation.abandoned)
 
     def _leave(self, slot: Slot) -> None:
-        """The slot's generation is over; its tokens stay for the owner's next request."""
+        """Ends the slot's generation; its tokens stay for the owner's next request."""
         assert slot.generation is not None
         slot.generation.sampler.close()
         slot.generation = None
@@ -239,7 +239,7 @@ class Batcher(ContextThread[Generation]):
         generation.flush()
 
     def _score(self, slot: Slot, generation: Scoring, portion: Portion) -> None:
-        """Here `portion.output` is the batch entry of its first token."""
+        """Writes the logits of a portion. Here `portion.output` is the batch entry of its first token."""
         assert portion.output is not None
         start = len(slot.tokens) - portion.count
         try:
@@ -279,7 +279,7 @@ class Batcher(ContextThread[Generation]):
         self._leave(slot)
 
     def _out_of_room(self, plan: StepPlan) -> None:
-        """Not even one token fits: the context is full of what the others are still using."""
+        """Ends all of a step's answers: not even one token fits beside what the others are still using."""
         for slot, _ in plan:
             generation = slot.generation
             assert generation is not None
@@ -291,7 +291,7 @@ class Batcher(ContextThread[Generation]):
             self._forget(slot)
 
     def _fail(self, plan: StepPlan, code: int) -> None:
-        """llama.cpp gave up on this batch; what it has put into the cache is unknown, so all of it goes."""
+        """Refuses all of a step's requests: what llama.cpp has put into the cache is unknown, so all of it goes."""
         for slot, _ in plan:
             assert slot.generation is not None
             slot.generation.refuse(

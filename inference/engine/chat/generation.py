@@ -6,12 +6,22 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.decoding.text import Reasoning, Span, StopStrings, Utf8Decoder
 from inference.engine.llama import Context
-from inference.engine.protocol import Done, FinishReason, Prefill, RefusalCode, RefusalFacts, Refused, Timings, Token
+from inference.engine.protocol import (
+    Done,
+    FinishReason,
+    Prefill,
+    RefusalCode,
+    RefusalFacts,
+    Refused,
+    Timings,
+    Token,
+    WorkerReply,
+)
 from inference.engine.serving.message_sink import MessageSink
 
 if TYPE_CHECKING:
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TokenSource(Protocol):
-    """What a generation's tokens are drawn by (`sampling.Sampler`)."""
+    """Draws a generation's tokens (`sampling.Sampler`)."""
 
     @property
     def ended(self) -> bool: ...
@@ -31,19 +41,21 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Bytes of a token: as text, and with the control tokens that mark reasoning spelled out."""
+    """Gives the bytes of a token: as text, and with the control tokens that mark reasoning spelled out."""
 
     plain: Callable[[int], bytes]
     marked: Callable[[int], bytes]
 
 
 class Generation:
-    """Owned by the decode thread from submission on; `cancelled` alone may be set from elsewhere."""
+    """Takes one request from its prompt to its last message.
+
+    Owned by the decode thread from submission on; `cancelled` alone may be set from elsewhere.
+    """
 
     def __init__(
         self,
         *,
-        request_id: str,
         owner: str,
         prompt: array[int],
         options: GenerationOptions,
@@ -52,7 +64,6 @@ class Generation:
         pieces: Pieces,
         sink: MessageSink,
     ) -> None:
-        self.request_id = request_id
         self.owner = owner
         self.prompt = prompt
         self.sampler = sampler
@@ -68,13 +79,14 @@ class Generation:
         self._reasoning = reasoning
         self._stops = StopStrings(options.stop)
         self._pieces = pieces
-        self._ready: list[Any] = []
+        self._ready: list[WorkerReply] = []
         self._last_n = 0
         self._entered_slot_at = 0.0
         self._first_token_at = 0.0
 
     @property
     def abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more."""
         return self.cancelled or self.sink.broken
 
     @property
@@ -82,12 +94,12 @@ class Generation:
         return len(self.prompt) - self.n_done
 
     def enter_slot(self, n_cached: int) -> None:
-        """The request has a slot whose cache holds its first `n_cached` tokens."""
+        """Notes that the request has a slot, whose cache holds its first `n_cached` tokens."""
         self.n_done = self.n_cached = n_cached
         self._entered_slot_at = time.monotonic()
 
     def advance(self, n_tokens: int) -> None:
-        """`n_tokens` more of the prompt have been evaluated."""
+        """Counts `n_tokens` more of the prompt as evaluated."""
         self.n_done += n_tokens
         self._ready.append(Prefill(type="prefill", done=self.n_done, total=len(self.prompt), cached=self.n_cached))
 
@@ -127,7 +139,7 @@ class Generation:
         self._ready.clear()
 
     def _pass_on(self, spans: list[Span]) -> str | None:
-        """Stop strings belong to the answer: a blank line in the reasoning must not end it."""
+        """Makes messages of `spans`, and returns a completed stop string. A blank line in the reasoning must not end an answer."""
         for span in spans:
             if span.reasoning:
                 self._say(span.text, reasoning=True)

@@ -1,4 +1,4 @@
-"""What an ordinary worker answers: texts, their tokens and their scores."""
+"""The requests that an ordinary worker answers: texts, their tokens and their scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inference.engine.chat.request_parser import RequestParser
 from inference.engine.protocol import Tokens
 from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused
-from inference.engine.serving.server import log, pong, until_over
+from inference.engine.serving.server import log, send_pong, until_over
 
 
 class ChatHandler:
@@ -21,6 +21,7 @@ class ChatHandler:
         self._batcher = batcher
 
     async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
+        """Raises RequestRefused."""
         if message["type"] == "generate":
             await self._generate(message, reader, connection)
         elif message["type"] == "tokenize":
@@ -28,7 +29,7 @@ class ChatHandler:
         elif message["type"] == "score":
             await self._score(message, reader, connection)
         elif message["type"] == "ping":
-            self._batcher.ping(lambda ms: pong(connection, ms))
+            self._batcher.ping(lambda ms: send_pong(connection, ms))
             await until_over(reader, connection)
         else:
             raise RequestRefused(

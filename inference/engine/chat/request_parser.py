@@ -31,7 +31,7 @@ _REQUEST_FIELDS = {"type", "request_id", "owner", "messages", "prompt", "options
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How messages become a prompt: by the chat template, or plainly joined. `reason` says why not by the template."""
+    """Says how messages become a prompt: by the chat template, or plainly joined. `reason`: why not by the template."""
 
     name: Literal["chat", "completion"]
     reason: str | None
@@ -55,8 +55,9 @@ class RequestParser:
         self._vocabulary: Vocabulary | None = None
 
     async def generation(self, message: Mapping[str, Any], sink: MessageSink) -> Generation:
-        """Raises RequestRefused."""
-        request_id, owner = name_of(message, "request_id"), name_of(message, "owner")
+        """A `generate` message as work for the batcher. Renders and tokenizes. Raises RequestRefused."""
+        name_of(message, "request_id")
+        owner = name_of(message, "owner")
         unknown = sorted(set(message) - _REQUEST_FIELDS)
         if unknown:
             raise RequestRefused("bad_request", f"unknown fields: {', '.join(unknown)[:200]}")
@@ -71,7 +72,6 @@ class RequestParser:
             )
         follower = await self._follower(options)
         return Generation(
-            request_id=request_id,
             owner=owner,
             prompt=prompt,
             options=options,
@@ -90,8 +90,9 @@ class RequestParser:
 
     @contextmanager
     def scoring(self, message: Mapping[str, Any], sink: MessageSink) -> Iterator[Scoring]:
-        """Its file is closed when the block is left: submit it, and withdraw it before. Raises RequestRefused."""
-        request_id, owner = name_of(message, "request_id"), name_of(message, "owner")
+        """A `score` message as work for the batcher. Withdraw it inside the block, which closes its file. Raises RequestRefused."""
+        name_of(message, "request_id")
+        owner = name_of(message, "owner")
         unknown = sorted(set(message) - {"type", "request_id", "owner", "tokens", "first", "path"})
         if unknown:
             raise RequestRefused("bad_request", f"unknown fields: {', '.join(unknown)[:200]}")
@@ -109,7 +110,6 @@ class RequestParser:
             raise RequestRefused("bad_request", "first: expected the number of a token that has a successor")
         with appended(path) as descriptor:
             yield Scoring(
-                request_id=request_id,
                 owner=owner,
                 tokens=array("i", tokens),
                 first=first,

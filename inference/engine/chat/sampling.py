@@ -19,7 +19,7 @@ class NothingAllowed(Exception):
 
 
 class Sampler:
-    """llama-server's order: bias, penalties, top-k, top-p, min-p, temperature. Temperature 0 is greedy.
+    """Samples in llama-server's order: bias, penalties, top-k, top-p, min-p, temperature. Temperature 0 is greedy.
 
     With a grammar a token is drawn first and looked up after: most are allowed, and one look-up is cheap. Only when it is
     not, the draw is repeated among the tokens that are.
@@ -56,7 +56,7 @@ class Sampler:
 
     @property
     def ended(self) -> bool:
-        """The grammar is complete and nothing may follow."""
+        """Whether the grammar is complete and nothing may follow."""
         return self._follower is not None and self._follower.ended
 
     def sample(self, context: Context, output: int) -> int:

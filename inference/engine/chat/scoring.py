@@ -36,11 +36,8 @@ class _NoSampler:
 class Scoring(Generation):
     """Writes one row of float32 logits for each token from `first` on but the last, which has no successor to foretell."""
 
-    def __init__(
-        self, *, request_id: str, owner: str, tokens: array[int], first: int, descriptor: int, sink: MessageSink
-    ) -> None:
+    def __init__(self, *, owner: str, tokens: array[int], first: int, descriptor: int, sink: MessageSink) -> None:
         super().__init__(
-            request_id=request_id,
             # Tokens that are in the cache already would be passed over, and their logits with them.
             owner=f"{owner} {next(_numbers)}",
             prompt=tokens,
@@ -67,13 +64,14 @@ class Scoring(Generation):
         return (position - start for position in range(max(start, self._first), min(start + count, last)))
 
     def write(self, logits: memoryview[float]) -> None:
-        """Raises OSError."""
+        """Appends a row to the file. Blocks on the disk. Raises OSError."""
         raw = logits.cast("B")
         while raw:
             raw = raw[os.write(self._descriptor, raw) :]
         self._n_rows += 1
 
     def end(self) -> None:
+        """Sends the last message."""
         scored = Scored(type="scored", n_rows=self._n_rows, seconds=round(time.monotonic() - self._began, 6))
         self.sink.send(*self._ready, scored, last=True)
         self._ready.clear()

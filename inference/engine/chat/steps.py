@@ -1,4 +1,4 @@
-"""What one step evaluates: decided from the slots alone, and laid out in the batch. Whoever decodes it is another's matter."""
+"""What one step evaluates: decided from the slots alone, and laid out in the batch. `batching` decodes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inference.engine.llama import Batch
 
 @dataclass(slots=True)
 class Slot:
-    """A sequence of the context. `tokens` are those in the KV cache, `owner` whose they are; both stay after the answer ends."""
+    """Holds a sequence of the context. `tokens` are those in the KV cache, `owner` whose they are; both stay after the answer ends."""
 
     index: int
     owner: str | None = None

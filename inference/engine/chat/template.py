@@ -35,7 +35,7 @@ class _Raised(Exception):
 
 
 class ChatTemplate:
-    """A compiled template."""
+    """Renders messages with a compiled template."""
 
     def __init__(self, source: str) -> None:
         """Raises TemplateFailed."""

@@ -1,4 +1,4 @@
-"""The worker's side of `renderer`: renders prompts and converts schemas in a process that may be ended at any time."""
+"""The worker's side of `template_process`: renders prompts and converts schemas in a process that may be ended at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _START_PATIENCE_SECONDS = 10.0
 
 
 class RenderFailed(Exception):
-    """`detail` is a sentence for a person. `timed_out`: it was ended for taking too long."""
+    """A template or schema gave nothing. `detail` is a sentence for a person; `timed_out`: it was ended for taking too long."""
 
     def __init__(self, detail: str, *, timed_out: bool = False) -> None:
         super().__init__(detail)
@@ -37,7 +37,7 @@ class Renderer:
         self._start()
 
     async def compile(self, template: str) -> None:
-        """Waits until the template is compiled. To be asked before anything else. Raises RenderFailed, and goes on without one."""
+        """Waits until the template is compiled. Comes before anything else. Raises RenderFailed, and goes on without one."""
         async with self._turn:
             self._template = template
             try:
@@ -59,6 +59,7 @@ class Renderer:
         self._process.kill()
 
     def close(self) -> None:
+        """Ends the process and waits for that."""
         self.kill()
         self._process.wait()
         if self._streams is not None:

@@ -34,6 +34,8 @@ class BadImatrix(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Importance:
+    """What a file says about the weights of one model."""
+
     values: Mapping[str, array[float]]
     """Mean squares by tensor name, as llama_model_quantize wants them."""
     dataset: str

@@ -1,4 +1,4 @@
-"""What a context shows the nodes of its graph to. Imports no numpy: every worker imports it."""
+"""What a context shows the nodes of its graph to. Loads no numpy, as every worker imports it."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ class GraphObserver:
         self.collector: Collector | None = None
 
     def observe(self, address: int, ask: bool) -> bool:
+        """See Collector.observe. False where nothing is collected."""
         return self.collector is not None and self.collector.observe(address, ask)

@@ -16,7 +16,7 @@ from inference.engine.imatrix.pass_thread import ImatrixPass, ImatrixThread
 from inference.engine.llama import Model
 from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused, appended, name_of
-from inference.engine.serving.server import log, pong, until_over
+from inference.engine.serving.server import log, send_pong, until_over
 
 _FIELDS = {"type", "request_id", "text", "dataset", "most_chunks", "first_chunk", "earlier", "seconds", "path"}
 _MOST_CHUNKS = 100_000
@@ -35,7 +35,7 @@ class ImatrixHandler:
         if message["type"] == "imatrix":
             await self._run(message, reader, connection)
         elif message["type"] == "ping":
-            self._thread.ping(lambda ms: pong(connection, ms))
+            self._thread.ping(lambda ms: send_pong(connection, ms))
             await until_over(reader, connection)
         else:
             raise RequestRefused(

@@ -75,15 +75,15 @@ class Context:
 
     @property
     def remembers(self) -> bool:
-        """False for models without a KV cache or state: they embed text and generate none."""
+        """Whether there is a KV cache or state. Models without embed text and generate none."""
         return self._memory is not None
 
     def decode(self, batch: Batch) -> int:
-        """llama_decode's code: 0 done, 1 no room in the KV cache, 2 aborted, below 0 fatal. Blocks for the whole step."""
+        """Evaluates a batch; blocks for the whole step. llama_decode's code: 0 done, 1 no room in the KV cache, below 0 fatal."""
         return c.llama_decode(self.handle, batch.struct)
 
     def set_threads(self, n_threads: int) -> None:
-        """Holds from the next decode on."""
+        """Sets how many threads decode, from the next step on."""
         self.n_threads = n_threads
         c.llama_set_n_threads(self.handle, n_threads, n_threads)
 
@@ -98,6 +98,7 @@ class Context:
         return c.llama_memory_seq_rm(self._memory, sequence, n_keep, -1)
 
     def clear(self, sequence: int) -> None:
+        """Forgets a sequence."""
         c.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def copy(self, source: int, target: int, n_keep: int) -> None:
@@ -105,15 +106,17 @@ class Context:
         c.llama_memory_seq_cp(self._memory, source, target, 0, n_keep)
 
     def oldest_position(self, sequence: int) -> int | None:
+        """The first position that the memory still holds; None for an empty sequence."""
         position = c.llama_memory_seq_pos_min(self._memory, sequence)
         return None if position < 0 else position
 
     def close(self) -> None:
+        """Frees the context. Nothing may be decoded after."""
         c.llama_free(self.handle)
 
 
 class Batch:
-    """The arrays behind a llama_batch, allocated once and refilled every step."""
+    """Holds the arrays behind a llama_batch, allocated once and refilled every step."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -160,4 +163,5 @@ class Batch:
         return end - 1
 
     def request_output(self, index: int) -> None:
+        """Asks for the logits of an entry."""
         self._outputs[index] = 1

@@ -1,4 +1,4 @@
-"""What CUDA's driver tells of a card without making a context on it, which takes some hundred MB and fails on a full card."""
+"""What CUDA's driver says of a card without a context on it, which takes some hundred MB and fails on a full card."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ _LONGEST_BUS_ID = 64
 
 @dataclass(frozen=True, slots=True)
 class Card:
+    """A card in this machine."""
+
     memory_bytes: int
     bus_id: str
     """`0000:01:00.0`."""
 
 
 def card(number: int) -> Card | None:
-    """As CUDA counts, CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER heeded. None: the driver is not there, or does not tell."""
+    """The card with CUDA's number, by CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER. None: there is no driver or no answer."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
         total_memory, pci_bus_id = cuda.cuDeviceTotalMem_v2, cuda.cuDeviceGetPCIBusId

@@ -52,6 +52,7 @@ class GgmlDevice:
 
     @property
     def is_remote(self) -> bool:
+        """Whether another machine has it."""
         return self.registry.startswith("RPC")
 
 
@@ -80,7 +81,7 @@ def add_rpc_servers(endpoints: Iterable[str]) -> None:
 
 
 def _check_listening(endpoint: str) -> None:
-    """ggml aborts the process where nobody listens."""
+    """Raises NoDevice where nobody listens: ggml would abort the process."""
     host, _, port = endpoint.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise NoDevice(f"{endpoint!r} is no RPC server; write host:port.")
@@ -91,6 +92,7 @@ def _check_listening(endpoint: str) -> None:
 
 
 def devices() -> tuple[GgmlDevice, ...]:
+    """All devices that llama.cpp has found or been given. It looks once, at the first call."""
     return tuple(_device(ggml.device_at(number)) for number in range(ggml.device_count()))
 
 
@@ -137,7 +139,7 @@ def gpus(found: Sequence[GgmlDevice] | None = None) -> tuple[GgmlDevice, ...]:
 
 
 def _without_doubles(found: Iterable[GgmlDevice]) -> Iterator[GgmlDevice]:
-    """One card may be offered by two backends, but by none twice."""
+    """Leaves out a card that a second backend offers: none offers one twice."""
     found = tuple(found)
     if len({each.registry for each in found}) < 2:
         yield from found

@@ -49,19 +49,15 @@ class Buffers:
                 self._compute[found.buffer, found.use] = found.n_bytes
 
     def grow_output(self, n_bytes: int) -> None:
-        """llama.cpp makes the output buffer for a row a sequence, and grows it without a word once more are asked for."""
+        """Notes the output buffer's final size: llama.cpp grows it without a word once more than a row a sequence are asked for."""
         for each in self._compute:
             if each[1] == "output":
                 self._compute[each] = max(self._compute[each], n_bytes)
 
     @property
     def n_gpu_layers(self) -> int:
-        """Really offloaded; the output counts as one."""
+        """How many layers are really offloaded; the output counts as one."""
         return sum(not device.startswith("CPU") for device in self._layers.values())
-
-    def compute_bytes(self) -> dict[str, int]:
-        """Compute and output buffers by name."""
-        return {name: round(n_bytes) for name, n_bytes in self._computed().items()}
 
     def devices(self, gpus: Sequence[DeviceName], header: Header, beside_bytes: int = 0) -> list[DeviceReport]:
         """What each device holds, `ram` first. `beside_bytes`: of the worker's own in RAM, counted with the compute buffers.

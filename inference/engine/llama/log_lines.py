@@ -56,6 +56,7 @@ def places_layer(text: bytes) -> bool:
 
 
 def read_load_line(line: str) -> BufferSize | LayerPlace | None:
+    """What a line of a load says, if it is one of these."""
     found = _BUFFER_LINE.search(line)
     if found is not None:
         return BufferSize(found[1], _USES[found[2]], float(found[3]) * _MIB)
@@ -75,6 +76,8 @@ _REFUSED_BUFFER = re.compile(r"failed to allocate (\S+) buffer of size (\d+)")
 
 
 class LoadFault(Enum):
+    """Why a load failed, as far as its error lines say."""
+
     OUT_OF_MEMORY = "out_of_memory"
     UNSUPPORTED = "unsupported"
 
@@ -95,6 +98,7 @@ def load_faults(line: str) -> frozenset[LoadFault]:
 
 
 def refused_buffer(line: str) -> RefusedBuffer | None:
+    """The buffer that an error line says there was no room for."""
     found = _REFUSED_BUFFER.search(line)
     return None if found is None else RefusedBuffer(found[1], int(found[2]))
 
@@ -110,6 +114,8 @@ _REASON = "failed to quantize: "
 
 @dataclass(frozen=True, slots=True)
 class TensorReached:
+    """llama.cpp begins with a tensor."""
+
     number: int
     """From 1."""
     name: str

@@ -33,7 +33,7 @@ class Layout:
 
 
 class Model:
-    """Weights and vocabulary. Tokenising is thread-safe."""
+    """Holds weights and vocabulary. Tokenizing is thread-safe."""
 
     def __init__(self, handle: c.ModelHandle) -> None:
         self.handle = handle
@@ -90,7 +90,7 @@ class Model:
         return cls(handle)
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> array[int]:
-        """Token ids. Raises UnicodeEncodeError for a lone surrogate, which has no bytes."""
+        """The token ids of `text`. Raises UnicodeEncodeError for a lone surrogate, OverflowError for a text too long to count."""
         raw = text.encode()
         most = len(raw) + 8
         tokens = (ctypes.c_int32 * most)()
@@ -116,12 +116,15 @@ class Model:
             size = -count
 
     def ends_generation(self, token: int) -> bool:
+        """Whether an answer is over with `token`."""
         return c.llama_vocab_is_eog(self.vocab, token)
 
     def is_control(self, token: int) -> bool:
+        """Whether `token` stands for no text, but steers the model."""
         return c.llama_vocab_is_control(self.vocab, token)
 
     def close(self) -> None:
+        """Frees the weights. No context may be left."""
         c.llama_model_free(self.handle)
 
 

@@ -1,4 +1,4 @@
-"""llama.cpp's quantize."""
+"""Calls llama.cpp's quantize."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class QuantizeParams:
 
 
 def quantize(source: Path, target: Path, wanted: QuantizeParams) -> bool:
-    """Blocks until `target` is written. False where llama.cpp gave up: the log has its reason.
+    """Quantizes `source` into `target`; blocks. False where llama.cpp gave up: the log has its reason.
 
     With `keep_split`, `target` is what the names of the shards begin with.
     """

@@ -13,7 +13,7 @@ from inference.engine.llama.model import Model
 
 
 class Chain:
-    """A sampler chain in C. `close` frees it with all its parts."""
+    """Builds and runs a sampler chain in C. The methods named for samplers append one; `close` frees all."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -49,6 +49,7 @@ class Chain:
         self._add(c.llama_sampler_init_greedy())
 
     def accept(self, token: int) -> None:
+        """Counts `token` among those that penalties look back at."""
         c.llama_sampler_accept(self.handle, token)
 
     def sample(self, context: Context, output: int) -> int:
@@ -61,6 +62,7 @@ class Chain:
         return int(candidates.struct.data[candidates.struct.selected].id)
 
     def close(self) -> None:
+        """Frees the chain, once. Nothing may be sampled after."""
         if not self._closed:
             self._closed = True
             c.llama_sampler_free(self.handle)
@@ -72,7 +74,7 @@ class Chain:
 
 
 class Candidates:
-    """Tokens with their logits, as samplers take them: llama_token_data is an int32 id and two float32, `logit` and `p`."""
+    """Holds tokens with their logits as samplers take them: an int32 id and two float32, `logit` and `p`."""
 
     def __init__(self, tokens: array[int], logits: array[float] | memoryview[float]) -> None:
         count = len(tokens)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import Any
 
-from inference.engine.protocol import encode
+from inference.engine.protocol import WorkerReply, encode
 
 MOST_UNREAD_BYTES = 4 * 1024 * 1024
 """A caller that leaves more than this unread has stopped reading; its request is cancelled."""
@@ -32,11 +31,11 @@ class CallerConnection:
 
     @property
     def broken(self) -> bool:
-        """The caller is gone or does not read."""
+        """Whether the caller is gone or does not read."""
         return self._broken
 
-    def send(self, *messages: Any, last: bool = False) -> None:
-        """From any thread. With `last`, `finished` returns once all has been written."""
+    def send(self, *messages: WorkerReply, last: bool = False) -> None:
+        """Sends without waiting, from any thread. With `last`, `finished` returns once all has been written."""
         raw = b"".join(encode(message) for message in messages)
         with self._lock:
             if not self._broken and not self._last_sent:
@@ -51,13 +50,13 @@ class CallerConnection:
         await self._drained.wait()
 
     def abandon(self) -> None:
-        """The caller is gone: nothing more needs sending."""
+        """Drops what is unsent: the caller is gone."""
         with self._lock:
             self._broken = True
         self._drained.set()
 
     def close(self) -> None:
-        """On the loop's thread."""
+        """Closes our socket on the connection. On the loop's thread."""
         with self._lock:
             self._broken = True
             self._unread.clear()

@@ -17,6 +17,8 @@ from inference.engine.llama import Batch, Context, Model
 
 
 class Cancellable(Protocol):
+    """Work that a ContextThread lets go of, at the latest before its next step, once `cancelled` is set."""
+
     cancelled: bool
 
 
@@ -34,7 +36,7 @@ class EngineStats:
 
 
 class ContextThread(threading.Thread, Generic[Work]):
-    """Start it, then hand it work from any thread with `warm_up`, `submit`, `withdraw` and `ping`.
+    """Owns a context. Start it, then hand it work from any thread with `warm_up`, `submit`, `withdraw` and `ping`.
 
     `on_busy` is called on this thread with True when work begins and False when the last of it is done; `on_broken` when
     decoding has failed for good, and must not return.
@@ -83,6 +85,7 @@ class ContextThread(threading.Thread, Generic[Work]):
         return future
 
     def submit(self, work: Work) -> None:
+        """Queues `work`. From any thread."""
         self._mailbox.put(lambda: self._waiting.append(work))
 
     def withdraw(self, work: Work) -> Future[None]:
@@ -129,26 +132,27 @@ class ContextThread(threading.Thread, Generic[Work]):
             self._mailbox.get()()
 
     def _add_token(self, position: int, sequence: int) -> None:
-        """Any token, for a step whose outcome nobody asks for."""
+        """Adds any token to the batch, for a step whose outcome nobody asks for."""
         token = next((token for token in (self._model.bos, self._model.eos) if token >= 0), 0)
         self._batch.add(token, position, sequence, True)
 
     # each kind's own --------------------------------------------------------------------------------------------
 
     def _warm_up(self) -> None:
-        """Raises RuntimeError."""
+        """Decodes a first time. Raises RuntimeError."""
         raise NotImplementedError
 
     def _wake(self) -> None:
-        """After a rest, before the first step."""
+        """Prepares for a first step after a rest."""
 
     def _advance(self) -> bool:
-        """Takes in news, then runs one step. False when there is nothing left to do."""
+        """Empties the mailbox, then runs one step. False when there is nothing left to do."""
         raise NotImplementedError
 
     def _drop_abandoned(self) -> None:
+        """Lets go of work that nobody waits for."""
         raise NotImplementedError
 
     def _n_busy(self) -> int:
-        """Slots that are at work."""
+        """How many slots are at work."""
         raise NotImplementedError

@@ -27,7 +27,7 @@ class RequestRefused(Exception):
 
 @contextmanager
 def appended(path: object) -> Iterator[int]:
-    """A descriptor of the file that a caller has made for what it asks. Raises RequestRefused."""
+    """Opens the file that a caller has made for what it asks, to append to. Raises RequestRefused."""
     if not isinstance(path, str):
         raise RequestRefused("bad_request", "path: expected a text")
     try:
@@ -41,7 +41,7 @@ def appended(path: object) -> Iterator[int]:
 
 
 def name_of(message: Mapping[str, Any], field: str) -> str:
-    """Raises RequestRefused."""
+    """A field that holds a short text. Raises RequestRefused."""
     value = message.get(field)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
         raise RequestRefused("bad_request", f"{field}: expected a text of 1 to {_LONGEST_NAME} characters")

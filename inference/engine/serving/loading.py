@@ -9,18 +9,18 @@ from pathlib import Path
 
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.vocabulary import FailureReason
 from inference.core.planning.header import BadGguf, Header, read_files
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.llama.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.llama.footprint import DeviceName
 from inference.engine.llama.log_lines import LoadFault, load_faults, refused_buffer
-from inference.engine.protocol import FailureReason
 
 _MIB = 1 << 20
 
 
 class CannotLoad(Exception):
-    """`detail` is a sentence for a person."""
+    """A variant cannot be loaded. `detail` is a sentence for a person."""
 
     def __init__(self, reason: FailureReason, detail: str) -> None:
         super().__init__(detail)
@@ -60,8 +60,10 @@ def load(
     on_progress: Callable[[float], None],
     on_node: Callable[[int, bool], bool] | None = None,
 ) -> tuple[Model, Context, tuple[DeviceName, ...]]:
-    """Blocks until weights and KV cache are in memory. The names are those of the GPUs used. `on_node`: of llama.Context.
-    Raises CannotLoad."""
+    """Loads weights and makes a context; blocks. Raises CannotLoad.
+
+    The names are those of the GPUs used. `on_node`: see llama.Context.
+    """
     layout, gpus = prepare(options, engine_devices)
     try:
         model = Model.load(path, log, layout=layout, on_progress=on_progress)

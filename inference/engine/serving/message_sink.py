@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
+
+from inference.engine.protocol import WorkerReply
 
 
 class MessageSink(Protocol):
@@ -11,4 +13,4 @@ class MessageSink(Protocol):
     @property
     def broken(self) -> bool: ...
 
-    def send(self, *messages: Any, last: bool = False) -> None: ...
+    def send(self, *messages: WorkerReply, last: bool = False) -> None: ...

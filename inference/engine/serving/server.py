@@ -26,7 +26,7 @@ class RequestHandler(Protocol):
     """Handles the first message of each connection: chat.handler.ChatHandler, imatrix.handler.ImatrixHandler."""
 
     async def handle(self, message: dict[str, Any], reader: asyncio.StreamReader, connection: CallerConnection) -> None:
-        """Returns when the answer is complete or the caller has gone. Raises RequestRefused."""
+        """Answers, and returns when that is complete or the caller has gone. Raises RequestRefused."""
 
 
 class WorkerServer:
@@ -85,12 +85,13 @@ async def until_over(reader: asyncio.StreamReader, connection: CallerConnection)
         connection.abandon()
 
 
-def pong(connection: CallerConnection, decode_ms: float) -> None:
+def send_pong(connection: CallerConnection, decode_ms: float) -> None:
+    """Answers a ping. From any thread."""
     connection.send(Pong(type="pong", decode_ms=round(decode_ms, 3)), last=True)
 
 
 def log(request: dict[str, Any], what: str, **facts: Any) -> None:
-    """A line as the other processes write theirs: by the request's id it is followed from socket to worker."""
+    """Writes a line of log as the other processes do: by its id a request is followed from socket to worker."""
     now = time.time()
     moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
     request_id = str(request.get("request_id"))[:_LONGEST_ID]

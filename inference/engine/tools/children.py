@@ -1,4 +1,4 @@
-"""What a process of its own tells about files and devices that may crash whoever asks llama.cpp.
+"""Asks child processes about files and devices that may crash whoever asks llama.cpp.
 
 The asking side alone: nothing here loads llama.cpp. Each child reads one JSON line and writes one.
 """
@@ -26,7 +26,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 class ChildFailed(Exception):
-    """`detail` is a sentence for a person."""
+    """A child gave no answer. `detail` is a sentence for a person."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -34,7 +34,7 @@ class ChildFailed(Exception):
 
 
 class DryRunFailed(ChildFailed):
-    pass
+    """The buffers of a load could not be found out."""
 
 
 class NoAnswer(ChildFailed):
@@ -84,6 +84,7 @@ def cache_key(files: Iterable[FileIdentity], options: LoadOptions, engine_versio
 
 
 def engine_version() -> str:
+    """llama-cpp-python's, which fixes llama.cpp's."""
     return metadata.version("llama-cpp-python")
 
 

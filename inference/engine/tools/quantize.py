@@ -37,7 +37,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 class QuantizeFailed(Exception):
-    """`detail` is a sentence for a person. `disk_full`: room is what is missing."""
+    """A child failed. `detail` is a sentence for a person; `disk_full`: room is what is missing."""
 
     def __init__(self, detail: str, *, disk_full: bool = False) -> None:
         super().__init__(detail)
@@ -47,6 +47,8 @@ class QuantizeFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """The first event, once the source has been read."""
+
     n_tensors: int
     n_bytes: int
     """Of the source's tensors."""
@@ -54,6 +56,8 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class AtTensor:
+    """llama.cpp begins with a tensor."""
+
     number: int
     """From 1."""
     name: str
@@ -63,6 +67,8 @@ class AtTensor:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """The last event."""
+
     seconds: float
 
 
@@ -116,10 +122,6 @@ class QuantizeChild:
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def messages(self, tick_seconds: float = TICK_SECONDS) -> Iterator[dict[str, Any] | None]:
         """The child's replies, and None each time it was silent for `tick_seconds`. Raises QuantizeFailed."""

@@ -97,6 +97,7 @@ class RunLog:
 
     @property
     def tensor_types(self) -> dict[str, int]:
+        """ggml's type numbers by tensor, changes included."""
         return {**self._types, **self.becomes}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from inference.core.loads.devices import RAM, clients_of
+from inference.core.loads.devices import RAM, DeviceId
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import Purpose, resident_id
@@ -151,14 +151,15 @@ class Planning:
 
     def _with_clients(self, way: LoadWay) -> LoadWay:
         held = way.bytes_by_device
-        clients = {clients_of(device): 1 for device in self._remote if held.get(device)}
+        clients: dict[str, int] = {DeviceId(device).clients: 1 for device in self._remote if held.get(device)}
         return replace(way, bytes_by_device={**held, **clients}) if clients else way
 
     def profile(self) -> Profile:
         """This machine's, with the GPUs that the engine can use and the RAM budget of this host. Raises BadDevices."""
         row = HardwareProfile.objects.filter(is_this_machine=True).first() or this_machine()
         profile = row.profile()
-        usable = tuple(profile.gpus[int(device[3:])] for device, _ in self._gpus if int(device[3:]) < len(profile.gpus))
+        numbers = [DeviceId(device).number for device, _ in self._gpus]
+        usable = tuple(profile.gpus[number] for number in numbers if number < len(profile.gpus))
         if len(usable) < len(self._gpus):
             raise BadDevices("it has lost a GPU that the engine uses")
         return replace(with_ram_budget(profile, self._ram_budget_bytes), gpus=usable)
@@ -169,7 +170,7 @@ class Planning:
         gpus = tuple(map(_pool, self._gpu_ids, profile.gpus))
         n_clients = self._n_rpc_clients
         clients = (
-            Pool(clients_of(each.device), each.name, n_clients, n_clients)
+            Pool(DeviceId(each.device).clients, each.name, n_clients, n_clients, kind="clients")
             for each in gpus
             if each.device in self._remote
         )

@@ -17,10 +17,12 @@ from inference.core.planning.cautions import cautions
 from inference.core.planning.footprint import CannotTell
 from inference.core.planning.placement import PlacedWay, Placement, place
 from inference.core.planning.wishes import Wishes
+from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.api.messages import LoadPreview
 from inference.web.plans.rows import plan_as_json
+from inference.web.visibility.queries import visibility_at_the_console
 from inference.wishes import wishes_of
+from inference.wording import previews
 from inference.wording.placements import reason_of, sentence, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
@@ -77,20 +79,21 @@ class Command(BaseCommand):
         for caution in said[0] if said else ():
             self.stdout.write(f"- {sentence(caution)}")
         if preview is not None:
-            self.stdout.write(f"- Now: {preview['sentence']}")
+            self.stdout.write(f"- Now: {previews.sentence(preview, visibility_at_the_console().name)}")
 
 
-def _preview(variant_id: int) -> LoadPreview | None:
+def _preview(variant_id: int) -> Preview | None:
     """What loading it would do now; None where no host runs that could tell."""
     with suppress(HostUnavailable, HostRefusal):
         return asyncio.run(HostClient(settings.HOST_SOCKET).preview(variant_id))
     return None
 
 
-def _leaving(preview: LoadPreview, found: Sequence[PlacedWay]) -> dict[PlacedWay, list[str]]:
+def _leaving(preview: Preview, found: Sequence[PlacedWay]) -> dict[PlacedWay, list[str]]:
     """Who would leave, for the way that the host would take. It looks at what is free now, so it may take another one."""
-    taken = preview["options"] or {}
-    names = [each["name"] for each in (*preview["evicts"], *preview["waits_for"])]
+    taken = {} if preview.way is None else preview.way.options.to_json()
+    name = visibility_at_the_console().name
+    names = [name(each.variant_id) for each in (*preview.evicts, *preview.waits_for)]
     for each in found:
         # Without a GPU the host says nothing of layers.
         if all(taken.get(name) in (None, getattr(each, name)) for name in _DECIDED) and taken:

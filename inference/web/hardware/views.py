@@ -29,18 +29,18 @@ from inference.web.plans.what_if import (
     estimates_of,
     read_changes,
 )
+from inference.web.visibility.queries import status_for
 from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
-from inference.web.visibility.visibility import status_for
 from inference.wishes import wishes_of
 from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
-from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read
+from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read_amounts
 from models_app.hardware.cards import cards
 from models_app.hardware.pools import named_devices, with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.machines.edits import (
-    ChangedMeanwhile,
+    AmountsChanged,
     IsThisMachine,
     add_profile,
     change_amounts,
@@ -216,11 +216,11 @@ def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
     was, to = _amounts(request.POST, "was_"), _amounts(request.POST)
     view = _device_view(row, device)
     try:
-        read(to, found)
+        read_amounts(to, found)
         told = change_amounts(pk, device, was, to, user_of(request).pk)
     except BadAmounts as bad:
         return _page(request, wrong=(pk, replace(view, written=to, problems=dict(bad.problems.items()))), status=422)
-    except ChangedMeanwhile as changed:
+    except AmountsChanged as changed:
         now = changed.now
         problem = _(
             "Somebody changed this meanwhile: the budget is {budget} and the reserve {reserve} now. Look, and save again "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from models_app.hub.names import Contents
-from models_app.intake.space import Room, free_bytes
+from models_app.intake.space import DiskSpace, free_bytes
 from models_app.models import Job
 
 
@@ -18,7 +18,7 @@ def free_bytes_for_models() -> int:
     return max(0, int(free))
 
 
-def rooms(parts: Contents) -> dict[str, Room]:
+def rooms(parts: Contents) -> dict[str, DiskSpace]:
     """By key."""
     free = free_bytes_for_models()
-    return {each.key: Room(free, each.size_bytes, 0) for each in parts.variants}
+    return {each.key: DiskSpace(free, each.size_bytes, 0) for each in parts.variants}

@@ -21,17 +21,17 @@ from inference.host.api.messages import HostStatus
 from inference.web.hub import disk_space, remote_models
 from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.web.plans.what_if import BadQuestion, Changes, read_changes
-from inference.web.visibility.visibility import status_for
+from inference.web.visibility.queries import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub
-from models_app.hub.errors import CutOff, Gated, HubError, Hurried, TokenRefused, Unreachable
+from models_app.hub.errors import ConnectionDropped, Gated, HubError, RateLimited, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
-from models_app.intake.space import Room
+from models_app.intake.space import DiskSpace
 from models_app.machines.this_machine_row import this_machine
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def _lines(
     parts: Contents,
     profile: Profile,
     changes: Changes,
-    rooms: dict[str, Room],
+    rooms: dict[str, DiskSpace],
     status: HostStatus | None,
 ) -> AsyncIterator[str]:
     made: dict[str, RemotePlan] = {}
@@ -100,7 +100,9 @@ async def _lines(
             estimates = remote_models.estimates_of(client, found, variant, siblings)
             made[variant.key] = plan_remote(estimates, profile, changes, status)
         except HubError as error:
-            if isinstance(error, (Gated, Hurried, TokenRefused, Unreachable)) and not isinstance(error, CutOff):
+            if isinstance(error, (Gated, RateLimited, TokenRefused, Unreachable)) and not isinstance(
+                error, ConnectionDropped
+            ):
                 # As for this one, so for all others.
                 refusals.append(error)
             return dict(unplanned_row(variant.key, sentence(error)))

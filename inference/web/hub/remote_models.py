@@ -9,9 +9,9 @@ from inference.core.planning.header_estimates import HeaderEstimates
 from inference.web.crossing.recent_values import Recent
 from models_app.catalog.read_files import check_loadable
 from models_app.hub.names import RemoteVariant
-from models_app.hub.reach import Reach
+from models_app.hub.outage_memory import OutageMemory
 from models_app.hub.records import RemoteRepository
-from models_app.hub.siblings import Siblings
+from models_app.hub.siblings import SiblingHeaders
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
@@ -22,14 +22,14 @@ _CHUNK_BYTES = 64 << 10
 
 T = TypeVar("T")
 
-_reach = Reach()
+_outages = OutageMemory()
 _repositories: Recent[Any, RemoteRepository] = Recent(_MOST_REPOSITORIES)
 _headers: Recent[Any, HeaderEstimates] = Recent(_MOST_HEADERS)
 
 
 def ask(client: Hub, question: Callable[[], T], *, again: bool = False) -> T:
     """For pages: tells at once that the Hub was silent a moment ago. Raises HubError."""
-    return _reach.ask(client.endpoint, question, again=again)
+    return _outages.ask(client.endpoint, question, again=again)
 
 
 def newest(client: Hub, name: str, *, again: bool = False) -> RemoteRepository:
@@ -49,17 +49,17 @@ def at_or_newest(client: Hub, name: str, revision: str) -> RemoteRepository:
     return at_revision(client, name, revision) if revision else newest(client, name)
 
 
-def siblings_of(client: Hub, repository: RemoteRepository) -> Siblings:
+def siblings_of(client: Hub, repository: RemoteRepository) -> SiblingHeaders:
     """For reading several headers of the repository, one after the other or at once."""
 
     def open_range(path: str, start: int, end: int) -> Any:
         return client.open(repository.name, repository.revision, path, start, end, chunk_bytes=_CHUNK_BYTES)
 
-    return Siblings(open_range)
+    return SiblingHeaders(open_range)
 
 
 def estimates_of(
-    client: Hub, repository: RemoteRepository, variant: RemoteVariant, siblings: Siblings
+    client: Hub, repository: RemoteRepository, variant: RemoteVariant, siblings: SiblingHeaders
 ) -> HeaderEstimates:
     """The variant's header, by range requests. Raises HubError, BadGguf, NotAModel."""
 

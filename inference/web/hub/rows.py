@@ -13,8 +13,8 @@ from django.utils.translation import ngettext
 
 from models_app.gguf.quantization import described
 from models_app.hub.names import Contents, RemoteVariant
-from models_app.hub.records import Found
-from models_app.intake.space import Room
+from models_app.hub.records import FoundRepository
+from models_app.intake.space import DiskSpace
 from models_app.units import format_bytes, format_params
 
 _NAME = r"(?P<owner>[A-Za-z0-9][\w.-]{0,95})/(?P<name>[A-Za-z0-9][\w.-]{0,95})"
@@ -56,7 +56,7 @@ class FoundView:
     updated_at: datetime | None
 
 
-def found_view(found: Found) -> FoundView:
+def found_view(found: FoundRepository) -> FoundView:
     owner, _slash, name = found.name.rpartition("/")
     facts = []
     if found.n_params:
@@ -99,7 +99,7 @@ class VariantView:
 
 
 def variant_views(
-    contents: Contents, room_for: Mapping[str, Room], here: Mapping[str, str], coming: Mapping[str, int]
+    contents: Contents, room_for: Mapping[str, DiskSpace], here: Mapping[str, str], coming: Mapping[str, int]
 ) -> list[VariantView]:
     """Of `contents`, in its order. `room_for` by key; `here`: names of variants by their first file's SHA-256; `coming`:
     likewise, the jobs that download."""
@@ -107,7 +107,7 @@ def variant_views(
 
 
 def _variant_view(
-    variant: RemoteVariant, room: Room, here: Mapping[str, str], coming: Mapping[str, int]
+    variant: RemoteVariant, room: DiskSpace, here: Mapping[str, str], coming: Mapping[str, int]
 ) -> VariantView:
     digest = variant.files[0].sha256 or ""
     lacking = room.lacking_bytes

@@ -24,13 +24,13 @@ from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
 from models_app.catalog.access import usable_by
 from models_app.hub import hub, hub_as
-from models_app.hub.errors import Gated, HubError, NotFound, TokenRefused, Unreachable
+from models_app.hub.errors import Gated, HubError, NotOnHub, TokenRefused, Unreachable
 from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources
 from models_app.hub.token import BadToken, check_token, forget_token, is_readable, set_token, stored_token
 from models_app.hub.wording import sentence
-from models_app.intake.start_download import Here, NoDigest, start_download
+from models_app.intake.start_download import AlreadyInInventory, NoDigest, start_download
 from models_app.models import Job, Shard, Variant
 from models_app.units import format_bytes
 
@@ -140,9 +140,9 @@ def repository(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         context |= {
             "problem": sentence(error),
             "is_offline": isinstance(error, Unreachable),
-            "wants_token": isinstance(error, (Gated, NotFound, TokenRefused)),
+            "wants_token": isinstance(error, (Gated, NotOnHub, TokenRefused)),
         }
-        return render(request, "hub/repository.html", context, status=404 if isinstance(error, NotFound) else 200)
+        return render(request, "hub/repository.html", context, status=404 if isinstance(error, NotOnHub) else 200)
     now_named = repository_named(found.name, "")
     if found.name != full_name and now_named is not None:
         return redirect("hub-repository", now_named.owner, now_named.name)
@@ -231,7 +231,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
                 file=none.path
             ),
         )
-    except Here as here:
+    except AlreadyInInventory as here:
         messages.info(request, _("It is here already, as {variant}.").format(variant=here.variant.name))
     except ValidationError as unfit:
         messages.error(request, " ".join(unfit.messages))

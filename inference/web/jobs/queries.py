@@ -13,7 +13,7 @@ from django.utils import timezone
 from inference.web.crossing.database_thread import DatabaseThread
 from inference.web.jobs.line_tail import LATE_SECONDS
 from inference.web.jobs.rows import JobRow, job_row, may_act
-from inference.web.visibility.visibility import discretion_for
+from inference.web.visibility.queries import visibility_for
 from models_app import jobs
 from models_app.jobs import kinds
 from models_app.models import Job, JobLine
@@ -46,8 +46,8 @@ def recent_jobs(most_ended: int = RECENT, variant_id: int | None = None) -> list
 
 def job_rows(user: User, most_ended: int = RECENT, variant_id: int | None = None) -> list[JobRow]:
     """As `recent_jobs`, for a first paint. Blocks."""
-    now, discretion = timezone.now(), discretion_for(user)
-    return [job_row(job, user.pk, user.is_staff, now, discretion) for job in recent_jobs(most_ended, variant_id)]
+    now, visibility = timezone.now(), visibility_for(user)
+    return [job_row(job, user.pk, user.is_staff, now, visibility) for job in recent_jobs(most_ended, variant_id)]
 
 
 backlog = _reading(recent_jobs)

@@ -21,12 +21,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act, may_read
+from inference.web.visibility.queries import visibility_for
 from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
-from inference.web.visibility.visibility import discretion_for
 from models_app import audit
-from models_app.intake.limit_setting import BadLimit, forget_limit, holding, read_limit, set_limit, told
-from models_app.intake.quarantine import discard, put_away
+from models_app.intake.limit_setting import BadLimit, current_limit, forget_limit, limit_text, read_limit, set_limit
+from models_app.intake.quarantine import discard, quarantined_files
 from models_app.jobs.heartbeat import jobs_beat
 from models_app.models import Job
 from models_app.units import format_bytes
@@ -52,13 +52,13 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
         "is_woken_by_redis": settings.REDIS_URL is not None,
     }
     if request.user.is_staff:
-        found, limit = put_away(), holding()
+        found, limit = quarantined_files(), current_limit()
         limit_now = "" if limit.bytes_per_second is None else format_bytes(limit.bytes_per_second)
         context |= {
             "limit": limit,
             "limit_entered": limit_now if entered is None else entered,
             "limit_problem": problem,
-            "limit_of_environment": told(settings.DOWNLOAD_BYTES_PER_SECOND),
+            "limit_of_environment": limit_text(settings.DOWNLOAD_BYTES_PER_SECOND),
             "is_limited_by_environment": settings.DOWNLOAD_BYTES_PER_SECOND is not None,
             "put_away": found,
             "put_away_size": format_bytes(sum(each.size_bytes for each in found)),
@@ -79,7 +79,7 @@ def limit(request: HttpRequest) -> HttpResponse:
         except BadLimit as bad:
             return _page(request, entered[:40], str(bad), status=422)
     messages.success(
-        request, _("Downloads: {limit}. Those that run follow within seconds.").format(limit=holding().words)
+        request, _("Downloads: {limit}. Those that run follow within seconds.").format(limit=current_limit().words)
     )
     return redirect(f"{reverse('jobs')}#limit")
 
@@ -113,14 +113,14 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _acted(request, pk)
     found = _found(pk)
-    user, discretion = user_of(request), discretion_for(request.user)
-    is_readable = may_read(found, user.pk, user.is_staff, discretion)
+    user, visibility = user_of(request), visibility_for(request.user)
+    is_readable = may_read(found, user.pk, user.is_staff, visibility)
     newest = list(found.lines.order_by("-pk")[:MOST_LINES]) if is_readable else []
     lines = [line_row(line) for line in reversed(newest)]
     if _wants_json(request):
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
-        row = job_row(found, user.pk, user.is_staff, timezone.now(), discretion)
+        row = job_row(found, user.pk, user.is_staff, timezone.now(), visibility)
         may = may_act(found, user.pk, user.is_staff)
         context = {
             "job": row,

@@ -18,7 +18,7 @@ from inference.jobs.orders import base_name
 from inference.jobs.texts import TEXT_NAME
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
-from inference.web.visibility.redaction import GONE, KEPT
+from inference.wording import names
 from models_app.hardware import Profile
 from models_app.models import Quality, Variant
 from models_app.units import format_bytes
@@ -135,7 +135,7 @@ def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Sibl
 def _compared(own: Quality, visible: QuerySet[Variant] | None) -> str:
     if not own.reference_name or visible is None or visible.filter(pk=own.reference_id or 0).exists():
         return own.reference_name
-    return GONE if own.reference_id is None else KEPT
+    return names.gone() if own.reference_id is None else names.kept()
 
 
 def _quality(variant: Variant) -> Quality | None:
@@ -269,6 +269,6 @@ def _radius(speed: float | None, fastest: float) -> float:
 
 def _sentence(row: Row) -> str:
     is_reference = row.comparison is Comparison.REFERENCE
-    words = _("{name}: {size}, the reference") if is_reference else _("{name}: {size}, {loss} nats lost")
+    words = _("{name}: {size}, the reference") if is_reference else _("{name}: {size}, quality lost: {loss}")
     words = words.format(name=row.name, size=row.size, loss=row.divergence)
     return f"{words}, {row.decode}" if row.decode else words

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 from inference.web.visibility.staff import staff_required
 from models_app import jobs
 from models_app.intake import upload_job
-from models_app.intake.part import Held
+from models_app.intake.part import PartHeld
 from models_app.models import Job
 
 LONGEST_OFFER_BYTES = 64 * 1024
@@ -39,7 +39,7 @@ def _refusals_as_json(view: View) -> View:
             return _refused(str(error), 400)
         except upload_job.NoRoom as error:
             return _refused(error.sentence, 507)
-        except Held:
+        except PartHeld:
             return _refused(_("Another page is sending this file already."), 423)
         except OSError as error:
             return _refused(_("The box could not store this: {problem}.").format(problem=error.strerror or error), 507)
@@ -112,7 +112,7 @@ def _standing(job: Job) -> dict[str, Any]:
     }
 
 
-def _offered(request: HttpRequest) -> list[upload_job.Offered]:
+def _offered(request: HttpRequest) -> list[upload_job.OfferedFile]:
     raw = request.read(LONGEST_OFFER_BYTES + 1)
     try:
         told = json.loads(raw) if len(raw) <= LONGEST_OFFER_BYTES else None
@@ -120,7 +120,7 @@ def _offered(request: HttpRequest) -> list[upload_job.Offered]:
         told = None
     if not isinstance(told, list) or not all(_is_file(each) for each in told):
         raise upload_job.BadUpload(_("Expected a list of files, each with name and size_bytes."))
-    return [upload_job.Offered(each["name"], each["size_bytes"]) for each in told]
+    return [upload_job.OfferedFile(each["name"], each["size_bytes"]) for each in told]
 
 
 def _is_file(told: Any) -> bool:

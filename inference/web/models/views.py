@@ -27,9 +27,9 @@ from inference.web.models.rows import model_row, states_of
 from inference.web.models.usage import Usage, people_of, usage_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
+from inference.web.visibility.queries import status_for
 from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
-from inference.web.visibility.visibility import status_for
 from models_app import audit
 from models_app.catalog import deletion
 from models_app.catalog.access import visible_to

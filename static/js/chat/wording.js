@@ -33,9 +33,9 @@ export function waitShown(wait, name) {
   const whom = name || waiting.theModel;
   switch (wait?.stage) {
     case "queued": {
+      // The reason says the place, too.
       const { position: place = 0, reason } = wait;
-      if (place === 1) return { text: reason ? waiting.nextAs(reason) : waiting.next, done: null };
-      return { text: reason ? waiting.inLineAs({ place, reason }) : waiting.inLine(place), done: null };
+      return { text: reason || (place === 1 ? waiting.next : waiting.inLine(place)), done: null };
     }
     case "evicting":
       return { text: waiting.evicting((wait.variants ?? []).join(", ") || waiting.anotherModel), done: null };

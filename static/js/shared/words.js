@@ -128,12 +128,8 @@ export const ending = {
 export const wait = {
   theModel: gettext("the model"),
   next: gettext("Next in line."),
-  /** @param {string} reason */
-  nextAs: (reason) => filled(gettext("Next in line: %(reason)s"), { reason }),
   /** @param {Fact} place */
   inLine: (place) => filled(gettext("Waiting in line, place %(place)s."), { place }),
-  /** @param {{place: Fact, reason: string}} facts */
-  inLineAs: (facts) => filled(gettext("Waiting in line, place %(place)s: %(reason)s"), facts),
   /** @param {string} names */
   evicting: (names) => filled(gettext("Making room: %(names)s leaves the memory."), { names }),
   anotherModel: gettext("another model"),

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from models_app.hardware.profile import GIB
-from models_app.hub.reach import Reach
+from models_app.hub.outage_memory import OutageMemory
 from tests.gguf_builder import TINY, build
 from tests.hub import HubServer
 from tests.web.hub.asking import NAME
@@ -27,7 +27,7 @@ def _fresh(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
     settings.MODELS_DIR = tmp_path / "models"
     settings.HOST_SOCKET = str(tmp_path / "no-host.sock")
-    monkeypatch.setattr(remote_models, "_reach", Reach())
+    monkeypatch.setattr(remote_models, "_outages", OutageMemory())
     yield
     from huggingface_hub import close_session
 

@@ -106,7 +106,7 @@ def test_after_a_silence_the_hub_is_asked_again_when_a_person_wishes(
     endpoint = settings.HUB_ENDPOINT
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        remote_models._reach._silent[endpoint] = (remote_models._reach._clock(), "no route")
+        remote_models._outages._silent[endpoint] = (remote_models._outages._clock(), "no route")
         assert "no route" in text_of(staff.get(URL))
     assert repository.seen() == []
     assert "3 variants" in text_of(staff.get(URL, {"again": "1"}))

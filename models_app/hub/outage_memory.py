@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from models_app.hub.errors import CutOff, Unreachable
+from models_app.hub.errors import ConnectionDropped, Unreachable
 
 REMEMBERED_SECONDS = 20.0
 
 T = TypeVar("T")
 
 
-class Reach:
+class OutageMemory:
     """Safe to use from several threads. For pages: a job that waits knows better when to try again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class Reach:
             raise Unreachable(endpoint, cause)
         try:
             answer = question()
-        except CutOff:
+        except ConnectionDropped:
             raise
         except Unreachable as silence:
             with self._lock:
