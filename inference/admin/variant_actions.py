@@ -22,6 +22,7 @@ from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
 from inference.web.visibility.queries import visibility_for
+from inference.web.visibility.signed_in import user_of
 from inference.wording import refusals
 from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
@@ -29,6 +30,13 @@ from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 
 AWAY = "The model host does not answer. Try again in a moment."
+
+
+_VariantQuestion = Callable[[HostClient, int], Coroutine[Any, Any, None]]
+
+
+def _about(question: _VariantQuestion, variant_id: int) -> background_host.Question:
+    return lambda client: question(client, variant_id)
 
 
 class AccessForm(forms.Form):
@@ -112,15 +120,16 @@ class VariantActions:
         self,
         request: HttpRequest,
         queryset: QuerySet[Variant],
-        question: Callable[[HostClient, int], Coroutine[Any, Any, None]],
+        question: _VariantQuestion,
         done: str,
         begins: str,
     ) -> None:
         """Returns at once: a load takes as long as it takes."""
         wanted = list(queryset)
-        finished, begun = [], []
+        finished: list[Variant] = []
+        begun: list[Variant] = []
         for variant, outcome in zip(
-            wanted, background_host.start_all([partial(question, pk=each.pk) for each in wanted]), strict=True
+            wanted, background_host.start_all([_about(question, each.pk) for each in wanted]), strict=True
         ):
             if isinstance(outcome, HostRefusal):
                 self._warn(request, variant, _refused(request, outcome))
@@ -195,7 +204,7 @@ class VariantActions:
         if "post" not in request.POST:
             told = [(each.pk, each.name, deletion.removal(each).sentence) for each in queryset]
             return self._form(request, "delete_selected", _("Delete these variants?"), _("Delete them"), told)
-        user_id = request.user.pk
+        user_id = user_of(request).pk
         gone = [
             variant
             for variant in queryset.select_related("repository")

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -71,7 +72,7 @@ class VariantList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows: list[Any] = list(self.result_list)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]  # unfold's class has no types
         found = badges.badges(rows, BADGES_WITHIN_SECONDS)
         host = ask_host.status_now()
         states = states_of(host["residents"]) if host else None
@@ -113,7 +114,8 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
         running = Count("jobs", filter=Q(jobs__state__in=Job.ACTIVE), distinct=True)
-        return super().get_queryset(request).annotate(n_jobs=running)
+        rows: QuerySet[Variant] = super().get_queryset(request)
+        return rows.annotate(n_jobs=running)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         """Its fields are called as on the variant's own page."""
@@ -129,7 +131,8 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
         """Asked on the variant's own page: what goes, what stays, what depends on it."""
         variant = self.get_object(request, object_id)
         if variant is None or not self.has_delete_permission(request, variant):
-            return super().delete_view(request, object_id, extra_context)
+            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
+            return answer
         return redirect("model-delete", variant.name)
 
     def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
@@ -140,7 +143,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
             ask_host.call(lambda client: client.pin(obj.pk, obj.pinned))
         except (HostUnavailable, HostRefusal):
             self.message_user(
-                request, "Stored. The model host will know of the pin when it asks next.", messages.WARNING
+                request, gettext("Stored. The model host will know of the pin when it asks next."), messages.WARNING
             )
 
     @admin.display(description=_("variant"), ordering="name")
@@ -182,21 +185,21 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     )
     def residency(self, variant: Any) -> tuple[str, str]:
         state = variant.residency_now
-        words = STATE_WORDS[state] if state else "not known"
-        return state or "unknown", f"{words}, pinned" if variant.pinned else words
+        words = str(STATE_WORDS[state]) if state else gettext("not known")
+        return state or "unknown", gettext("{state}, pinned").format(state=words) if variant.pinned else words
 
     @display(
         description=_("on this box"),
-        label={"fits": "success", "part": "warning", "ram": "warning", "no": "danger", "unknown": "info"},
+        label={"whole": "success", "part": "warning", "ram": "warning", "no": "danger", "unknown": "info"},
     )
     def plan(self, variant: Any) -> tuple[str, str]:
         found: Badge | None = variant.plan_badge
-        return ("unknown", "…") if found is None else (found.verdict, found.words)
+        return ("unknown", "…") if found is None else (found.fit.value, found.words)
 
-    @admin.display(description=_("on this box"), empty_value=_("not worked out yet"))
-    def plan_told(self, variant: Variant) -> str | None:
+    @admin.display(description=_("on this box"))
+    def plan_told(self, variant: Variant) -> str:
         found = badges.badges([_as_stored(variant)], BADGES_WITHIN_SECONDS).get(variant.pk)
-        return None if found is None else f"{found.words.capitalize()}. {found.detail}"
+        return gettext("not worked out yet") if found is None else f"{found.words.capitalize()}. {found.detail}"
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         return super().formfield_for_manytomany(
@@ -205,19 +208,22 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
 
     @admin.display(description=_("jobs"), ordering="n_jobs", empty_value="–")
     def jobs_now(self, variant: Any) -> str | None:
-        return f"{variant.n_jobs} not ended".replace(" ", "\N{NO-BREAK SPACE}") if variant.n_jobs else None
+        if not variant.n_jobs:
+            return None
+        return gettext("{n} not ended").format(n=variant.n_jobs).replace(" ", "\N{NO-BREAK SPACE}")
 
-    @admin.display(description=_("last used"), ordering="last_used_at", empty_value=_("never"))
-    def used(self, variant: Variant) -> str | None:
-        return last_used(variant, timezone.now()) or None
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def used(self, variant: Variant) -> str:
+        return last_used(variant, timezone.now()) or gettext("never")
 
     @admin.display(description=_("parameters"), ordering="n_params", empty_value="–")
     def params(self, variant: Variant) -> str | None:
         return None if variant.n_params is None else format_params(variant.n_params)
 
-    @admin.display(description=_("KV cache per token"), empty_value=_("the header does not tell"))
-    def kv_per_token(self, variant: Variant) -> str | None:
-        return None if variant.kv_bytes_per_token is None else format_bytes(variant.kv_bytes_per_token)
+    @admin.display(description=_("KV cache per token"))
+    def kv_per_token(self, variant: Variant) -> str:
+        n_bytes = variant.kv_bytes_per_token
+        return gettext("the header does not tell") if n_bytes is None else format_bytes(n_bytes)
 
     @admin.display(description=_("quantization"))
     def quantization_explained(self, variant: Variant) -> str:

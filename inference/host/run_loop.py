@@ -13,7 +13,7 @@ from typing import Any
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.purposes import variant_of
 from inference.core.loads.vocabulary import LeaseKind
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling import events
 from inference.core.scheduling.ledger import Pool
@@ -225,7 +225,7 @@ class Host:
         """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
         return dict(self._options.engine_devices.bus_ids)
 
-    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+    def ways(self, variant_id: int) -> Sequence[LoadWay]:
         """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
         residency = self._scheduler.residencies.get(variant_id)
         return residency.ways if residency else ()

@@ -9,7 +9,7 @@ from typing import Any
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.vocabulary import LeaseKind
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events, reasons
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.ledger import Pool
@@ -30,10 +30,10 @@ def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: 
     )
 
 
-def way(worth: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadAlternative:
+def way(worth: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadWay:
     """One way of a ladder; `n_gpu_layers` tells the ways of one variant apart."""
     options = LoadOptions(n_ctx_seq=64, n_seq_max=1, n_gpu_layers=n_gpu_layers)
-    return LoadAlternative(options, bytes_by_device, worth=worth)
+    return LoadWay(options, bytes_by_device, score=worth)
 
 
 def ram(budget_bytes: int = 100, foreign_bytes: int = 0, capacity_bytes: int = 1000) -> Pool:

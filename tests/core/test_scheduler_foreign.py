@@ -17,7 +17,7 @@ def card(foreign_bytes: int = 0, budget_bytes: int = 11 * GIB) -> tuple[events.P
 def world(*sizes: int, **facts: object) -> World:
     made = World(*card())
     for number, size in enumerate(sizes, 1):
-        made.shelve(variant(number, alternatives=(way(1.0, number, gpu0=size),), **facts))
+        made.shelve(variant(number, load_ways=(way(1.0, number, gpu0=size),), **facts))
     return made
 
 
@@ -164,7 +164,7 @@ def test_what_a_person_unloads_or_would_have_left_for_idleness_does_not_come_bac
 
 def test_a_lesser_way_fits_beside_other_programs() -> None:
     box = World(*card(6 * GIB), ram(64 * GIB, capacity_bytes=64 * GIB))
-    box.shelve(variant(1, alternatives=(way(9.0, 33, gpu0=8 * GIB), way(2.0, 10, gpu0=4 * GIB, ram=4 * GIB))))
+    box.shelve(variant(1, load_ways=(way(9.0, 33, gpu0=8 * GIB), way(2.0, 10, gpu0=4 * GIB, ram=4 * GIB))))
     box.ask(1)
     assert box.way_of(1) == 10
 

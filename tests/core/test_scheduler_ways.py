@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Evicted
 from inference.core.scheduling.refusals import DoesNotFit
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 
-def world(*ladders: list[LoadAlternative]) -> World:
+def world(*ladders: list[LoadWay]) -> World:
     made = World(gpu(0), ram(1000, capacity_bytes=2000))
     for number, ladder in enumerate(ladders, 1):
-        made.shelve(variant(number, alternatives=tuple(ladder)))
+        made.shelve(variant(number, load_ways=tuple(ladder)))
     return made
 
 
-def ladder(on_gpu: int, worth: float = 10.0) -> list[LoadAlternative]:
+def ladder(on_gpu: int, worth: float = 10.0) -> list[LoadWay]:
     """Wholly on the card, half of it for 0.4 of the worth, or in RAM for a tenth."""
     return [
         way(worth, 33, gpu0=on_gpu, ram=5),
@@ -97,14 +97,14 @@ def test_not_even_the_smallest_way_beside_the_pinned_ones_is_refused_with_the_nu
 
 def test_a_way_needs_room_on_every_device_it_names() -> None:
     box = World(gpu(0, budget_bytes=100), gpu(1, budget_bytes=50))
-    box.shelve(variant(1, alternatives=(way(9.0, 33, gpu0=60, gpu1=60), way(5.0, 20, gpu0=60))))
+    box.shelve(variant(1, load_ways=(way(9.0, 33, gpu0=60, gpu1=60), way(5.0, 20, gpu0=60))))
     box.resident(1)
     assert box.way_of(1) == 20
 
 
 def test_a_device_that_is_gone_is_a_way_that_is_gone() -> None:
     box = World(ram(1000))
-    box.shelve(variant(1, alternatives=tuple(ladder(60))))
+    box.shelve(variant(1, load_ways=tuple(ladder(60))))
     box.resident(1)
     assert box.way_of(1) == 0
 
@@ -143,7 +143,7 @@ def test_what_a_way_measured_counts_on_its_next_load_and_for_that_way_only() -> 
 def test_the_one_that_is_cheapest_to_bring_back_leaves() -> None:
     box = World(gpu(0, budget_bytes=100))
     for number in (1, 2, 3):
-        box.shelve(variant(number, alternatives=(way(1.0, number, gpu0=45),)))
+        box.shelve(variant(number, load_ways=(way(1.0, number, gpu0=45),)))
     for number, seconds in ((1, 20.0), (2, 2.0)):
         box.load(number)
         box.now += seconds
@@ -159,7 +159,7 @@ def test_the_one_that_is_cheapest_to_bring_back_leaves() -> None:
 def test_the_one_that_is_used_often_stays() -> None:
     box = World(gpu(0, budget_bytes=100))
     for number in (1, 2, 3):
-        box.shelve(variant(number, alternatives=(way(1.0, number, gpu0=45),)))
+        box.shelve(variant(number, load_ways=(way(1.0, number, gpu0=45),)))
     for number in (1, 2):
         box.load(number)
         box.now += 5.0

@@ -9,7 +9,7 @@ import pytest
 
 from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import Alarm, Remedy
 from inference.core.scheduling.decisions import (
     Decision,
@@ -104,8 +104,8 @@ def test_every_kind_of_fact_arrives_in_telemetry() -> None:
 
 
 def test_a_preview_arrives_with_its_ways() -> None:
-    best = LoadAlternative(LoadOptions(n_ctx_seq=8192), {"gpu0": 7}, {"gpu0": 1}, 12.5, 10.0)
-    taken = LoadAlternative(OPTIONS, {"ram": 2})
+    best = LoadWay(LoadOptions(n_ctx_seq=8192), {"gpu0": 7}, {"gpu0": 1}, 12.5, 10.0)
+    taken = LoadWay(OPTIONS, {"ram": 2})
     leavers = (Leaver(2, {"gpu0": 7}, None, 1, 2.0, 0.5), Leaver(3, {"ram": 1}, 4.0, 0, 1.0, 0.1))
     found = Preview(1, "waits", best, taken, "spares", leavers, leavers[:1], ForEviction((2,)), UNFIT, 3.5, True, HOLDS)
     sent = {"type": "preview", "preview": found}

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Drained
 from inference.core.scheduling.ledger import Pool
 from inference.host.api.client import HostRefusal
@@ -35,11 +35,11 @@ def shelve(box: Box, name: str, gib: int, lesser_worth: float | None = None, **s
     variant_id = box.add(name, GIB, **script)
     facts = box.inventory.rows[variant_id]
     best = replace(facts.options, n_gpu_layers=33)
-    ways = [LoadAlternative(best, {"gpu0": gib * GIB, RAM: GIB}, worth=10.0)]
+    ways = [LoadWay(best, {"gpu0": gib * GIB, RAM: GIB}, score=10.0)]
     if lesser_worth is not None:
         halves = {"gpu0": gib * GIB // 2, RAM: gib * GIB // 2 + GIB}
-        ways.append(LoadAlternative(replace(best, n_gpu_layers=16), halves, worth=lesser_worth))
-    box.inventory.rows[variant_id] = replace(facts, alternatives=tuple(ways))
+        ways.append(LoadWay(replace(best, n_gpu_layers=16), halves, score=lesser_worth))
+    box.inventory.rows[variant_id] = replace(facts, load_ways=tuple(ways))
     return variant_id
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision, Paused, WentIdle
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.reasons import ForLoading
@@ -67,7 +67,7 @@ class FakeWatched:
     def bus_ids(self) -> Mapping[str, str]:
         return {}
 
-    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+    def ways(self, variant_id: int) -> Sequence[LoadWay]:
         return ()
 
 

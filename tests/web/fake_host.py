@@ -13,7 +13,7 @@ from typing import Any
 
 from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.preview import Outcome, Preview
 from inference.core.scheduling.reasons import Reason, Wait
@@ -250,7 +250,7 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
 
 
 GIB = 1 << 30
-BEST = LoadAlternative(LoadOptions(), {"ram": GIB})
+BEST = LoadWay(LoadOptions(), {"ram": GIB})
 
 
 def preview(variant_id: int, outcome: Outcome = "fits", **facts: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.fair_turns import Request, Turns
 from inference.core.scheduling.free_space import Room
 from inference.core.scheduling.ledger import Ledger, Shortage
@@ -179,7 +179,7 @@ class _Look:
         gave_way_at = self._residencies[request.variant_id].gave_way_at
         return max(request.arrived_at, gave_way_at), request.arrived_at, request.ticket
 
-    def _is_possible(self, variant_id: int, ways: Sequence[LoadAlternative]) -> bool:
+    def _is_possible(self, variant_id: int, ways: Sequence[LoadWay]) -> bool:
         """Else it says why not: hopeless, or kept out by other programs for now."""
         if self._room.unfit(ways, foreign=True) is None:
             return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.vocabulary import LeaseKind
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.reasons import Wait
@@ -165,7 +165,7 @@ Event = (
 class StartWorker:
     launch: int
     facts: VariantFacts
-    way: LoadAlternative
+    way: LoadWay
     """The way chosen; its bytes are reserved."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import eviction
 from inference.core.scheduling.ledger import Ledger, Pool, Shortage
 from inference.core.scheduling.refusals import DoesNotFit
@@ -61,7 +61,7 @@ class Room:
         """Whether all idle residents together would not be enough for `wanted`. Cheap, where `plan` is not."""
         return eviction.must_drain(wanted, self._residents(lingers), self._unclaimed)
 
-    def unfit(self, ways: Iterable[LoadAlternative], foreign: bool) -> DoesNotFit | None:
+    def unfit(self, ways: Iterable[LoadWay], foreign: bool) -> DoesNotFit | None:
         """Where the way that lacks least would lack most, if none fits even with everybody gone who isn't pinned.
 
         `foreign`: judged by what other programs leave us now, not by what we might have."""
@@ -74,7 +74,7 @@ class Room:
                 nearest = short
         return nearest[1] if nearest else None
 
-    def _short(self, way: LoadAlternative, foreign: bool) -> tuple[int, DoesNotFit] | None:
+    def _short(self, way: LoadWay, foreign: bool) -> tuple[int, DoesNotFit] | None:
         """By how many bytes `way` can't fit, and where worst."""
         short_bytes = 0
         worst: tuple[int, str, int] | None = None

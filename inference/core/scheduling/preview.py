@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from inference.core.loads.devices import BytesByDevice, BytesOn
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.admission import admit
 from inference.core.scheduling.fair_turns import Request, Turns
 from inference.core.scheduling.ledger import Ledger
@@ -40,9 +40,9 @@ class Preview:
 
     variant_id: int
     outcome: Outcome
-    best: LoadAlternative
+    best: LoadWay
     """Of all ways."""
-    way: LoadAlternative | None = None
+    way: LoadWay | None = None
     """That would be taken (or was); None where that can't be told yet."""
     why: Why | None = None
     evicts: tuple[Leaver, ...] = ()
@@ -58,7 +58,7 @@ class Preview:
 
     @property
     def is_degraded(self) -> bool:
-        return self.way is not None and self.way.worth < self.best.worth
+        return self.way is not None and self.way.score < self.best.score
 
 
 def preview(

@@ -8,7 +8,7 @@ from typing import Literal
 from inference.core.loads.devices import RAM, BytesByDevice, memory_only
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.vocabulary import FailureReason, ResidencyState
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.demand import Use
 
 Departure = Literal["room", "foreign", "budget", "asked", "idle", "unwanted", "changed", "shutdown"]
@@ -54,7 +54,7 @@ class VariantFacts:
     """Unloaded after this long without a lease. None: never for idleness."""
     fingerprint: str = ""
     """Changes when the file does."""
-    alternatives: tuple[LoadAlternative, ...] = ()
+    load_ways: tuple[LoadWay, ...] = ()
     """Ways to load it, best first, down to ones that need little of a GPU. Empty: only as `options` say."""
     transient: bool = False
     """Loaded for whoever asks and for nobody else: it goes with its last lease or with the last who waited, and a failure is
@@ -73,9 +73,9 @@ class VariantFacts:
         return self.size_bytes + (self.kv_bytes or 0)
 
     @property
-    def ways(self) -> tuple[LoadAlternative, ...]:
-        """`alternatives`, or the one way that `options` say, wholly in RAM."""
-        return self.alternatives or (LoadAlternative(self.options, {RAM: self.estimate_bytes}),)
+    def ways(self) -> tuple[LoadWay, ...]:
+        """`load_ways`, or the one way that `options` say, wholly in RAM."""
+        return self.load_ways or (LoadWay(self.options, {RAM: self.estimate_bytes}),)
 
     def loads_like(self, other: VariantFacts) -> bool:
         """Whether a worker started for `other` would do for this: same file, and the owner wants the same.
@@ -123,7 +123,7 @@ class Residency:
     """Number of the current worker, from 1: reports of an earlier one are void."""
     launched_facts: VariantFacts | None = None
     """What the current worker was started with."""
-    way: LoadAlternative | None = None
+    way: LoadWay | None = None
     """How it was loaded, with the bytes expected then; None in states without a worker."""
     bytes_by_device: BytesByDevice = field(default_factory=dict)
     """What the ledger holds for it: expected; once resident, its buffers as counted and the overhead as expected; and whole
@@ -172,7 +172,7 @@ class Residency:
         return self.use.used_at
 
     @property
-    def ways(self) -> list[LoadAlternative]:
+    def ways(self) -> list[LoadWay]:
         """How it may be loaded, most worth first, with measured bytes where there are any."""
         ways = self.facts.ways
         if self.measured:
@@ -182,7 +182,7 @@ class Residency:
                 else each
                 for each in ways
             )
-        return sorted(ways, key=lambda each: -each.worth)
+        return sorted(ways, key=lambda each: -each.score)
 
     @property
     def reload_seconds(self) -> float:

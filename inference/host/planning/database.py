@@ -112,7 +112,7 @@ class DjangoInventory:
             pinned=variant.pinned,
             keep_alive_seconds=self._keep_alive_seconds if keep_alive_seconds is None else keep_alive_seconds,
             fingerprint=fingerprint,
-            alternatives=plan.alternatives,
+            load_ways=plan.load_ways,
         )
         return (facts_to_read(facts) if purpose == "imatrix" else facts), plan
 

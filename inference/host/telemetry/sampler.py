@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import Alarm, Alarms, DeviceLoad, Running
 from inference.core.monitoring.history import History
 from inference.core.scheduling.decisions import DecisionKind
@@ -53,7 +53,7 @@ class Watched(Protocol):
     def bus_ids(self) -> Mapping[str, str]:
         """Of the cards in this machine, by `Pool.device`."""
 
-    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+    def ways(self, variant_id: int) -> Sequence[LoadWay]:
         """The ways to load a resident variant, best first; empty where they are not known."""
 
 

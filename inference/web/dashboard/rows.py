@@ -10,7 +10,7 @@ from typing import TypedDict
 from inference.answering.owner import owner_of
 from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState
 from inference.web.dashboard.frames import BrowserBacklog, LogLine, QueueRow, VariantRow
-from models_app.units import format_bytes
+from models_app.units import format_bytes, format_duration
 
 BAR_WIDTH = 1000
 """Of a bar's coordinate system; the browser stretches it."""
@@ -69,14 +69,6 @@ class Bar(TypedDict):
     summary: str
     rects: list[Rect]
     legend: list[LegendRow]
-
-
-def duration(seconds: float) -> str:
-    """5 s, 3 min, 2 h, 4 d."""
-    for limit, length, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
 
 
 def colours(variants: Sequence[VariantState]) -> dict[int, int]:
@@ -220,7 +212,7 @@ def resident_row(variant: VariantRow) -> ResidentRow:
         "size": format_bytes(variant["reserved_bytes"]) if variant["reserved_bytes"] else "",
         "slots": f"{variant['slots_busy']} of {variant['n_seq_max']}" if variant["n_seq_max"] else "",
         "speed": f"{variant['tokens_per_second']:.1f}",
-        "idle": "" if idle is None else duration(idle),
+        "idle": "" if idle is None else format_duration(idle),
         "how": loaded_how(variant),
         "trouble": variant["alarm"] or variant["failure_detail"] or "",
     }
@@ -239,7 +231,7 @@ def queue_line(entry: QueueRow, user_id: int) -> QueueLine:
         "position": entry["position"],
         "name": entry["variant"],
         "reason": entry["reason"],
-        "waiting": duration(entry["waiting_seconds"]),
+        "waiting": format_duration(entry["waiting_seconds"]),
         "is_yours": entry["user"] == owner_of(user_id),
     }
 

@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from inference.core.planning.recommend import recommend
@@ -95,8 +97,8 @@ async def _lines(
         try:
             if refusals:
                 raise refusals[0]
-            told = remote_models.told_of(client, found, variant, siblings)
-            made[variant.key] = plan_remote(told, profile, changes, status)
+            estimates = remote_models.estimates_of(client, found, variant, siblings)
+            made[variant.key] = plan_remote(estimates, profile, changes, status)
         except HubError as error:
             if isinstance(error, (Gated, RateLimited, TokenRefused, Unreachable)) and not isinstance(
                 error, ConnectionDropped
@@ -105,10 +107,10 @@ async def _lines(
                 refusals.append(error)
             return dict(unplanned_row(variant.key, sentence(error)))
         except (BadGguf, NotAModel) as error:
-            return dict(unplanned_row(variant.key, f"Its header cannot be used: {error}."))
+            return dict(unplanned_row(variant.key, _("Its header cannot be used: {problem}.").format(problem=error)))
         return dict(plan_row(variant.key, made[variant.key]))
 
-    tasks = [asyncio.ensure_future(_read(lambda variant=each: plan(variant))) for each in parts.variants]
+    tasks = [asyncio.ensure_future(_read(partial(plan, each))) for each in parts.variants]
     try:
         for finished in asyncio.as_completed(tasks):
             yield json.dumps(await finished) + "\n"

@@ -12,6 +12,6 @@ class JobConsumer(WatchConsumer):
     is_staff = False
 
     async def watch(self) -> None:
-        self.is_staff = bool(self.scope["user"].is_staff)
+        self.is_staff = bool(getattr(self.scope["user"], "is_staff", False))
         watch = self._watch = job_watch()
         await watch.join(self)

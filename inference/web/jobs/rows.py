@@ -8,12 +8,11 @@ from typing import Literal, TypedDict
 
 from inference.host.api.messages import Mention
 from inference.jobs.stages import LeaseStage, lease_stage, wait_of
-from inference.web.dashboard.rows import duration
 from inference.web.visibility.visibility import Visibility
 from inference.wording import names, waits
 from models_app.jobs.mentions import Mentions, mentions_of
 from models_app.models import Job, JobLine
-from models_app.units import format_bytes
+from models_app.units import format_bytes, format_duration
 
 SOON_SECONDS = 0.5
 _UNITS: dict[str, str] = {Job.Unit.CHUNKS: "parts"}
@@ -199,10 +198,10 @@ def _facts(job: Job, mentions: Mentions, visibility: Visibility, now: datetime) 
         wait = None if lease is None else wait_of(lease)
         parts = ["" if wait is None else waits.of(wait, visibility.name), *parts, _rate(job)]
         left = seconds_left(job)
-        parts.append("" if left is None else f"{duration(left)} left")
+        parts.append("" if left is None else f"{format_duration(left)} left")
     elif job.state == Job.State.WAITING and job.run_after is not None:
         wait_seconds = (job.run_after - now).total_seconds()
-        parts.append(f"again in {duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
+        parts.append(f"again in {format_duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
     return " · ".join(part for part in parts if part)
 
 
@@ -223,14 +222,14 @@ def _rate(job: Job) -> str:
     if job.unit == Job.Unit.BYTES:
         return f"{format_bytes(int(job.rate_per_second))}/s"
     if job.rate_per_second < 0.5:
-        return f"{duration(1 / job.rate_per_second)} each"
+        return f"{format_duration(1 / job.rate_per_second)} each"
     return f"{job.rate_per_second:.3g} {_UNITS.get(job.unit, job.unit)}/s" if job.unit else ""
 
 
 def _took(job: Job) -> str:
     if job.started_at is None or job.ended_at is None:
         return ""
-    return f"took {duration((job.ended_at - job.started_at).total_seconds())}"
+    return f"took {format_duration((job.ended_at - job.started_at).total_seconds())}"
 
 
 def _permille(job: Job) -> int | None:
