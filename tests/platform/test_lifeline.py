@@ -12,7 +12,9 @@ import pytest
 from hostui.box import locks
 from tests.stack import BASE_DIR
 
-WAITS = "from hostui.box import lifeline; lifeline.hold(); print('up', flush=True)\nimport time\nwhile True: time.sleep(60)"
+WAITS = (
+    "from hostui.box import lifeline; lifeline.hold(); print('up', flush=True)\nimport time\nwhile True: time.sleep(60)"
+)
 DEADLINE_SECONDS = 20
 
 
@@ -38,9 +40,7 @@ def test_the_end_of_standard_input_is_sigterm() -> None:
 
 
 def test_one_that_ignores_sigterm_ends_all_the_same() -> None:
-    code = (
-        "import signal; signal.signal(15, signal.SIG_IGN)\nfrom hostui.box import lifeline; lifeline.GRACE_SECONDS = 0.1\n"
-    )
+    code = "import signal; signal.signal(15, signal.SIG_IGN)\nfrom hostui.box import lifeline; lifeline.GRACE_SECONDS = 0.1\n"
     with start(code + WAITS, HOSTUI_LIFELINE="stdin") as process:
         assert process.stdin is not None
         process.stdin.close()

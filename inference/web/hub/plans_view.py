@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.http import require_safe
@@ -23,14 +22,13 @@ from inference.web.visibility.visibility import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
-from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub
 from models_app.hub.errors import ConnectionDropped, Gated, HubError, RateLimited, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
 from models_app.intake.space import DiskSpace
-from models_app.machines.this_machine_row import this_machine
+from models_app.machines.this_machine_row import this_box
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
@@ -70,7 +68,7 @@ async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase
 
 
 def _planning(is_staff: bool) -> tuple[Hub, Profile]:
-    return hub(with_token=is_staff), with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
+    return hub(with_token=is_staff), this_box()
 
 
 async def _read(question: Callable[[], T]) -> T:

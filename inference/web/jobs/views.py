@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,6 +19,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act, may_read
+from inference.web.visibility.signed_in import user_of
+from inference.web.visibility.staff import staff_required
 from inference.web.visibility.visibility import discretion_for
 from models_app import audit
 from models_app.intake.limit_setting import BadLimit, current_limit, forget_limit, limit_text, read_limit, set_limit
@@ -42,7 +43,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, entered: str | None = None, problem: str = "", status: int = 200) -> HttpResponse:
     """`entered`: a limit that was refused, and why."""
-    rows = queries.job_rows(request.user, MOST_ENDED)
+    rows = queries.job_rows(user_of(request), MOST_ENDED)
     context: dict[str, Any] = {
         "jobs": rows,
         "is_stalled": any(row["is_active"] for row in rows) and not jobs_beat(),
@@ -64,16 +65,15 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
 
 
 @require_POST
+@staff_required
 def limit(request: HttpRequest) -> HttpResponse:
-    """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again. For staff."""
-    if not request.user.is_staff:
-        raise PermissionDenied
+    """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again."""
     if "forget" in request.POST:
-        forget_limit(request.user)
+        forget_limit(user_of(request))
     else:
         entered = request.POST.get("limit", "")
         try:
-            set_limit(read_limit(entered), request.user)
+            set_limit(read_limit(entered), user_of(request))
         except BadLimit as bad:
             return _page(request, entered[:40], str(bad), status=422)
     messages.success(request, f"Downloads: {current_limit().words}. Those that run follow within seconds.")
@@ -81,13 +81,12 @@ def limit(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@staff_required
 def discard_quarantined(request: HttpRequest) -> HttpResponse:
-    """`name` of a file in quarantine. For staff."""
-    if not request.user.is_staff:
-        raise PermissionDenied
+    """`name` of a file in quarantine."""
     name = request.POST.get("name", "")
     try:
-        gone = discard(name, request.user)
+        gone = discard(name, user_of(request))
     except OSError as error:
         messages.error(request, f"{name} could not be removed: {error.strerror or error}.")
     else:
@@ -105,9 +104,10 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _acted(request, pk)
     found = _found(pk)
-    user, discretion = request.user, discretion_for(request.user)
+    user = user_of(request)
+    discretion = discretion_for(user)
     is_readable = may_read(found, user.pk, user.is_staff, discretion)
-    newest = found.lines.order_by("-pk")[:MOST_LINES] if is_readable else []
+    newest = found.lines.order_by("-pk")[:MOST_LINES] if is_readable else found.lines.none()
     lines = [line_row(line) for line in reversed(newest)]
     if _wants_json(request):
         response: HttpResponse = JsonResponse({"lines": lines})
@@ -140,7 +140,7 @@ def _found(pk: int) -> Job:
 
 def _acted(request: HttpRequest, pk: int) -> HttpResponse:
     try:
-        done = queries.act(pk, request.POST.get("action", ""), request.user)
+        done = queries.act(pk, request.POST.get("action", ""), user_of(request))
     except Job.DoesNotExist:
         raise Http404("There is no such job.") from None
     except queries.NotAllowed:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from django.conf import settings
-
 from inference.core.planning.placement import CannotTell, Wishes, place
 from inference.web.crossing.recent_values import Recent
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
@@ -19,9 +17,8 @@ from inference.web.plans.what_if import CannotBePlanned, told_of
 from inference.wishes import wishes_of
 from inference.wording.placements import unknown_reason
 from models_app.hardware import Profile
-from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
-from models_app.machines.this_machine_row import this_machine
+from models_app.machines.this_machine_row import this_box
 from models_app.models import Shard, Variant
 
 MOST_REMEMBERED = 4096
@@ -43,7 +40,7 @@ _known: Recent[Subject, Badge] = Recent(MOST_REMEMBERED)
 def here() -> Profile | None:
     """This machine, with the box's own RAM budget; None where its stored devices make no sense. The first look takes a second."""
     try:
-        return with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
+        return this_box()
     except BadDevices:
         return None
 
