@@ -226,7 +226,7 @@ class Host:
         return dict(self._options.engine_devices.bus_ids)
 
     def ways(self, variant_id: int) -> Sequence[LoadWay]:
-        """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
+        """The ways to load a variant that isn't absent, best score first; empty for one that the host doesn't know."""
         residency = self._scheduler.residencies.get(variant_id)
         return residency.ways if residency else ()
 
