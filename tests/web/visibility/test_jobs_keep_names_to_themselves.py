@@ -12,11 +12,11 @@ from django.urls import reverse
 
 from inference.core.scheduling.reasons import Reason
 from inference.jobs.stages import READING, WAITING, reading, waiting
-from inference.web.jobs.feed import job_watch
+from inference.web.jobs.feed import job_feed
 from inference.web.jobs.rows import job_row, may_read
 from inference.web.visibility.queries import visibility_for
 from models_app import jobs
-from models_app.jobs import Running, kinds
+from models_app.jobs import Attempt, kinds
 from models_app.jobs.mentions import KEY
 from models_app.jobs.runner import Runner
 from models_app.models import Job, JobLine, Variant
@@ -103,7 +103,7 @@ def test_a_deleted_one_is_not_named(alice: User, staff: User, kept: Variant) -> 
 
 
 def test_one_that_a_job_made_is_not_named_after_its_deletion(alice: User, staff: User, kept: Variant) -> None:
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.made(kept)
         running.line(f"Added as {kept.name}.")
 
@@ -182,7 +182,7 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
 ) -> None:
     seen: list[tuple[Any, Any]] = []
 
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.progress(0, 6, WAITING, waiting(kept))
         seen.append((row(alice, running.job), row(staff, running.job)))
         wait: Any = queued(1, Reason("room", (kept.pk, variant.pk)))
@@ -210,7 +210,7 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
 def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: User, kept: Variant) -> None:
     seen: list[Any] = []
 
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.progress(0, 6, f"Reading {kept.name}.gguf")
         seen.extend((row(alice, running.job), row(staff, running.job)))
 
@@ -224,12 +224,12 @@ def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: Use
 def test_a_log_that_names_another_is_for_those_who_may_know_that_one_too(
     alice: User, staff: User, variant: Variant, kept: Variant, members: Group
 ) -> None:
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.line("It begins.")
         assert readable(alice, running.job)
         running.mention(kept.pk)
         running.line(f"Compared with {kept.name}.")
-        raise jobs.Failed(f"There {kept.name} is pinned.")
+        raise jobs.JobFailed(f"There {kept.name} is pinned.")
 
     job = run("measure", code, jobs.start("measure", {"variant_id": variant.pk}, "Measure smol", alice, variant))
     assert job.state == Job.State.FAILED
@@ -253,7 +253,7 @@ async def test_its_lines_are_not_sent_to_a_page_either(
         await tab.hear("backlog")
         await JobLine.objects.acreate(job=job, text="secret-7B-Q4_K_M.gguf could not be read.")
         await JobLine.objects.acreate(job=other, text="smol.gguf could not be read.")
-        await job_watch().look()
+        await job_feed().look()
         assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["smol.gguf could not be read."]
     finally:
         await tab.close()
@@ -267,8 +267,8 @@ async def test_a_model_that_came_a_moment_ago_is_not_told_as_one_that_is_gone(
         await tab.hear("backlog")
         new = await Variant.objects.acreate(repository_id=variant.repository_id, name="new", size_bytes=1)
         await Job.objects.acreate(kind="verify", title="Verify new", variant=new)
-        await job_watch().look()
-        await job_watch().look()
+        await job_feed().look()
+        await job_feed().look()
         assert [row["title"] for row in (await tab.frame())["jobs"]] == ["Verify new"]
     finally:
         await tab.close()
