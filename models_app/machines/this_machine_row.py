@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from models_app.audit import CHANGE, record
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES
 from models_app.hardware.cards import card
+from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import gpus_to_json
 from models_app.hardware.this_machine import NAME, detect
 from models_app.models import HardwareProfile
@@ -21,6 +23,14 @@ def this_machine(*, again: bool = False) -> HardwareProfile:
     """The stored row, or a fresh look at the machine. Budgets that the owner set stay. Blocks for a second if it looks."""
     row = HardwareProfile.objects.filter(is_this_machine=True).first()
     return row if row is not None and not again else _stored(row, detect())
+
+
+def this_box() -> Profile:
+    """This machine with HOSTUI_BUDGET, which goes before the RAM budget that is stored.
+
+    Blocks on the database, and for a second where the machine was never looked at. Raises BadDevices.
+    """
+    return with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
 
 
 def this_machine_now() -> HardwareProfile:

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def installation(starter_path: Path) -> Iterator[Installation]:
-    with installed(starter_path) as installation:
+def installation(prepared_folder: Path) -> Iterator[Installation]:
+    with installed(prepared_folder) as installation:
         yield installation
 
 

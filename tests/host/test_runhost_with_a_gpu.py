@@ -39,8 +39,8 @@ print(json.dumps(list(Measurement.objects.order_by("device").values("device", "e
 
 
 @pytest.fixture
-def installation(starter_path: Path) -> Iterator[Installation]:
-    with installed(starter_path) as installation:
+def installation(prepared_folder: Path) -> Iterator[Installation]:
+    with installed(prepared_folder) as installation:
         yield installation
 
 

@@ -27,10 +27,9 @@ from inference.wording.placements import reason_of, sentence, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
-from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.profile import BadAmount, parse_bytes
 from models_app.hardware.stored import BadDevices
-from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_box, this_machine
 from models_app.models import Variant
 from models_app.units import format_bytes
 
@@ -139,7 +138,7 @@ def _profile(options: dict[str, Any]) -> Profile:
         profile = _named(options["profile"]) if options["profile"] else None
         if profile is None:
             told = options["vram"] and options["ram"] and options["ram_bandwidth"]
-            profile = Profile("as given", Device("RAM", "ram", 1)) if told else _this_machine()
+            profile = Profile("as given", Device("RAM", "ram", 1)) if told else this_box()
         if options["vram"]:
             profile = replace(profile, name="as given", gpus=_gpus(options["vram"], options["vram_bandwidth"]))
         elif options["vram_bandwidth"]:
@@ -160,13 +159,9 @@ def _profile(options: dict[str, Any]) -> Profile:
         raise CommandError(str(bad)) from None
 
 
-def _this_machine() -> Profile:
-    return with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
-
-
 def _named(name: str) -> Profile:
     if name == this_machine().name:
-        return _this_machine()
+        return this_box()
     try:
         return profile_named(name)
     except UnknownProfile:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.utils.translation import gettext as _
@@ -25,14 +24,13 @@ from inference.web.visibility.queries import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
-from models_app.hardware.pools import with_ram_budget
 from models_app.hub import hub
 from models_app.hub.errors import ConnectionDropped, Gated, HubError, RateLimited, TokenRefused, Unreachable
 from models_app.hub.names import Contents, RemoteVariant, contents
 from models_app.hub.records import RemoteRepository
 from models_app.hub.wording import sentence
 from models_app.intake.space import DiskSpace
-from models_app.machines.this_machine_row import this_machine
+from models_app.machines.this_machine_row import this_box
 
 if TYPE_CHECKING:
     from models_app.hub.session import Hub
@@ -72,7 +70,7 @@ async def plans(request: HttpRequest, owner: str, name: str) -> HttpResponseBase
 
 
 def _planning(is_staff: bool) -> tuple[Hub, Profile]:
-    return hub(with_token=is_staff), with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
+    return hub(with_token=is_staff), this_box()
 
 
 async def _read(question: Callable[[], T]) -> T:
