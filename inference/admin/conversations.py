@@ -23,7 +23,8 @@ class ConversationAdmin(ModelAdmin):
     readonly_fields: ClassVar = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return super().get_queryset(request).annotate(message_count=Count("messages"))
+        rows: QuerySet[Conversation] = super().get_queryset(request)
+        return rows.annotate(message_count=Count("messages"))
 
     @admin.display(description="messages", ordering="message_count")
     def n_messages(self, conversation: Conversation) -> int:

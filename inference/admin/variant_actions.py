@@ -21,6 +21,7 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
+from inference.web.visibility.signed_in import user_of
 from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
 from models_app.intake.verify_job import start_verify
@@ -116,10 +117,14 @@ class VariantActions:
     ) -> None:
         """Returns at once: a load takes as long as it takes."""
         wanted = list(queryset)
-        finished, begun = [], []
-        for variant, outcome in zip(
-            wanted, background_host.start_all([partial(question, pk=each.pk) for each in wanted]), strict=True
-        ):
+        finished: list[Variant] = []
+        begun: list[Variant] = []
+
+        def about(pk: int) -> background_host.Question:
+            return lambda client: question(client, pk)
+
+        outcomes = background_host.start_all([about(each.pk) for each in wanted])
+        for variant, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, HostRefusal):
                 self._warn(request, variant, outcome.detail)
             elif isinstance(outcome, HostUnavailable):
@@ -193,7 +198,7 @@ class VariantActions:
         if "post" not in request.POST:
             told = [(each.pk, each.name, deletion.removal(each).sentence) for each in queryset]
             return self._form(request, "delete_selected", _("Delete these variants?"), _("Delete them"), told)
-        user_id = request.user.pk
+        user_id = user_of(request).pk
         gone = [
             variant
             for variant in queryset.select_related("repository")

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -69,6 +70,8 @@ WISHES = (
 class VariantList(ChangeList):
     """Its rows carry what the database does not know: `residency_now` and `plan_badge`."""
 
+    result_list: Any  # said here because it is both read and replaced below
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
@@ -104,16 +107,17 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
     ordering = ("name",)
     inlines: ClassVar = [ShardInline, MeasurementInline, QualityInline]
-    readonly_fields = ("state_told", "plan_told", *FACTS)
+    readonly_fields = ("state_in_words", "plan_in_words", *FACTS)
     fieldsets = (
-        (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),
+        (None, {"fields": ("name", "state_in_words", "plan_in_words", "enabled", "groups")}),
         (_("Settings"), {"fields": WISHES}),
         (_("Facts"), {"fields": FACTS}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Variant]:
         running = Count("jobs", filter=Q(jobs__state__in=Job.ACTIVE), distinct=True)
-        return super().get_queryset(request).annotate(n_jobs=running)
+        rows: QuerySet[Variant] = super().get_queryset(request)
+        return rows.annotate(n_jobs=running)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         """Its fields are called as on the variant's own page."""
@@ -129,7 +133,8 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
         """Asked on the variant's own page: what goes, what stays, what depends on it."""
         variant = self.get_object(request, object_id)
         if variant is None or not self.has_delete_permission(request, variant):
-            return super().delete_view(request, object_id, extra_context)
+            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
+            return answer
         return redirect("model-delete", variant.name)
 
     def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
@@ -165,7 +170,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
         return ("usable", _("usable")) if variant.enabled else ("disabled", _("disabled"))
 
     @admin.display(description=_("state"))
-    def state_told(self, variant: Variant) -> Any:
+    def state_in_words(self, variant: Variant) -> Any:
         return variant.trouble or (_("usable") if variant.enabled else _("disabled"))
 
     @display(
@@ -193,10 +198,10 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
         found: Badge | None = variant.plan_badge
         return ("unknown", "…") if found is None else (found.verdict, found.words)
 
-    @admin.display(description=_("on this box"), empty_value=_("not worked out yet"))
-    def plan_told(self, variant: Variant) -> str | None:
+    @admin.display(description=_("on this box"))
+    def plan_in_words(self, variant: Variant) -> str:
         found = badges.badges([_as_stored(variant)], BADGES_WITHIN_SECONDS).get(variant.pk)
-        return None if found is None else f"{found.words.capitalize()}. {found.detail}"
+        return gettext("not worked out yet") if found is None else f"{found.words.capitalize()}. {found.detail}"
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         return super().formfield_for_manytomany(
@@ -207,17 +212,18 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     def jobs_now(self, variant: Any) -> str | None:
         return f"{variant.n_jobs} not ended".replace(" ", "\N{NO-BREAK SPACE}") if variant.n_jobs else None
 
-    @admin.display(description=_("last used"), ordering="last_used_at", empty_value=_("never"))
-    def used(self, variant: Variant) -> str | None:
-        return last_used(variant, timezone.now()) or None
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def used(self, variant: Variant) -> str:
+        return last_used(variant, timezone.now()) or gettext("never")
 
     @admin.display(description=_("parameters"), ordering="n_params", empty_value="–")
     def params(self, variant: Variant) -> str | None:
         return None if variant.n_params is None else format_params(variant.n_params)
 
-    @admin.display(description=_("KV cache per token"), empty_value=_("the header does not tell"))
-    def kv_per_token(self, variant: Variant) -> str | None:
-        return None if variant.kv_bytes_per_token is None else format_bytes(variant.kv_bytes_per_token)
+    @admin.display(description=_("KV cache per token"))
+    def kv_per_token(self, variant: Variant) -> str:
+        n_bytes = variant.kv_bytes_per_token
+        return gettext("the header does not tell") if n_bytes is None else format_bytes(n_bytes)
 
     @admin.display(description=_("quantization"))
     def quantization_explained(self, variant: Variant) -> str:

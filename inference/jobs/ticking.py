@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import TypeVar
 
 TICK_SECONDS = 0.5
@@ -11,7 +11,7 @@ TICK_SECONDS = 0.5
 T = TypeVar("T")
 
 
-def ticking(events: AsyncGenerator[T, None], tick_seconds: float = TICK_SECONDS) -> Iterator[T | None]:
+def ticking(events: AsyncGenerator[T, None], tick_seconds: float = TICK_SECONDS) -> Generator[T | None, None, None]:
     """The events, and None each time that none came for `tick_seconds`. Blocks.
 
     The loop stands still while the caller has the word: it may use the database. Closing the iterator, or an exception in

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from inference.core.loads.devices import RAM, clients_of
 from inference.core.loads.engine_devices import EngineDevices
@@ -171,7 +171,7 @@ class Planning:
         estimated = self._estimated(load)
         for device, held in load.devices.items():
             told = estimated.get(device)
-            which = {
+            which: dict[str, Any] = {
                 "variant_id": load.variant_id,
                 "options_digest": digest(load.options),
                 "device": device,

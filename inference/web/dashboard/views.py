@@ -12,6 +12,7 @@ from inference.web.chat.turns import turns
 from inference.web.dashboard.feed import host_watch
 from inference.web.dashboard.rows import model_row, page
 from inference.web.visibility.redaction import told_to
+from inference.web.visibility.signed_in import user_id_of
 from inference.web.visibility.visibility import discretion_for
 
 
@@ -29,7 +30,7 @@ async def dashboard(request: HttpRequest) -> HttpResponse:
     names = {row["id"]: row["name"] for row in rows}
     context = {
         "state": state,
-        "page": None if state is None else page(state, user.pk),
+        "page": None if state is None else page(state, await user_id_of(request)),
         "models": [model_row(row["id"], row["name"], row["size_bytes"], row["trouble"], state) for row in rows],
         "names": names,
     }

@@ -5,10 +5,9 @@ Everybody who is logged in may look; staff may change. The views are synchronous
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -21,6 +20,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from inference.web.hardware.rows import DeviceView, device_views, pinned_bytes_by_device, summary
 from inference.web.plans.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
+from inference.web.visibility.signed_in import user_of
+from inference.web.visibility.staff import staff_required
 from inference.web.visibility.visibility import status_for
 from inference.wishes import wishes_of
 from models_app.catalog.access import visible_to
@@ -45,21 +46,6 @@ from models_app.models import HardwareProfile, Variant
 
 UNDO = "hardware_undo"
 """In the session: the last change of amounts, turned round, until it is used or another page is shown."""
-
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-
-def _staff_posts(view: View[P]) -> View[P]:
-    """A form that only staff may send; others get 403."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not request.user.is_staff:
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return require_POST(guarded)
 
 
 # looking ------------------------------------------------------------------------------------------------------
@@ -204,7 +190,8 @@ def _amounts(form: Mapping[str, str], prefix: str = "") -> Amounts:
     return Amounts(*(form.get(prefix + name, "").strip()[:40] for name in NAMES))
 
 
-@_staff_posts
+@require_POST
+@staff_required
 def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
     """`budget` and `reserve` of one device, with `was_budget` and `was_reserve` as the person saw them."""
     row = HardwareProfile.objects.filter(pk=pk).first()
@@ -215,7 +202,7 @@ def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
     view = _device_view(row, device)
     try:
         read_amounts(to, found)
-        told = change_amounts(pk, device, was, to, request.user.pk)
+        told = change_amounts(pk, device, was, to, user_of(request).pk)
     except BadAmounts as bad:
         return _page(request, wrong=(pk, replace(view, written=to, problems=bad.problems)), status=422)
     except AmountsChanged as changed:
@@ -240,32 +227,36 @@ def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
 
 
 def _device_view(row: HardwareProfile, device: str) -> DeviceView:
-    return next(each for each in _machine(row, {})["devices"] if each.device == device)
+    devices: list[DeviceView] = _machine(row, {})["devices"]
+    return next(each for each in devices if each.device == device)
 
 
-@_staff_posts
+@require_POST
+@staff_required
 def measure(request: HttpRequest) -> HttpResponse:
     """Blocks for about a second."""
-    row = measure_again(request.user.pk)
+    row = measure_again(user_of(request).pk)
     messages.success(request, f"Looked again: {summary(row.profile())}.")
     return redirect("hardware")
 
 
-@_staff_posts
+@require_POST
+@staff_required
 def add(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST)
     if not form.is_valid():
         return _page(request, form=form, status=422)
     row = form.row()
-    add_profile(row, request.user.pk)
+    add_profile(row, user_of(request).pk)
     messages.success(request, f"{row.name} can be planned for now.")
     return redirect(f"{reverse('hardware')}#machine-{row.pk}")
 
 
-@_staff_posts
+@require_POST
+@staff_required
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     try:
-        name = delete_profile(pk, request.user.pk)
+        name = delete_profile(pk, user_of(request).pk)
     except HardwareProfile.DoesNotExist:
         raise Http404("There is no such machine.") from None
     except IsThisMachine:

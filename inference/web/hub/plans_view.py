@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -106,7 +107,7 @@ async def _lines(
             return dict(unplanned_row(variant.key, f"Its header cannot be used: {error}."))
         return dict(plan_row(variant.key, made[variant.key]))
 
-    tasks = [asyncio.ensure_future(_read(lambda variant=each: plan(variant))) for each in parts.variants]
+    tasks = [asyncio.ensure_future(_read(partial(plan, each))) for each in parts.variants]
     try:
         for finished in asyncio.as_completed(tasks):
             yield json.dumps(await finished) + "\n"

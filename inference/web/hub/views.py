@@ -19,6 +19,7 @@ from inference.web.hub.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
 from inference.web.hub.rows import found_view, repository_named, variant_views
 from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
+from inference.web.visibility.signed_in import user_of
 from models_app.catalog.access import usable_by
 from models_app.hub import hub, hub_as
 from models_app.hub.errors import Gated, HubError, NotOnHub, TokenRefused, Unreachable
@@ -75,7 +76,7 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
     """What both pages have: jobs that are under way; of the token that there is one, whose, and its last four characters."""
     row = stored_token(settings.HUB_ENDPOINT) if request.user.is_staff else None
     return {
-        "jobs": job_rows(request.user, most_ended=0),
+        "jobs": job_rows(user_of(request), most_ended=0),
         "endpoint": settings.HUB_ENDPOINT,
         "token": row,
         "token_is_unreadable": row is not None and not is_readable(row),

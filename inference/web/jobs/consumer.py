@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import User
+
 from inference.web.feeds.consumer import WatchConsumer
 from inference.web.jobs.feed import job_watch
 
@@ -12,6 +14,8 @@ class JobConsumer(WatchConsumer):
     is_staff = False
 
     async def watch(self) -> None:
-        self.is_staff = bool(self.scope["user"].is_staff)
+        user = self.scope["user"]
+        assert isinstance(user, User)
+        self.is_staff = user.is_staff
         watch = self._watch = job_watch()
         await watch.join(self)

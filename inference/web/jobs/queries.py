@@ -86,9 +86,9 @@ def counts() -> list[JobCount]:
     """Of all jobs whose rows are kept, in one query; and a zero for each state in which none of a kind is."""
     in_bytes = Sum("done", filter=Q(unit=Job.Unit.BYTES))
     rows = Job.objects.order_by().values_list("kind", "state").annotate(n=Count("pk"), done_bytes=in_bytes)
-    found = {(row[0], row[1]): JobCount(*row) for row in rows}
+    found = {(row[0], row[1]): JobCount(row[0], row[1], row[2], row[3]) for row in rows}
     every = {(kind, str(state)) for kind in kinds.names() for state in Job.State.values}
-    return [found.get(each) or JobCount(*each, 0, None) for each in sorted(every | set(found))]
+    return [found.get((kind, state)) or JobCount(kind, state, 0, None) for kind, state in sorted(every | set(found))]
 
 
 @_reading

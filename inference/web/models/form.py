@@ -17,7 +17,7 @@ class ChangedMeanwhile(Exception):
     """Somebody else was faster."""
 
 
-class VariantForm(forms.ModelForm):
+class VariantForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes none at run time
     """Pinning is not among them: it is the host's to do, at once."""
 
     seen = forms.CharField(widget=forms.HiddenInput, required=False)

@@ -5,6 +5,7 @@ What is drawn is decided here, in the plot's own units; the template only writes
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,11 @@ def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Sibl
 
 
 def _compared(own: Quality, visible: QuerySet[Variant] | None) -> str:
-    if not own.reference_name or visible is None or visible.filter(pk=own.reference_id).exists():
+    if (
+        not own.reference_name
+        or visible is None
+        or (own.reference_id is not None and visible.filter(pk=own.reference_id).exists())
+    ):
         return own.reference_name
     return GONE if own.reference_id is None else KEPT
 
@@ -236,7 +241,7 @@ def _radius(speed: float | None, fastest: float) -> float:
     """By area, as eyes compare dots."""
     if not speed or not fastest:
         return _SMALLEST_DOT
-    return round(_SMALLEST_DOT + (_LARGEST_DOT - _SMALLEST_DOT) * (speed / fastest) ** 0.5, 1)
+    return round(_SMALLEST_DOT + (_LARGEST_DOT - _SMALLEST_DOT) * math.sqrt(speed / fastest), 1)
 
 
 def _sentence(row: Row) -> str:

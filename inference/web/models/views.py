@@ -26,6 +26,7 @@ from inference.web.models.rows import shelf_row, states_of
 from inference.web.models.usage import Use, people_of, use_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
+from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.visibility import status_for
 from models_app import audit
 from models_app.catalog import deletion
@@ -45,6 +46,8 @@ AWAY = "The model host does not answer, so nobody can tell whether it is in use.
 
 # looking ------------------------------------------------------------------------------------------------------
 
+CHANGED_MEANWHILE = "Somebody changed this meanwhile. Look at what stands here now, and change it again."
+
 
 @require_safe
 def shelf(request: HttpRequest) -> HttpResponse:
@@ -61,7 +64,7 @@ def shelf(request: HttpRequest) -> HttpResponse:
     rows = [shelf_row(each, states, known.get(each.pk), use.get(each.pk, Use()), now) for each in variants]
     context = {
         "rows": rows,
-        "jobs": job_rows(request.user, most_ended=0),
+        "jobs": job_rows(user_of(request), most_ended=0),
         "n_all": len(choices),
         "total": format_bytes(sum(size_bytes for *_, size_bytes in choices)),
         "free": format_bytes(shutil.disk_usage(settings.DATA_DIR).free),
@@ -115,10 +118,10 @@ def variant(request: HttpRequest, name: str) -> HttpResponse:
     if not form.is_valid():
         return _page(request, row, form, status=422)
     try:
-        told = form.store(_user_id(request))
+        told = form.store(user_of(request).pk)
     except ChangedMeanwhile:
-        form.add_error(None, "Somebody changed this meanwhile. Look at what stands here now, and change it again.")
-        return _page(request, row, VariantForm(instance=row), status=409, problem=form.non_field_errors()[0])
+        form.add_error(None, CHANGED_MEANWHILE)
+        return _page(request, row, VariantForm(instance=row), status=409, problem=CHANGED_MEANWHILE)
     messages.success(request, told or "Nothing was changed.")
     return redirect("model", form.cleaned_data["name"])
 
@@ -130,7 +133,7 @@ def _page(
     context = {
         **variant_context(row, host, _visible(request), names_files=bool(request.user.is_staff)),
         "residents": host["residents"] if host else [],
-        "jobs": job_rows(request.user, SHOWN_JOBS, row.pk),
+        "jobs": job_rows(user_of(request), SHOWN_JOBS, row.pk),
         "form": form,
         "problem": problem,
         "people": people_of(row.pk) if request.user.is_staff else (),
@@ -155,18 +158,12 @@ def _staff(request: HttpRequest) -> None:
         raise PermissionDenied
 
 
-def _user_id(request: HttpRequest) -> int:
-    pk = request.user.pk
-    assert isinstance(pk, int)
-    return pk
-
-
 @require_POST
 def verify(request: HttpRequest, name: str) -> HttpResponse:
     """Has its files compared with their digests, by a job."""
     _staff(request)
     row = _named(request, name)
-    start_verify(row, request.user)
+    start_verify(row, user_of(request))
     return redirect("model", row.name)
 
 
@@ -181,7 +178,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     if request.method != "POST":
         return _question(request, row)
     try:
-        gone = delete_variant(row, _user_id(request))
+        gone = delete_variant(row, user_of(request).pk)
     except InUse as used:
         return _question(request, row, used.detail, status=409)
     except HostUnavailable:

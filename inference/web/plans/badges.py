@@ -50,8 +50,8 @@ def subjects(variants: Iterable[Variant], profile: Profile) -> dict[int, Subject
     rows = list(variants)
     files: dict[int, list[tuple[str, int, int | None]]] = {}
     shards = Shard.objects.filter(variant_id__in=[row.pk for row in rows]).order_by("variant_id", "number")
-    for variant_id, *file in shards.values_list("variant_id", "path", "size_bytes", "mtime_ns"):
-        files.setdefault(variant_id, []).append((file[0], file[1], file[2]))
+    for variant_id, path, size_bytes, mtime_ns in shards.values_list("variant_id", "path", "size_bytes", "mtime_ns"):
+        files.setdefault(variant_id, []).append((path, size_bytes, mtime_ns))
     return {row.pk: Subject(tuple(files[row.pk]), wishes_of(row), profile) for row in rows if row.pk in files}
 
 

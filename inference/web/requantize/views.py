@@ -103,7 +103,7 @@ def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[
     if told is None:
         return []
     pure, names = query.get("pure") == "on", Names(Job.ACTIVE)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "target": each,
             "name": names.take(proposed_name(row.name, Recipe(each.type, pure=pure))),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -39,7 +39,7 @@ HEADER_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 10.0
 """Proxies and clients give up on a connection that is silent for long; a comment is noise that no client minds."""
 
-View = Callable[..., Awaitable[HttpResponseBase]]
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 def _refuse(problem: Problem) -> JsonResponse:
