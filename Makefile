@@ -6,7 +6,7 @@
 # make test-shared checks a box on PostgreSQL and Redis; says so where they are not installed
 # make test-kills kills processes at random, 200 times over a whole box with jobs of every kind and 200 in each of two kinds; ARGS="-k box"
 # make check    the checks alone
-# make bench    measures what README's Performance section shows; ARGS="web --quick" chooses
+# make bench    measures what docs/performance.md shows; ARGS="web --quick" chooses
 # make bench-memory   the same for memory: what is told, what is held, swaps; ARGS="--quick"
 # make clean    removes what was installed in the clone; compiled wheels stay in the user's cache
 SHELL := /bin/sh
@@ -14,13 +14,13 @@ VENV := .venv/bin
 
 .PHONY: help serve quick ring test test-gpu test-shared test-kills lint types check bench bench-memory clean
 
-# These have the box to themselves: workers that decode with every core, whole boxes, a browser. The other rings run side by side,
-# a file at a time, in as many processes as there are cores.
-ALONE := engine host live browser kills
-SIDE_BY_SIDE := -n logical --maxprocesses=8 --dist=loadfile
+# Rings that fill every core, with whole boxes that decode and are killed, run alone. The others run side by side, a file at a time,
+# in as many processes as there are cores; in their order, so that a ring's boxes and browsers are started once a process.
+ALONE := live kills
+SIDE_BY_SIDE := -n logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^#/!q; s/^# //p' Makefile
 
 define set_up
 python=$$(sh hostui/setup/find_python.sh) && $$python -m hostui.setup
@@ -32,9 +32,10 @@ serve:
 quick:
 	@$(set_up) test
 	@$(MAKE) --no-print-directory lint
-	$(VENV)/python -m pytest -q -p no:django --hypothesis-profile=dev tests/core
+	$(VENV)/python -m pytest -q --hypothesis-profile=dev tests/core
 
 ring:
+	@test -n "$(R)" || { echo "Say which, such as: make ring R=web" >&2; exit 2; }
 	@$(set_up) test
 	$(VENV)/python -m pytest $(if $(filter $(ALONE),$(R)),,$(SIDE_BY_SIDE)) $(R:%=tests/%) $(ARGS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.planning.placement import Wishes
+from inference.core.planning.wishes import Wishes
 from models_app.models import Variant
 
 

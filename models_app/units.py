@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, wherever they are written: static/js/shared/numbers.js writes sizes and durations alike."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ def format_bytes(n_bytes: int) -> str:
         amount, unit = amount / 1024, unit + 1
     digits = 0 if unit == 0 or amount >= 99.95 else 1 if amount >= 9.995 else 2
     return f"{amount:.{digits}f}".removesuffix(".00") + f" {_BINARY[unit]}"
+
+
+def format_duration(seconds: float) -> str:
+    """`0 s`, `0.4 s`, `12 s`, `3 min`, `2 h`, `4 d`."""
+    if 0.05 <= seconds < 0.95:
+        return f"{seconds:.1f} s"
+    for limit, length, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
 
 
 def format_rate(bytes_per_second: int) -> str:

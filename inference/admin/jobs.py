@@ -17,6 +17,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from inference.web.jobs.rows import JobRow, job_row
+from inference.web.visibility.queries import visibility_at_the_console
 from models_app import jobs
 from models_app.admin.base import ReadOnly, stacked
 from models_app.intake.limit_setting import current_limit
@@ -39,7 +40,7 @@ LAST_LINES = 8
 
 def _row(job: Job) -> JobRow:
     """As an administrator sees it."""
-    return job_row(job, user_id=0, is_staff=True, now=timezone.now())
+    return job_row(job, 0, True, timezone.now(), visibility_at_the_console())
 
 
 class JobLineInline(ReadOnly, TabularInline):

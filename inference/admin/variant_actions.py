@@ -21,13 +21,22 @@ from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
+from inference.web.visibility.queries import visibility_for
 from inference.web.visibility.signed_in import user_of
+from inference.wording import refusals
 from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
 from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 
 AWAY = "The model host does not answer. Try again in a moment."
+
+
+_VariantQuestion = Callable[[HostClient, int], Coroutine[Any, Any, None]]
+
+
+def _about(question: _VariantQuestion, variant_id: int) -> background_host.Question:
+    return lambda client: question(client, variant_id)
 
 
 class AccessForm(forms.Form):
@@ -111,7 +120,7 @@ class VariantActions:
         self,
         request: HttpRequest,
         queryset: QuerySet[Variant],
-        question: Callable[[HostClient, int], Coroutine[Any, Any, None]],
+        question: _VariantQuestion,
         done: str,
         begins: str,
     ) -> None:
@@ -119,14 +128,11 @@ class VariantActions:
         wanted = list(queryset)
         finished: list[Variant] = []
         begun: list[Variant] = []
-
-        def about(pk: int) -> background_host.Question:
-            return lambda client: question(client, pk)
-
-        outcomes = background_host.start_all([about(each.pk) for each in wanted])
-        for variant, outcome in zip(wanted, outcomes, strict=True):
+        for variant, outcome in zip(
+            wanted, background_host.start_all([_about(question, each.pk) for each in wanted]), strict=True
+        ):
             if isinstance(outcome, HostRefusal):
-                self._warn(request, variant, outcome.detail)
+                self._warn(request, variant, _refused(request, outcome))
             elif isinstance(outcome, HostUnavailable):
                 self._warn(request, variant, AWAY)
             else:
@@ -211,8 +217,10 @@ class VariantActions:
         """Whether it worked; why not is said."""
         try:
             act()
-        except (InUse, HostRefusal) as refused:
-            self._warn(request, variant, refused.detail)
+        except InUse as used:
+            self._warn(request, variant, used.detail)
+        except HostRefusal as refusal:
+            self._warn(request, variant, _refused(request, refusal))
         except HostUnavailable:
             self._warn(request, variant, AWAY)
         except OSError as error:
@@ -255,6 +263,10 @@ class VariantActions:
 
     def _warn(self, request: HttpRequest, variant: Variant, detail: str) -> None:
         messages.warning(request, f"{variant.name}: {detail}")
+
+
+def _refused(request: HttpRequest, refusal: HostRefusal) -> str:
+    return refusals.sentence(refusal.facts, refusal.variant_id, visibility_for(request.user).name)
 
 
 def _groups(variant: Variant) -> str:

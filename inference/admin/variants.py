@@ -70,11 +70,9 @@ WISHES = (
 class VariantList(ChangeList):
     """Its rows carry what the database does not know: `residency_now` and `plan_badge`."""
 
-    result_list: Any  # said here because it is both read and replaced below
-
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows: list[Any] = list(self.result_list)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]  # unfold's class has no types
         found = badges.badges(rows, BADGES_WITHIN_SECONDS)
         host = ask_host.status_now()
         states = states_of(host["residents"]) if host else None
@@ -107,9 +105,9 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     search_fields = ("name", "architecture", "quantization", "repository__name", "shards__path")
     ordering = ("name",)
     inlines: ClassVar = [ShardInline, MeasurementInline, QualityInline]
-    readonly_fields = ("state_in_words", "plan_in_words", *FACTS)
+    readonly_fields = ("state_told", "plan_told", *FACTS)
     fieldsets = (
-        (None, {"fields": ("name", "state_in_words", "plan_in_words", "enabled", "groups")}),
+        (None, {"fields": ("name", "state_told", "plan_told", "enabled", "groups")}),
         (_("Settings"), {"fields": WISHES}),
         (_("Facts"), {"fields": FACTS}),
     )
@@ -145,7 +143,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
             ask_host.call(lambda client: client.pin(obj.pk, obj.pinned))
         except (HostUnavailable, HostRefusal):
             self.message_user(
-                request, "Stored. The model host will know of the pin when it asks next.", messages.WARNING
+                request, gettext("Stored. The model host will know of the pin when it asks next."), messages.WARNING
             )
 
     @admin.display(description=_("variant"), ordering="name")
@@ -170,7 +168,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
         return ("usable", _("usable")) if variant.enabled else ("disabled", _("disabled"))
 
     @admin.display(description=_("state"))
-    def state_in_words(self, variant: Variant) -> Any:
+    def state_told(self, variant: Variant) -> Any:
         return variant.trouble or (_("usable") if variant.enabled else _("disabled"))
 
     @display(
@@ -187,19 +185,19 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     )
     def residency(self, variant: Any) -> tuple[str, str]:
         state = variant.residency_now
-        words = STATE_WORDS[state] if state else "not known"
-        return state or "unknown", f"{words}, pinned" if variant.pinned else words
+        words = str(STATE_WORDS[state]) if state else gettext("not known")
+        return state or "unknown", gettext("{state}, pinned").format(state=words) if variant.pinned else words
 
     @display(
         description=_("on this box"),
-        label={"fits": "success", "part": "warning", "ram": "warning", "no": "danger", "unknown": "info"},
+        label={"whole": "success", "part": "warning", "ram": "warning", "no": "danger", "unknown": "info"},
     )
     def plan(self, variant: Any) -> tuple[str, str]:
         found: Badge | None = variant.plan_badge
-        return ("unknown", "…") if found is None else (found.verdict, found.words)
+        return ("unknown", "…") if found is None else (found.fit.value, found.words)
 
     @admin.display(description=_("on this box"))
-    def plan_in_words(self, variant: Variant) -> str:
+    def plan_told(self, variant: Variant) -> str:
         found = badges.badges([_as_stored(variant)], BADGES_WITHIN_SECONDS).get(variant.pk)
         return gettext("not worked out yet") if found is None else f"{found.words.capitalize()}. {found.detail}"
 
@@ -210,7 +208,9 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
 
     @admin.display(description=_("jobs"), ordering="n_jobs", empty_value="–")
     def jobs_now(self, variant: Any) -> str | None:
-        return f"{variant.n_jobs} not ended".replace(" ", "\N{NO-BREAK SPACE}") if variant.n_jobs else None
+        if not variant.n_jobs:
+            return None
+        return gettext("{n} not ended").format(n=variant.n_jobs).replace(" ", "\N{NO-BREAK SPACE}")
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def used(self, variant: Variant) -> str:

@@ -9,8 +9,8 @@ from typing import Literal
 from inference.answering.owner import Requester
 from inference.answering.patience import NO_PATIENCE, Patience
 from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.vocabulary import LeaseKind
 from inference.engine.protocol import ChatMessage
-from inference.host.api.messages import LeaseKind
 
 Door = Literal["chat", "v1"]
 """What a request came in by: the chat page, or OpenAI's API."""

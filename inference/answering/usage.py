@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from inference.answering.events import AnswerEvent
 from inference.answering.refusals import Finish
 from inference.answering.request import AnswerRequest, Door
-from inference.host.api.messages import LeaseKind
+from inference.core.loads.vocabulary import LeaseKind
 
 logger = logging.getLogger(__name__)
 

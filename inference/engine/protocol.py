@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from inference.core.loads.vocabulary import FailureReason
+
 if TYPE_CHECKING:
     # A child process that never waits for a socket has no use for the 30 ms that this takes.
     import asyncio
@@ -44,10 +46,6 @@ class Launch(TypedDict):
 
 
 # worker → host ------------------------------------------------------------------------------------------------
-
-FailureReason = Literal[
-    "bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"
-]
 
 
 class Loading(TypedDict):

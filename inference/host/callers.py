@@ -1,15 +1,15 @@
-"""Everybody who has asked the host for something and is still connected, and the words that each is sent."""
+"""Everybody who has asked the host for something and is still connected, and what each is told."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 
-from inference.core.scheduling import events
-from inference.host.api.messages import LeaseReady, Queued
+from inference.core.scheduling import events, reasons
+from inference.host.api.messages import Evicting, HostRefused, LeaseLoading, LeaseReady, Queued
+from inference.host.api.wire import to_json
 from inference.host.connection import Connection
 from inference.host.workers.worker import Worker
-from inference.wording import waits_and_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +17,7 @@ logger = logging.getLogger(__name__)
 class Callers:
     """By ticket. Sending never blocks and never raises."""
 
-    def __init__(self, name: waits_and_refusals.Name) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._connections: dict[int, Connection] = {}
         self._request_ids: dict[int, str] = {}
         self._leased: dict[int, Worker] = {}
@@ -59,38 +58,27 @@ class Callers:
             },
         )
 
-    def notify(self, ticket: int, wait: events.Wait) -> None:
-        connection, naming = self._connections[ticket], waits_and_refusals.Naming(self._name)
+    def notify(self, ticket: int, wait: reasons.Wait) -> None:
+        connection = self._connections[ticket]
         match wait:
-            case events.InQueue(position=position, reason=reason):
-                sentence = waits_and_refusals.reason(reason, position, naming)
-                queued: Queued = {
-                    "type": "queued",
-                    "position": position,
-                    "reason": sentence,
-                    "why": waits_and_refusals.why(reason),
-                    "mentions": naming.mentions,
-                }
-                connection.send(queued)
-            case events.ForEviction(variants=variants):
-                names = [naming(each) for each in variants]
-                connection.send({"type": "evicting", "variants": names, "mentions": naming.mentions})
-            case events.ForLoading(fraction=fraction):
-                connection.send({"type": "loading", "fraction": fraction})
+            case reasons.InQueue(position=position, reason=reason):
+                connection.send(Queued(type="queued", position=position, reason=reason))
+            case reasons.ForEviction(variants=variants):
+                connection.send(Evicting(type="evicting", variants=list(variants)))
+            case reasons.ForLoading(fraction=fraction):
+                connection.send(LeaseLoading(type="loading", fraction=fraction))
 
     def refuse(self, refuse: events.Refuse) -> None:
-        refusal = waits_and_refusals.refusal(refuse, self._name)
         logger.info(
             "refused",
             extra={
                 "event": "refused",
-                "variant": self._name(refuse.variant_id),
+                "variant_id": refuse.variant_id,
                 "request_id": self._request_ids[refuse.ticket],
-                "code": refuse.code,
-                "detail": refusal["detail"],
+                "refusal": to_json(refuse.refusal),
             },
         )
-        self._connections[refuse.ticket].send_last(refusal)
+        self._connections[refuse.ticket].send_last(HostRefused(type="refused", refusal=refuse.refusal))
 
     def complete(self, ticket: int) -> None:
         self._connections[ticket].send_last({"type": "completed"})

@@ -6,7 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from inference.engine import lingering_close, protocol
+from inference.engine import lingering_close
+from inference.host.api import wire
 
 MOST_UNREAD_BYTES = 1024 * 1024
 """A caller that lets this much pile up has stopped reading."""
@@ -25,7 +26,7 @@ class Connection:
         transport = self._writer.transport
         if transport.is_closing() or self._last_sent.is_set():
             return
-        self._writer.write(protocol.encode(message))
+        self._writer.write(wire.encode(message))
         if transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
             transport.abort()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 
+from inference.core.scheduling.decisions import mentioned
 from inference.core.scheduling.events import Decided
-from inference.host.api.messages import Decision, Mention
-from inference.wording.decisions import decision
-from inference.wording.waits_and_refusals import DeviceName, Name
+from inference.host.api.messages import LoggedDecision, Mention
+from inference.host.api.wire import to_json
 
 logger = logging.getLogger(__name__)
 
@@ -17,39 +18,28 @@ MOST_KEPT = 500
 
 
 class DecisionLog:
-    """Keeps the last MOST_KEPT, worded when they were made: names may change later. Each is written to the log too."""
+    """Keeps the last MOST_KEPT, with what each variant was called then. Each is written to the log too."""
 
-    def __init__(self, name: Name) -> None:
+    def __init__(self, name: Callable[[int], str]) -> None:
         self._name = name
-        self._kept: deque[Decision] = deque(maxlen=MOST_KEPT)
+        self._kept: deque[LoggedDecision] = deque(maxlen=MOST_KEPT)
         self._number = 0
 
-    def add(self, decided: Decided, device_name: DeviceName) -> None:
+    def add(self, decided: Decided) -> None:
         self._number += 1
-        named: dict[int, str] = {}
-
-        def name(variant_id: int) -> str:
-            return named.setdefault(variant_id, self._name(variant_id))
-
-        sentence = decision(decided, name, device_name)
-        variant = None if decided.variant_id is None else name(decided.variant_id)
-        self._kept.append(
-            {
-                "number": self._number,
-                "at": time.time(),
-                "kind": decided.kind,
-                "variant_id": decided.variant_id,
-                "variant": variant,
-                "sentence": sentence,
-                "mentions": [Mention(variant_id=each, name=called) for each, called in named.items()],
-                "facts": decided.facts,
-            }
-        )
+        decision = decided.decision
+        mentions = [Mention(variant_id=each, name=self._name(each)) for each in dict.fromkeys(mentioned(decision))]
+        self._kept.append({"number": self._number, "at": time.time(), "decision": decision, "mentions": mentions})
         logger.info(
             "decided",
-            extra={"event": "decided", "kind": decided.kind, "variant": variant, "sentence": sentence},
+            extra={
+                "event": "decided",
+                "kind": decision.kind,
+                "variant": None if decision.variant_id is None else self._name(decision.variant_id),
+                "decision": to_json(decision),
+            },
         )
 
-    def latest(self) -> list[Decision]:
+    def latest(self) -> list[LoggedDecision]:
         """Newest last."""
         return list(self._kept)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.core.loads.devices import is_memory
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.purposes import variant_of
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.vocabulary import LeaseKind
+from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling import events
-from inference.core.scheduling.fair_turns import LeaseKind
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.preview import Preview
 from inference.core.scheduling.residency import VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
-from inference.host.api.messages import Decision, HostStatus, LoadPreview
+from inference.host.api.messages import HostStatus, LoggedDecision
 from inference.host.callers import Callers
 from inference.host.connection import Connection
 from inference.host.decisions import DecisionLog
@@ -37,7 +37,6 @@ from inference.host.status import host_status
 from inference.host.workers.spare import Spare
 from inference.host.workers.worker import WORKER_ARGV
 from inference.host.workers.workers import Workers
-from inference.wording.previews import load_preview
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class Host:
         self._started_at = self._now()
         self._facts: dict[int, VariantFacts] = {}
         self._read_at: dict[int, float] = {}
-        self._callers = Callers(self._name)
+        self._callers = Callers()
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -167,15 +166,10 @@ class Host:
         self._apply(events.LoadAsked(self._now(), ticket, facts, anyway))
         return ticket
 
-    async def preview(self, variant_id: int, anyway: bool = False) -> LoadPreview:
+    async def preview(self, variant_id: int, anyway: bool = False) -> Preview:
         """What `load` would do now. Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable."""
         facts = await self.read_facts(variant_id)
-        found = self._scheduler.preview(facts, self._now(), anyway)
-
-        def name(variant_id: int) -> str:
-            return facts.name if variant_id == facts.variant_id else self._name(variant_id)
-
-        return load_preview(found, name, self._device_name)
+        return self._scheduler.preview(facts, self._now(), anyway)
 
     async def read_pools(self) -> None:
         """Takes over the budgets and reserves that the owner has set meanwhile. Raises InventoryUnavailable."""
@@ -219,19 +213,19 @@ class Host:
     def status(self) -> HostStatus:
         return host_status(self._scheduler, self._workers, self._name, self._started_at, self._now())
 
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[LoggedDecision]:
         """The last decisions with their reasons, newest last."""
         return self._decisions.latest()
 
     def pools(self) -> Sequence[Pool]:
         """Every device, RAM first, with what other programs use of it."""
-        return tuple(each for each in self._pools if is_memory(each.device))
+        return tuple(each for each in self._pools if each.kind == "memory")
 
     def bus_ids(self) -> Mapping[str, str]:
         """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
         return dict(self._options.engine_devices.bus_ids)
 
-    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+    def ways(self, variant_id: int) -> Sequence[LoadWay]:
         """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
         residency = self._scheduler.residencies.get(variant_id)
         return residency.ways if residency else ()
@@ -290,7 +284,7 @@ class Host:
             case events.Complete(ticket=ticket):
                 self._callers.complete(ticket)
             case events.Decided():
-                self._decisions.add(effect, self._device_name)
+                self._decisions.add(effect)
 
     # what the inventory is told -----------------------------------------------------------------------------------
 
@@ -325,10 +319,6 @@ class Host:
     def _name(self, variant_id: int) -> str:
         residency = self._scheduler.residencies.get(variant_id)
         return residency.facts.name if residency else f"model {variant_id}"
-
-    def _device_name(self, device: str) -> str:
-        pool = self._scheduler.ledger.pools.get(device)
-        return pool.name if pool else device
 
     @staticmethod
     def _now() -> float:

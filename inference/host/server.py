@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 from inference.core.loads.purposes import is_variant, resident_id
+from inference.core.scheduling.refusals import FailedToLoad, NotUnderstood, Refusal, VariantDisabled, VariantUnknown
 from inference.engine import protocol
 from inference.host.api import messages
+from inference.host.api.messages import HostRefused, LoadPreviewed
 from inference.host.api.telemetry import TelemetryQuery
 from inference.host.connection import Connection
 from inference.host.planning.variant_source import (
@@ -23,7 +25,6 @@ from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
 from inference.host.telemetry.sampler import Telemetry
 from inference.host.telemetry.serve import serve
-from inference.wording import waits_and_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +96,7 @@ class Server:
         try:
             request = await asyncio.wait_for(_read_request(reader), FIRST_LINE_SECONDS)
         except (BadShape, protocol.BadMessage) as error:
-            connection.send(
-                waits_and_refusals.refused("bad_message", f"The host did not understand the request: {error}.")
-            )
+            connection.send(_refused(NotUnderstood(str(error))))
             return
         except asyncio.TimeoutError:
             return
@@ -106,18 +105,13 @@ class Server:
         try:
             await self._answer(request, reader, connection)
         except UnknownVariant:
-            connection.send(waits_and_refusals.refused("unknown_variant", "There is no such model. Pick another."))
+            connection.send(_refused(VariantUnknown()))
         except DisabledVariant as error:
-            detail = f"{error.name} is switched off. The owner can enable it under Models."
-            mentions: list[messages.Mention] = [{"variant_id": request["variant_id"], "name": error.name}]
-            connection.send(waits_and_refusals.refused("disabled", detail, mentions=mentions))
+            connection.send(_refused(VariantDisabled(error.variant_id)))
         except BadOptions as error:
-            facts = {"reason": "bad_options", "failures_in_a_row": 0}
-            connection.send(
-                waits_and_refusals.refused("failed", f"It cannot be loaded as it is set up: {error}.", facts)
-            )
+            connection.send(_refused(FailedToLoad("bad_options", f"{error}.")))
         except InventoryUnavailable as error:
-            connection.send(waits_and_refusals.refused("storage", str(error)))
+            connection.send(_refused(error.facts))
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
@@ -132,7 +126,8 @@ class Server:
                 facts = await host.read_facts(request["variant_id"])
                 await self._until_over(host.load(connection, facts, request["anyway"]), connection)
             case "preview":
-                connection.send(await host.preview(request["variant_id"], request["anyway"]))
+                preview = await host.preview(request["variant_id"], request["anyway"])
+                connection.send(LoadPreviewed(type="preview", preview=preview))
             case "unload":
                 if not host.knows(request["variant_id"]):
                     await host.read_facts(request["variant_id"])
@@ -173,6 +168,10 @@ class Server:
         finally:
             closed.cancel()
             await asyncio.gather(closed, return_exceptions=True)
+
+
+def _refused(refusal: Refusal) -> HostRefused:
+    return {"type": "refused", "refusal": refusal}
 
 
 async def _read_request(reader: asyncio.StreamReader) -> dict[str, Any] | None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from inference.core.loads.devices import is_memory
-from inference.core.scheduling.events import Wait
-from inference.core.scheduling.fair_turns import Request
+from inference.core.loads.devices import memory_only
 from inference.core.scheduling.residency import Residency
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
 from inference.host.workers.worker import Worker, process_bytes
-from inference.wording import waits_and_refusals
 
 
 def host_status(
-    scheduler: Scheduler, workers: Mapping[int, Worker], name: waits_and_refusals.Name, started_at: float, now: float
+    scheduler: Scheduler, workers: Mapping[int, Worker], name: Callable[[int], str], started_at: float, now: float
 ) -> HostStatus:
     """`workers` by launch number; `now` and `started_at` on the event loop's clock. Reads each worker's memory from the system."""
     waiting = scheduler.waiting()
@@ -40,7 +37,7 @@ def host_status(
                 foreign_bytes=each.foreign_bytes,
             )
             for each in scheduler.ledger.pools.values()
-            if is_memory(each.device)
+            if each.kind == "memory"
         ],
         "residents": [
             _resident(each, workers.get(each.launch), queued.get(each.variant_id, 0), now)
@@ -48,27 +45,18 @@ def host_status(
             if each.state != "absent"
         ],
         "queue": [
-            _waiting(request, position, wait, name, round(now - request.arrived_at, 3))
+            WaitingRequest(
+                request_id=request.request_id,
+                user=request.user,
+                variant_id=request.variant_id,
+                variant=name(request.variant_id),
+                kind=request.kind,
+                position=position,
+                wait=wait,
+                waiting_seconds=round(now - request.arrived_at, 3),
+            )
             for request, position, wait in waiting
         ],
-    }
-
-
-def _waiting(
-    request: Request, position: int, wait: Wait, name: waits_and_refusals.Name, seconds: float
-) -> WaitingRequest:
-    naming = waits_and_refusals.Naming(name)
-    reason = waits_and_refusals.wait(wait, naming)
-    return {
-        "request_id": request.request_id,
-        "user": request.user,
-        "variant_id": request.variant_id,
-        "variant": name(request.variant_id),
-        "kind": request.kind,
-        "position": position,
-        "reason": reason,
-        "mentions": naming.mentions,
-        "waiting_seconds": seconds,
     }
 
 
@@ -89,7 +77,7 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
         "pid": pid,
         "fraction": residency.fraction,
         "reserved_bytes": residency.reserved_bytes,
-        "bytes_by_device": {device: n for device, n in residency.bytes_by_device.items() if is_memory(device)},
+        "bytes_by_device": memory_only(residency.bytes_by_device),
         "weights_bytes": ready["weights_bytes"] if ready else None,
         "kv_bytes": ready["kv_bytes"] if ready else None,
         "compute_bytes": ready["compute_bytes"] if ready else None,

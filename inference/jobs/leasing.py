@@ -7,9 +7,12 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from inference.core.loads.purposes import variant_of
+from inference.core.scheduling.refusals import mentioned
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
+from inference.wording import names, refusals
 from models_app.jobs import Attempt, JobFailed, Retry, Wait
+from models_app.models import Variant
 
 AWAY_SECONDS = 10.0
 FULL_DISK_SECONDS = 30.0
@@ -29,6 +32,13 @@ async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
             yield Waiting(event)
 
 
+def _refused(refusal: HostRefusal) -> str:
+    """With every name: it is kept from those who may not know them all (models_app.jobs.mentions)."""
+    return refusals.sentence(
+        refusal.facts, refusal.variant_id, names.among(dict(Variant.objects.values_list("pk", "name")))
+    )
+
+
 @contextmanager
 def ended_by_the_host(attempt: Attempt) -> Iterator[None]:
     """What the host's client raises inside becomes Wait, Retry or JobFailed."""
@@ -37,10 +47,11 @@ def ended_by_the_host(attempt: Attempt) -> Iterator[None]:
     except HostUnavailable:
         raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
     except HostRefusal as refusal:
-        attempt.mention(*(variant_of(each["variant_id"])[0] for each in refusal.mentions))
+        named = (*mentioned(refusal.facts), *(() if refusal.variant_id is None else (refusal.variant_id,)))
+        attempt.mention(*(variant_of(each)[0] for each in named))
         if refusal.code in ("shutting_down", "unloaded", "storage"):
-            raise Wait(refusal.detail, AWAY_SECONDS) from None
-        raise JobFailed(refusal.detail) from None
+            raise Wait(_refused(refusal), AWAY_SECONDS) from None
+        raise JobFailed(_refused(refusal)) from None
     except WorkerLost as lost:
         raise Retry(f"The model's worker ended in the middle: {lost}.") from None
     except WorkerRefusal as refusal:

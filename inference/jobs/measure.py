@@ -106,8 +106,8 @@ def _measure(attempt: Attempt, variant: Variant, reference: Variant | None, fold
         attempt.line(f"Compared with {reference.name}, the best of its siblings here.")
         for event in _events(attempt, reference, folder, "reference"):
             match event:
-                case Cut(windows=cut):
-                    reference_windows = cut
+                case Cut(windows=theirs_cut):
+                    reference_windows = theirs_cut
                 case Scored(number=number, path=path):
                     kept[number] = path
     found = []

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, cast
 
-from inference.host.api.messages import Evicting, LeaseLoading, Mention, Queued, WaitReason
+from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Wait
+from inference.engine.protocol import BadMessage
+from inference.host.api.messages import Evicting, LeaseLoading, Mention, Queued
+from inference.host.api.wire import read_as, to_json
 from models_app.models import Variant
 
 WAITING = "Waiting"
 READING = "Reading"
-
-
-class LeaseWait(TypedDict):
-    """What for. `position` and `why` of one that is `queued`."""
-
-    type: Literal["queued", "evicting", "loading"]
-    position: int | None
-    why: WaitReason | None
-    mentions: list[Mention]
-    """Whom `why` speaks of, by their names of then."""
 
 
 class LeaseStage(TypedDict):
@@ -27,8 +20,8 @@ class LeaseStage(TypedDict):
 
     kind: Literal["waiting", "reading"]
     variant: Mention
-    wait: LeaseWait | None
-    """None: the host has not answered yet, or there is nothing to wait for any more."""
+    wait: dict[str, Any] | None
+    """A core.scheduling.reasons.Wait as it travels. None: the host has not answered yet, or there is nothing to wait for any more."""
 
 
 def waiting(variant: Variant, event: Queued | Evicting | LeaseLoading | None = None) -> LeaseStage:
@@ -44,11 +37,22 @@ def lease_stage(about: Mapping[str, Any] | None) -> LeaseStage | None:
     return None if about is None or about.get("kind") not in ("waiting", "reading") else cast(LeaseStage, about)
 
 
-def _wait(event: Queued | Evicting | LeaseLoading) -> LeaseWait:
-    if event["type"] == "queued":
-        position, why, mentions = event["position"], event["why"], event["mentions"]
-        return {"type": "queued", "position": position, "why": why, "mentions": mentions}
-    return {"type": event["type"], "position": None, "why": None, "mentions": []}
+def wait_of(stage: LeaseStage) -> Wait | None:
+    """What it waits for; None where that is not known, or was written by another version."""
+    try:
+        return None if stage["wait"] is None else read_as(cast(Any, Wait), stage["wait"])
+    except BadMessage:
+        return None
+
+
+def _wait(event: Queued | Evicting | LeaseLoading) -> dict[str, Any]:
+    match event["type"]:
+        case "queued":
+            return to_json(InQueue(event["position"], event["reason"]))
+        case "evicting":
+            return to_json(ForEviction(tuple(event["variants"])))
+        case "loading":
+            return to_json(ForLoading(event["fraction"]))
 
 
 def _mention(variant: Variant) -> Mention:

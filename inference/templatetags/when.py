@@ -7,7 +7,7 @@ from datetime import datetime
 from django import template
 from django.utils import timezone
 
-from inference.web.models.rows import ago as words
+from inference.wording import times
 
 register = template.Library()
 
@@ -15,4 +15,4 @@ register = template.Library()
 @register.filter
 def ago(at: datetime) -> str:
     """`just now`, `3 h ago`."""
-    return words(at, timezone.now())
+    return times.ago(at, timezone.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,11 +12,11 @@ from django.views.decorators.http import require_safe
 
 from inference.host.api.telemetry import Backlog
 from inference.web.crossing.database_thread import StorageFailed
-from inference.web.dashboard.feed import host_watch
+from inference.web.dashboard.feed import telemetry_feed
 from inference.web.jobs import queries
 from inference.web.jobs.queries import JobCount
-from inference.web.visibility.redaction import told_to
-from inference.web.visibility.visibility import discretion_for
+from inference.web.visibility.queries import visibility_for
+from inference.web.visibility.visibility import Visibility
 
 EVICTION_KINDS = ("evict", "drain")
 """Idle ones leave at once, busy ones after their last answer."""
@@ -36,15 +36,15 @@ async def metrics(request: HttpRequest) -> HttpResponse:
         return _sentence(
             401, "Sign in, or send an API key: Authorization: Bearer hostui-…", {"WWW-Authenticate": "Bearer"}
         )
-    state = await host_watch().state()
+    state = await telemetry_feed().state()
     if state is None:
         return _sentence(503, "The model host does not answer. It is restarted by itself.", {"Retry-After": "2"})
-    discretion = await sync_to_async(discretion_for)(user)
+    visibility = await sync_to_async(visibility_for)(user)
     try:
         jobs = await queries.counts()
     except StorageFailed:
         jobs = []
-    body, content_type = exposition(told_to(discretion, state, numbered=True), jobs)
+    body, content_type = exposition(state, visibility, jobs)
     return HttpResponse(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
@@ -57,28 +57,31 @@ def _sentence(status: int, sentence: str, headers: dict[str, str]) -> HttpRespon
     )
 
 
-def exposition(state: Backlog, jobs: Sequence[JobCount]) -> tuple[bytes, str]:
+def exposition(state: Backlog, visibility: Visibility, jobs: Sequence[JobCount]) -> tuple[bytes, str]:
     """The text and its content type. Imports the library when it is first needed: most boxes are never scraped."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(state, jobs))
+    registry.register(_Collector(state, visibility, jobs))
     return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Collector:
-    def __init__(self, state: Backlog, jobs: Sequence[JobCount]) -> None:
+    def __init__(self, state: Backlog, visibility: Visibility, jobs: Sequence[JobCount]) -> None:
         self._state = state
+        self._visibility = visibility
+        called = ((each["variant_id"], each["name"]) for each in state["variants"])
+        self._names = {variant_id: visibility.distinct_name(variant_id, name) for variant_id, name in called}
         self._jobs = jobs
 
     def collect(self) -> Iterator[Any]:
         """Metric families. What is not known is left out: a zero would be a lie."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        yield from _devices(self._state, GaugeMetricFamily)
-        yield from _variants(self._state, GaugeMetricFamily, CounterMetricFamily)
-        yield from _decisions(self._state, CounterMetricFamily)
+        yield from _devices(self._state, self._names, GaugeMetricFamily)
+        yield from _variants(self._state, self._names, GaugeMetricFamily, CounterMetricFamily)
+        yield from _decisions(self._state, self._visibility, CounterMetricFamily)
         yield from _job_counts(self._jobs, GaugeMetricFamily)
         up = GaugeMetricFamily("hostui_host_uptime_seconds", "Since the host started.")
         up.add_metric([], self._state["uptime_seconds"])
@@ -110,7 +113,7 @@ _DEVICE_GAUGES = (
 )
 
 
-def _devices(state: Backlog, gauge: Any) -> Iterator[Any]:
+def _devices(state: Backlog, names: Mapping[int, str], gauge: Any) -> Iterator[Any]:
     for name, documentation in _DEVICE_GAUGES:
         family = gauge(f"hostui_device_{name}", documentation, labels=["device", "name"])
         for each in state["devices"]:
@@ -119,7 +122,6 @@ def _devices(state: Backlog, gauge: Any) -> Iterator[Any]:
                 family.add_metric([each["device"], each["name"]], figure)
         yield family
     held = gauge("hostui_variant_bytes", "What a variant holds on a device.", labels=["variant", "device", "kind"])
-    names = {each["variant_id"]: each["name"] for each in state["variants"]}
     for each in state["devices"]:
         for segment in each["segments"]:
             if segment["variant_id"] is not None:
@@ -139,29 +141,31 @@ _VARIANT_GAUGES = (
 )
 
 
-def _variants(state: Backlog, gauge: Any, counter: Any) -> Iterator[Any]:
+def _variants(state: Backlog, names: Mapping[int, str], gauge: Any, counter: Any) -> Iterator[Any]:
     for name, documentation in _VARIANT_GAUGES:
         family = gauge(f"hostui_variant_{name.replace('n_seq_max', 'slots')}", documentation, labels=["variant"])
         for each in state["variants"]:
             figure = each[name]  # type: ignore[literal-required]
             if figure is not None:
-                family.add_metric([each["name"]], figure)
+                family.add_metric([names[each["variant_id"]]], figure)
         yield family
     tokens = counter("hostui_variant_tokens", "Generated since its worker started.", labels=["variant"])
     states = gauge("hostui_variant_state", "1 for the state that it is in.", labels=["variant", "state"])
     alarms = gauge("hostui_variant_alarm", "1 while something slows it down.", labels=["variant"])
     for each in state["variants"]:
-        tokens.add_metric([each["name"]], each["tokens_total"])
-        states.add_metric([each["name"], each["state"]], 1)
-        alarms.add_metric([each["name"]], 0 if each["alarm"] is None else 1)
+        name = names[each["variant_id"]]
+        tokens.add_metric([name], each["tokens_total"])
+        states.add_metric([name, each["state"]], 1)
+        alarms.add_metric([name], 0 if each["alarm"] is None else 1)
     yield from (tokens, states, alarms)
 
 
-def _decisions(state: Backlog, counter: Any) -> Iterator[Any]:
+def _decisions(state: Backlog, visibility: Visibility, counter: Any) -> Iterator[Any]:
     evictions, failures = dict[str, int](), dict[str, int]()
     decisions = counter("hostui_decisions", "Decisions of the scheduler, since it started.", labels=["kind", "variant"])
     for each in state["decided"]:
-        name = each["variant"] or ""
+        variant_id = each["variant_id"]
+        name = "" if variant_id is None else visibility.distinct_name(variant_id, each["variant"])
         decisions.add_metric([each["kind"], name], each["n"])
         if each["kind"] in EVICTION_KINDS:
             evictions[name] = evictions.get(name, 0) + each["n"]

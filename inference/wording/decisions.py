@@ -1,91 +1,153 @@
-"""The log of decisions: what was done with memory, and on what grounds."""
+"""The log of decisions in sentences: what was done with memory, and why. The figures behind it are details."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from inference.core.scheduling.events import Decided, Refuse
-from inference.wording.waits_and_refusals import (
-    DeviceName,
-    Name,
-    duration,
-    idle_for,
-    listed,
-    on,
-    places,
-    refusal,
-    running_answers,
-    size,
+from inference.core.scheduling.decisions import (
+    Decision,
+    Drained,
+    Evicted,
+    Failed,
+    Loaded,
+    Paused,
+    Refused,
+    Restored,
+    Resumed,
+    Stayed,
+    Unloaded,
+    WentIdle,
 )
+from inference.wording import refusals
+from inference.wording.amounts import duration, on, places, size
+from inference.wording.names import Name, first, named
+from inference.wording.translation import gettext as _
+from inference.wording.translation import ngettext
 
 
-def decision(decided: Decided, name: Name, device_name: DeviceName) -> str:
-    """One line of the log: what, and on what grounds."""
-    facts = decided.facts
-    variant = "" if decided.variant_id is None else name(decided.variant_id)
-    match decided.kind:
-        case "load" | "restore":
-            return _load_decision(variant, decided.kind == "restore", facts, device_name)
-        case "evict" | "drain":
-            return _leave_decision(variant, facts, name, device_name)
-        case "stay":
-            return f"{variant} stays: its room is not needed any more."
-        case "idle":
-            return f"{variant} is unloaded: unused for {duration(facts['idle_seconds'] or 0)}."
-        case "unload":
-            whys = {
-                "asked": "a person asked",
-                "changed": "to be loaded as it is set up now",
-                "unwanted": "whom it was loaded for is done, or has gone",
-            }
-            return f"{variant} is unloaded: {whys.get(facts['departure'], 'the host shuts down')}."
-        case "pause":
-            return f"Nothing more is loaded {on(facts['device'])}: {_too_much(facts)}."
-        case "resume":
-            return f"Variants may be loaded {on(facts['device'])} again."
-        case "failure":
-            times = "" if facts["failures_in_a_row"] == 1 else f" ({facts['failures_in_a_row']} times in a row)"
-            return f"{variant} failed{times}. {facts['detail']}"
-        case "refuse":
-            refuse = Refuse(0, decided.variant_id or 0, facts["code"], facts)
-            return f"Refused: {refusal(refuse, name)['detail']}"
+def sentence(decision: Decision, name: Name) -> str:
+    """One line of the log: what, and why."""
+    variant = "" if decision.variant_id is None else first(name(decision.variant_id))
+    match decision:
+        case Loaded() | Restored():
+            return _loaded(decision, variant)
+        case Evicted() | Drained():
+            return f"{_leaves(decision, variant, name)} {_was(decision)}"
+        case Stayed():
+            return _("{variant} stays: its room is not needed any more.").format(variant=variant)
+        case WentIdle(idle_seconds=idle_seconds):
+            return _("{variant} is unloaded: unused for {duration}.").format(
+                variant=variant, duration=duration(idle_seconds)
+            )
+        case Unloaded():
+            return _unloaded(decision, variant)
+        case Paused():
+            return _paused(decision)
+        case Resumed():
+            return _("Variants may be loaded {place} again.").format(place=on(decision.device, decision.device_name))
+        case Failed():
+            return _failed(decision, variant)
+        case Refused(variant_id=variant_id, refusal=refusal):
+            return _("Refused: {refusal}").format(refusal=refusals.sentence(refusal, variant_id, name))
 
 
-def _too_much(facts: Mapping[str, Any]) -> str:
-    excess = size(facts["excess_bytes"])
-    if facts["cause"] == "foreign":
-        return f"other programs use {excess} that variants hold"
-    return f"variants hold {excess} more than the budget allows"
+def without_quotes(decision: Failed | Refused, name: Name) -> str:
+    """The same for whoever may not use the variant: what a worker said may name files."""
+    variant = first(name(decision.variant_id))
+    if isinstance(decision, Failed):
+        return _("{variant} failed.").format(variant=variant)
+    return _("{variant} was refused.").format(variant=variant)
 
 
-def _load_decision(variant: str, is_restored: bool, facts: Mapping[str, Any], device_name: DeviceName) -> str:
-    what = "comes back" if is_restored else "is loaded"
-    line = f"{variant} {what} with {places(facts['bytes_by_device'], device_name)}"
-    if facts["ways"] == 1:
-        return f"{line}."
-    way = f"way {facts['rank'] + 1} of {facts['ways']}" if facts["rank"] else f"the best of {facts['ways']} ways"
-    share = f"{facts['worth'] / facts['best_worth']:.0%}" if facts["best_worth"] else "all"
-    if facts["why"] == "spares":
-        return f"{line}, {way}: worth {share} of the best one, for which others would have had to leave."
-    if facts["why"] == "lesser":
-        return f"{line}, {way}: worth {share} of the best one, for which there is no room."
-    return f"{line}, {way}."
+def details(decision: Decision, name: Name) -> str:
+    """The figures that were weighed; "" where there are none."""
+    match decision:
+        case Loaded() | Restored() if decision.n_ways > 1:
+            share = decision.score / decision.best_score if decision.best_score else 1.0
+            return _("Way {rank} of {n}, worth {percent}% of the best one.").format(
+                rank=decision.rank + 1, n=decision.n_ways, percent=round(share * 100)
+            )
+        case Evicted() | Drained():
+            return _weighed(decision, name)
+    return ""
 
 
-def _leave_decision(variant: str, facts: Mapping[str, Any], name: Name, device_name: DeviceName) -> str:
-    if facts["departure"] == "foreign":
-        need = f"other programs need {size(facts['excess_bytes'])} {on(device_name(facts['device']))}"
-    elif facts["departure"] == "budget":
-        need = f"the budget of {device_name(facts['device'])} is exceeded by {size(facts['excess_bytes'])}"
+def _loaded(decision: Loaded | Restored, variant: str) -> str:
+    facts = {"variant": variant, "places": places(decision.holds)}
+    if isinstance(decision, Restored):
+        line = _("{variant} comes back with {places}.").format(**facts)
     else:
-        need = f"{name(facts['for_variant'])} needs the room"
-    if facts["answers"]:
-        return f"{variant} finishes {running_answers(facts['answers'])} and leaves: {need}."
-    idle = "still loading" if facts["idle_seconds"] is None else idle_for(facts["idle_seconds"])
-    spared = [name(variant_id) for variant_id, _ in facts["spared"]]
-    cheaper = f", cheaper to give up than {listed(spared)}" if spared else ""
-    return (
-        f"{variant} leaves: {need}. It was {idle}{cheaper}; a reload takes about {duration(facts['reload_seconds'])}, "
-        f"and that it is wanted within ten minutes is {facts['likelihood']:.0%} likely."
+        line = _("{variant} is loaded with {places}.").format(**facts)
+    if decision.n_ways > 1 and decision.why == "spares":
+        return line + " " + _("For a better way others would have had to leave.")
+    if decision.n_ways > 1 and decision.why == "lesser":
+        return line + " " + _("There is no room for a better way.")
+    return line
+
+
+def _leaves(decision: Evicted | Drained, variant: str, name: Name) -> str:
+    device = decision.device or ""
+    device_name = decision.device_name or device
+    excess = size(decision.excess_bytes or 0)
+    if decision.departure == "foreign":
+        return _("{variant} leaves: other programs need {size} {place}.").format(
+            variant=variant, size=excess, place=on(device, device_name)
+        )
+    if decision.departure == "budget":
+        return _("{variant} leaves: the budget of {device} is exceeded by {size}.").format(
+            variant=variant, device=device_name, size=excess
+        )
+    other = named(() if decision.for_variant is None else (decision.for_variant,), name)
+    return _("{variant} leaves: {other} needs the room.").format(variant=variant, other=other)
+
+
+def _was(decision: Evicted | Drained) -> str:
+    if decision.answers:
+        return ngettext(
+            "It finishes its running answer first.", "It finishes its {n} running answers first.", decision.answers
+        ).format(n=decision.answers)
+    if decision.idle_seconds is None:
+        return _("It was still loading.")
+    if decision.idle_seconds < 1:
+        return _("It was used just now.")
+    return _("It was idle for {duration}.").format(duration=duration(decision.idle_seconds))
+
+
+def _weighed(decision: Evicted | Drained, name: Name) -> str:
+    said = []
+    if decision.spared:
+        spared = named([each.variant_id for each in decision.spared], name)
+        said.append(_("It is cheaper to give up than {names}.").format(names=spared))
+    said.append(
+        _("A reload takes about {duration}; that it is wanted within ten minutes is {percent}% likely.").format(
+            duration=duration(decision.reload_seconds), percent=round(decision.likelihood * 100)
+        )
     )
+    return " ".join(said)
+
+
+def _unloaded(decision: Unloaded, variant: str) -> str:
+    match decision.departure:
+        case "asked":
+            return _("{variant} is unloaded: a person asked.").format(variant=variant)
+        case "changed":
+            return _("{variant} is unloaded: to be loaded as it is set up now.").format(variant=variant)
+        case "unwanted":
+            return _("{variant} is unloaded: whom it was loaded for is done, or has gone.").format(variant=variant)
+    return _("{variant} is unloaded: the host shuts down.").format(variant=variant)
+
+
+def _paused(decision: Paused) -> str:
+    place, excess = on(decision.device, decision.device_name), size(decision.excess_bytes)
+    if decision.cause == "foreign":
+        return _("Nothing more is loaded {place}: other programs use {size} that variants hold.").format(
+            place=place, size=excess
+        )
+    return _("Nothing more is loaded {place}: variants hold {size} more than the budget allows.").format(
+        place=place, size=excess
+    )
+
+
+def _failed(decision: Failed, variant: str) -> str:
+    n = decision.failures_in_a_row
+    if n == 1:
+        return _("{variant} failed. {detail}").format(variant=variant, detail=decision.detail)
+    return _("{variant} failed ({n} times in a row). {detail}").format(variant=variant, n=n, detail=decision.detail)

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models_app.hardware.device_id import DeviceId
 from models_app.hardware.pools import RAM
 from models_app.hardware.profile import BadAmount, Budget, Device
 from models_app.units import format_bytes
@@ -121,7 +122,7 @@ class StoredAmounts:
         return StoredAmounts(gpus, self.ram_budget, self.ram_reserve)
 
     def _number(self, device: str) -> int:
-        names = [f"gpu{number}" for number in range(len(self.gpus))]
+        names: list[str] = [DeviceId.gpu(number) for number in range(len(self.gpus))]
         try:
             return names.index(device)
         except ValueError:

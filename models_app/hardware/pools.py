@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from models_app.hardware.device_id import DeviceId
 from models_app.hardware.profile import Budget, Device, Profile
 
-RAM = "ram"
+RAM = DeviceId.RAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ def named_devices(profile: Profile) -> Iterator[tuple[str, Device]]:
     """Every device by its id, the RAM first."""
     yield RAM, profile.ram
     for number, gpu in enumerate(profile.gpus):
-        yield f"gpu{number}", gpu
+        yield DeviceId.gpu(number), gpu
 
 
 def with_ram_budget(profile: Profile, ram_budget_bytes: int | None) -> Profile:

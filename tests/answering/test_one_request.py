@@ -15,8 +15,11 @@ from inference.answering.refusals import (
     WorkerGone,
 )
 from inference.answering.request import Mode, Prompt, Text
+from inference.core.scheduling.reasons import Reason
+from inference.core.scheduling.refusals import DoesNotFit
 from tests.answering.asking import HELLO, OPTIONS, Asking, request
-from tests.web.fake_host import FakeHost
+from tests.web import fake_host
+from tests.web.fake_host import FakeHost, queued
 
 
 async def test_waits_prefill_tokens_and_the_end_come_in_order(host: FakeHost) -> None:
@@ -28,7 +31,7 @@ async def test_waits_prefill_tokens_and_the_end_come_in_order(host: FakeHost) ->
         "kind": "batch",
         "request_id": "r1",
     }
-    await lease.say({"type": "queued", "position": 1, "reason": "Others first."}, {"type": "loading", "fraction": 0.5})
+    await lease.say(queued(1, Reason("slots", (5,))), {"type": "loading", "fraction": 0.5})
     await lease.say(host.ready())
     generation = await host.worker.take("generate")
     assert (generation.request["owner"], generation.request["messages"]) == ("7", HELLO.messages)
@@ -70,11 +73,11 @@ async def test_messages_to_a_variant_without_a_template_are_refused(host: FakeHo
 async def test_a_host_refuses_with_its_facts(host: FakeHost) -> None:
     asking = Asking(host, request())
     lease = await host.take("lease")
-    facts = {"needed_bytes": 2, "budget_bytes": 1}
-    await lease.say({"type": "refused", "code": "does_not_fit", "detail": "Too big.", "facts": facts})
+    facts = DoesNotFit("ram", 2, 1, device_name="RAM")
+    await lease.say(fake_host.refused(facts))
     with pytest.raises(RefusedByHost) as refused:
         await asking.end()
-    assert (refused.value.refusal.code, refused.value.refusal.facts) == ("does_not_fit", facts)
+    assert (refused.value.refusal.variant_id, refused.value.refusal.facts) == (5, facts)
 
 
 async def test_a_worker_refuses_with_its_facts(host: FakeHost) -> None:

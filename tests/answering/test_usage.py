@@ -14,10 +14,13 @@ from inference.answering.answer import answer
 from inference.answering.owner import Requester
 from inference.answering.refusals import HostStayedAway, NoChatTemplate, RefusedByHost, RefusedByWorker, WorkerGone
 from inference.answering.usage import UsageRecord
+from inference.core.scheduling.reasons import Reason
+from inference.core.scheduling.refusals import DoesNotFit
 from inference.engine.protocol import BadMessage
 from inference.host.api.client import HostClient
 from tests.answering.asking import Asking, request
-from tests.web.fake_host import FakeHost
+from tests.web import fake_host
+from tests.web.fake_host import FakeHost, queued
 
 NOBODY_ANSWERED = UsageRecord(
     request_id="r1",
@@ -82,7 +85,7 @@ async def test_a_door_that_closes_at_the_last_event_changes_nothing(host: FakeHo
 async def test_a_refusal_of_the_host(host: FakeHost, records: list[UsageRecord]) -> None:
     asking = Asking(host, request())
     lease = await host.take("lease")
-    await lease.say({"type": "refused", "code": "does_not_fit", "detail": "Too big.", "facts": {}})
+    await lease.say(fake_host.refused(DoesNotFit("ram", 2, 1, device_name="RAM")))
     with pytest.raises(RefusedByHost):
         await asking.end()
     assert only(records, ready=False) == NOBODY_ANSWERED
@@ -140,7 +143,7 @@ async def test_a_request_that_is_stopped_in_the_middle(host: FakeHost, records: 
 async def test_a_request_that_is_given_up_in_the_queue(host: FakeHost, records: list[UsageRecord]) -> None:
     asking = Asking(host, request())
     lease = await host.take("lease")
-    await lease.say({"type": "queued", "position": 1, "reason": "Others first."})
+    await lease.say(queued(1, Reason("slots", (5,))))
     await asking.heard("queued")
     await asking.cancel()
     assert only(records, ready=False) == replace(NOBODY_ANSWERED, finish="cancelled")

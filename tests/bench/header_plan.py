@@ -18,7 +18,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from inference.core.planning.header_estimates import Told
+from inference.core.planning.header_estimates import HeaderEstimates
 from inference.web.hub.remote_plan import plan_remote
 from inference.web.plans.what_if import Changes
 from models_app.hardware import Device, Profile
@@ -108,7 +108,7 @@ def measure(rounds: int, quiet: Quiet) -> Report:
                     siblings.read_variant(variants[files[next(iter(CASES))]].files)
                 reading = Traffic()
                 started = time.perf_counter()
-                told = Told(siblings.read_variant(variants[files[case]].files, reading))
+                told = HeaderEstimates(siblings.read_variant(variants[files[case]].files, reading))
                 planned = plan_remote(told, profile, Changes(), None)
                 seconds = time.perf_counter() - started
                 assert planned.decode_tokens_per_second, case

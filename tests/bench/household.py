@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import psutil
 
 from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.scheduling.refusals import FailedToLoad
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from tests.bench import prompts
 from tests.bench.host_box import HostBox
@@ -141,7 +142,8 @@ class Household:
             return "refused: somebody unloaded it"
         if (
             refusal.code == "failed"
-            and refusal.facts.get("reason") in ("killed", "crashed")
+            and isinstance(refusal.facts, FailedToLoad)
+            and refusal.facts.reason in ("killed", "crashed")
             and now - self._killed.get(variant_id, -1e9) < recent
         ):
             return "refused: the test kept killing it"

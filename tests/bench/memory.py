@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from inference.core.loads.options import LoadOptions
-from inference.core.planning.header_estimates import Told
-from inference.core.planning.load_ways import ladder
-from inference.core.planning.placement import Wishes, place
+from inference.core.planning.header_estimates import HeaderEstimates
+from inference.core.planning.load_ways import load_ways
+from inference.core.planning.placement import place
+from inference.core.planning.wishes import Wishes
 from inference.wording.placements import cautions
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
@@ -51,9 +52,9 @@ def _plan(path: Path, profile: Profile) -> float:
     header = read_files(path)
     wishes = Wishes(n_ctx_seq=8192, least_n_ctx_seq=2048, n_seq_max=2)
     placement = place(header, profile, wishes)
-    for each in placement.alternatives:
+    for each in placement.ways:
         cautions(each, placement, header, profile, wishes)
-    assert placement.alternatives, profile.name
+    assert placement.ways, profile.name
     return time.perf_counter() - started
 
 
@@ -62,7 +63,7 @@ def _climb(path: Path, profile: Profile) -> float:
     started = time.perf_counter()
     wishes = Wishes(n_ctx_seq=8192, least_n_ctx_seq=2048, n_seq_max=2)
     gpu_ids = [f"gpu{number}" for number in range(len(profile.gpus))]
-    assert ladder(Told(read_files(path)), profile, gpu_ids, wishes, LoadOptions())
+    assert load_ways(HeaderEstimates(read_files(path)), profile, gpu_ids, wishes, LoadOptions())
     return time.perf_counter() - started
 
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
@@ -70,14 +70,14 @@ def _milliseconds(crowd: Crowd) -> list[float]:
 def _variant(variant_id: int, n_bytes: int, ways: int) -> VariantFacts:
     options = LoadOptions(n_ctx_seq=4096, n_seq_max=4)
     ladder = tuple(
-        LoadAlternative(
+        LoadWay(
             replace(options, n_gpu_layers=ways - rank),
             {"gpu0": n_bytes * (2 * ways - rank) // (2 * ways), RAM: n_bytes * rank // (2 * ways)},
-            worth=2.0 - rank / ways,
+            score=2.0 - rank / ways,
         )
         for rank in range(ways)
     )
-    return VariantFacts(variant_id, f"v{variant_id}", "", n_bytes, None, options, alternatives=ladder)
+    return VariantFacts(variant_id, f"v{variant_id}", "", n_bytes, None, options, load_ways=ladder)
 
 
 def measure(rounds: int, quiet: Quiet) -> Report:

@@ -6,9 +6,10 @@ import signal
 
 from playwright.sync_api import Page, expect
 
+from inference.core.scheduling.reasons import Reason
 from tests.browser.conftest import OpenPage, ask, connected
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
-from tests.web.fake_host import evicting, mention, queued, resident
+from tests.web.fake_host import evicting, queued, resident
 
 
 def words(page: Page) -> str:
@@ -19,10 +20,10 @@ def test_a_person_sees_every_stage_of_the_wait(stage: Stage, page: Page) -> None
     ask(page, "Why is the sky blue?")
     wait = page.locator(".answer .wait")
     lease = stage.waiting()
-    stage.tell(lease, queued(2, "bob's answer is being written; yours is next but one."))
-    expect(wait).to_have_text("bob's answer is being written; yours is next but one.")
-    stage.tell(lease, evicting(mention(1, "Llama-70B")))
-    expect(wait).to_contain_text("Making room: Llama-70B leaves the memory.")
+    stage.tell(lease, queued(2, Reason("slots", (1,))))
+    expect(wait).to_have_text(f"All slots of {VARIANT} are busy. 1 goes first.")
+    stage.tell(lease, evicting(2))
+    expect(wait).to_contain_text(f"Making room: {COMPLETION_VARIANT} leaves the memory.")
     stage.tell(lease, {"type": "loading", "fraction": 0.42})
     expect(wait).to_contain_text("42 %")
     expect(wait.get_by_role("progressbar")).to_have_js_property("value", 0.42)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from inference.web.dashboard.rows import duration
-from models_app.units import format_bytes
+from models_app.units import format_bytes, format_duration
 from tests.browser.conftest import OpenPage
 
 SIZES = [0, 1, 512, 1000, 1023, 1024, 1151, 1152, 1153, 10_234, 10_240, 98_304, 102_348, 102_400, 102_912, 103_936]
@@ -27,9 +26,12 @@ SIZES += [
 SIZES += [round(1.005 * 1024**unit) for unit in range(5)] + [round(9.995 * 1024**unit) for unit in range(5)]
 SECONDS = [
     0,
+    0.04,
+    0.05,
+    0.25,
     0.4,
-    0.5,
-    0.6,
+    0.949,
+    0.95,
     1,
     1.5,
     2.5,
@@ -53,7 +55,7 @@ SECONDS += [216_000, 302_400, 10**7]
 
 @pytest.mark.parametrize(
     ("name", "written", "values"),
-    [("size", format_bytes, SIZES), ("duration", duration, SECONDS)],
+    [("size", format_bytes, SIZES), ("duration", format_duration, SECONDS)],
     ids=["sizes", "durations"],
 )
 def test_the_page_writes_numbers_as_the_server_does(

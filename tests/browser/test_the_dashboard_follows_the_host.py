@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from inference.core.loads.devices import BytesOn
+from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import resident_id
+from inference.core.monitoring.alarms import Alarm
+from inference.core.scheduling.decisions import Loaded, Refused, Unloaded
+from inference.core.scheduling.preview import Leaver
+from inference.core.scheduling.reasons import ForLoading
+from inference.core.scheduling.refusals import DoesNotFit, FailedToLoad
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
 from tests.browser.test_everybody_can_use_it import PHONE, complaints, sideways, tab_to
-from tests.web.fake_host import GIB, decision, device, preview, segment, telemetry, variant_telemetry
+from tests.web.fake_host import GIB, decision, device, preview, refused, segment, telemetry, variant_telemetry, waiting
 
 CARD = "NVIDIA GeForce RTX 3060"
+LOADING = ForLoading(0.42)
+SPILLS = Alarm(1, "gpu0", "spilling", 1.0, 9.0, None, None)
+
+
+def loaded(variant_id: int) -> Loaded:
+    holds = (BytesOn("gpu0", CARD, int(6.5 * GIB)),)
+    return Loaded(variant_id, LoadOptions(), holds, 0, 1, 1.0, 1.0, "best", 1, 2.0)
 
 
 def card(*segments: dict[str, Any], **facts: Any) -> dict[str, Any]:
@@ -28,11 +42,6 @@ def held(variant_id: int, weights: float, kv: float) -> list[dict[str, Any]]:
         segment("kv", int(kv * GIB), variant_id),
         segment("compute", GIB // 4, variant_id),
     ]
-
-
-def waiting(position: int, user: str, reason: str) -> dict[str, Any]:
-    entry = {"position": position, "user": user, "variant_id": 2, "variant": COMPLETION_VARIANT, "kind": "interactive"}
-    return {**entry, "reason": reason, "mentions": [], "waiting_seconds": 12.3}
 
 
 def busy_box() -> dict[str, Any]:
@@ -56,15 +65,23 @@ def busy_box() -> dict[str, Any]:
             device(),
         ],
         variants=[
-            variant_telemetry(1, VARIANT, pinned=True, slots_busy=3, tokens_per_second=41.7, alarm="It spills."),
+            variant_telemetry(1, VARIANT, pinned=True, slots_busy=3, tokens_per_second=41.7, alarm=SPILLS),
             variant_telemetry(2, COMPLETION_VARIANT, state="loading", fraction=0.42, load_seconds=None, queued=2),
         ],
-        queue=[waiting(1, "2", "It is loading; you are next."), waiting(2, "1", "It is loading; 1 goes first.")],
+        queue=[waiting(1, "2", 2, LOADING), waiting(2, "1", 2, LOADING)],
         decisions=[
-            decision(1, f"{VARIANT} is loaded with 6.5 GiB on {CARD}.", VARIANT),
-            decision(2, "Too big.", None, "refuse"),
+            decision(1, loaded(1)),
+            decision(2, Refused(1, DoesNotFit("gpu0", 9 * GIB, GIB, device_name=CARD))),
         ],
     )
+
+
+def idle(*variant_ids: int) -> dict[str, Any]:
+    return {"evicts": tuple(Leaver(each, {"ram": GIB}, 180.0, 0, 4.0, 0.5) for each in variant_ids)}
+
+
+def busy(*variant_ids: int, answers: int = 1) -> dict[str, Any]:
+    return {"waits_for": tuple(Leaver(each, {"ram": GIB}, None, answers, 4.0, 0.5) for each in variant_ids)}
 
 
 @pytest.fixture
@@ -97,8 +114,8 @@ def test_bars_queue_and_reasons_follow_the_socket(box: Stage, open_page: OpenPag
     expect(page.locator("[data-device=gpu0] rect.foreign")).to_have_count(0)
     expect(page.locator("[data-device=gpu0] .legend tr", has_text=COMPLETION_VARIANT)).to_contain_text("4.75 GiB")
     expect(page.locator("[data-device=ram]")).to_have_count(0)
-    expect(page.locator("#log li").first).to_contain_text(f"{COMPLETION_VARIANT} is loaded.")
-    expect(page.locator("#announcer")).to_contain_text(f"{COMPLETION_VARIANT} is loaded.")
+    expect(page.locator("#log li").first).to_contain_text(f"{COMPLETION_VARIANT} is loaded with 6.5 GiB on {CARD}.")
+    expect(page.locator("#announcer")).to_contain_text(f"{COMPLETION_VARIANT} is loaded with 6.5 GiB on {CARD}.")
     row = page.locator("#residents tr", has_text=COMPLETION_VARIANT)
     expect(row).to_contain_text("in memory")
     expect(page.locator("#resident")).to_contain_text(COMPLETION_VARIANT)
@@ -110,8 +127,8 @@ def _later() -> dict[str, Any]:
         2,
         devices=[card(*held(1, 5.2, 2.2), *held(2, 4, 0.5))],
         variants=[variant_telemetry(1, VARIANT), variant_telemetry(2, COMPLETION_VARIANT)],
-        queue=[waiting(1, "1", "It is loading; you are next.")],
-        decisions=[decision(3, f"{COMPLETION_VARIANT} is loaded.", COMPLETION_VARIANT)],
+        queue=[waiting(1, "1", 2, LOADING)],
+        decisions=[decision(3, loaded(2))],
     )
 
 
@@ -145,7 +162,7 @@ def test_the_dashboard_has_no_known_barrier(box: Stage, open_page: OpenPage, sch
     page = live(open_page("/", color_scheme=scheme, reduced_motion="reduce"))
     expect(page.locator(".uplot")).to_have_count(3)
     assert complaints(page) == []
-    box.host.previews = {False: preview(2, "waits", "It waits."), True: preview(2, "waits", "It goes first.")}
+    box.host.previews = {False: preview(2, "waits", **busy(1)), True: preview(2, "evicts", **idle(1))}
     box.run(box.host.tell_telemetry(telemetry("delta", 2)))
     page.locator("#inventory li", has_text=COMPLETION_VARIANT).get_by_role("link").click()
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -156,7 +173,7 @@ def test_nothing_is_wider_than_a_phone(box: Stage, open_page: OpenPage) -> None:
     page = live(open_page("/", **PHONE))
     expect(page.locator(".uplot")).to_have_count(3)
     assert sideways(page) == []
-    box.host.previews = {False: preview(2, "waits", "It waits. " * 20), True: preview(2, "waits", "First.")}
+    box.host.previews = {False: preview(2, "waits", **busy(*[1] * 20)), True: preview(2, "evicts", **idle(1))}
     box.run(box.host.tell_telemetry(telemetry("delta", 2)))
     page.locator("#inventory li", has_text=COMPLETION_VARIANT).get_by_role("link").click()
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -179,9 +196,10 @@ def test_a_bar_is_told_part_by_part_with_the_arrow_keys(box: Stage, open_page: O
 
 def test_a_load_says_what_it_would_do_and_follows_by_keyboard_alone(stage: Stage, open_page: OpenPage) -> None:
     said = (
-        f"{VARIANT} takes 1 GiB in RAM and loads in about 2 s, after Other (idle for 3 min, reload about 4 s) has left."
+        f"{VARIANT} takes 1.0 GiB in RAM and loads in about 1 s, "
+        f"after {COMPLETION_VARIANT} (idle for 3 min, reload about 4 s) has left."
     )
-    stage.host.previews = {False: preview(1, "evicts", said, name=VARIANT), True: preview(1)}
+    stage.host.previews = {False: preview(1, "evicts", **idle(2)), True: preview(1)}
     page = live(open_page("/"))
     tab_to(page, f"Load {VARIANT}")
     page.keyboard.press("Enter")
@@ -203,30 +221,31 @@ def test_a_load_says_what_it_would_do_and_follows_by_keyboard_alone(stage: Stage
 
 def test_load_anyway_stands_beside_a_load_that_waits_and_its_refusal_is_told(stage: Stage, open_page: OpenPage) -> None:
     stage.host.previews = {
-        False: preview(1, "waits", "It waits for Other (busy with 1 answer) to finish.", name=VARIANT),
-        True: preview(1, "waits", "It waits for that answer alone.", name=VARIANT),
+        False: preview(1, "waits", **busy(2)),
+        True: preview(1, "waits", **busy(2), anyway=True),
     }
     page = live(open_page("/"))
     page.get_by_role("link", name=f"Load {VARIANT}").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("It waits for Other (busy with 1 answer) to finish.")
-    expect(dialog).to_contain_text("It waits for that answer alone.")
-    stage.host.previews[False] = preview(1, "waits", "Now it waits for two.", name=VARIANT)
-    stage.run(stage.host.tell_telemetry(telemetry("delta", 2, decisions=[decision(1, "Something left.")])))
-    expect(dialog).to_contain_text("Now it waits for two.")
+    waits = f"{VARIANT} waits for {COMPLETION_VARIANT} (busy with 1 answer) to finish; "
+    expect(dialog).to_contain_text(waits)
+    expect(dialog).to_contain_text("Loaded anyway, it waits only for the answer that runs now.")
+    stage.host.previews[False] = preview(1, "waits", **busy(2, answers=2))
+    stage.run(stage.host.tell_telemetry(telemetry("delta", 2, decisions=[decision(1, Unloaded(1, "asked"))])))
+    expect(dialog).to_contain_text("busy with 2 answers")
     dialog.get_by_role("button", name="Load anyway").click()
     line = stage.run(stage.host.take("load"))
     assert line.request["anyway"] is True
-    stage.tell(line, {"type": "refused", "code": "failed", "detail": "The file is gone.", "facts": {}})
-    expect(page.get_by_role("alert")).to_have_text("The file is gone.")
+    stage.tell(line, refused(FailedToLoad("bad_file", "The file is gone.")))
+    expect(page.get_by_role("alert")).to_have_text(f"{VARIANT} could not be loaded. The file is gone.")
 
 
 def test_without_a_script_a_load_asks_on_a_page_of_its_own(stage: Stage, open_page: OpenPage) -> None:
-    stage.host.previews = {False: preview(1, "fits", "It fits.", name=VARIANT), True: preview(1)}
+    stage.host.previews = {False: preview(1), True: preview(1)}
     page = open_page("/", java_script_enabled=False)
     page.get_by_role("link", name=f"Load {VARIANT}").click()
     expect(page.get_by_role("heading", name=f"Load {VARIANT}?")).to_be_visible()
-    expect(page.locator("main")).to_contain_text("It fits.")
+    expect(page.locator("main")).to_contain_text(f"{VARIANT} fits: it takes 1.0 GiB in RAM")
     page.get_by_role("button", name="Load", exact=True).click(no_wait_after=True)
     line = stage.run(stage.host.take("load"))
     stage.tell(line, {"type": "completed"})

@@ -49,7 +49,7 @@ def row(page: Page, pk: int) -> Any:
 
 def test_plans_come_in_and_states_follow_the_box(open_page: OpenPage, stage: Stage, shelved: int) -> None:
     page = open_page("/models/")
-    expect(row(page, shelved).locator("[data-verdict]")).to_have_text("fits in RAM")
+    expect(row(page, shelved).locator("[data-fit]")).to_have_text("fits in RAM")
     expect(row(page, shelved)).to_contain_text("tokens/s")
     expect(row(page, shelved).locator("[data-state]")).to_have_text("on disk")
     tell(stage, variant_telemetry(shelved, "shelved-Q4_K_M", state="loading", fraction=0.4))

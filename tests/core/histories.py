@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.vocabulary import LeaseKind
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events
-from inference.core.scheduling.fair_turns import LeaseKind
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import VariantFacts
 from tests.core.scheduler_world import World, gpu, ram, variant, way
@@ -92,7 +92,7 @@ def _variant(number: int, kind: int, size: int, shape: int) -> VariantFacts:
     n_bytes = 5 + size % 116
     n_seq_max = 1 + shape % 3
     keep_alive = None if shape & 16 else 20.0
-    ladder: list[LoadAlternative] = []
+    ladder: list[LoadWay] = []
     if kind:
         card = f"gpu{number % kind}"
         ladder = [way(10.0, 9, **{card: n_bytes, "ram": 3})]
@@ -110,7 +110,7 @@ def _variant(number: int, kind: int, size: int, shape: int) -> VariantFacts:
             )
             for each in ladder
         ]
-    return variant(number, n_bytes, n_seq_max, keep_alive_seconds=keep_alive, alternatives=tuple(ladder))
+    return variant(number, n_bytes, n_seq_max, keep_alive_seconds=keep_alive, load_ways=tuple(ladder))
 
 
 # acts ---------------------------------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from typing import Any
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
-from inference.core.scheduling import events
-from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.loads.vocabulary import LeaseKind
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling import events, reasons
+from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.refusals import Refusal
 from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
 
@@ -28,10 +30,10 @@ def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: 
     )
 
 
-def way(worth: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadAlternative:
+def way(worth: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadWay:
     """One way of a ladder; `n_gpu_layers` tells the ways of one variant apart."""
     options = LoadOptions(n_ctx_seq=64, n_seq_max=1, n_gpu_layers=n_gpu_layers)
-    return LoadAlternative(options, bytes_by_device, worth=worth)
+    return LoadWay(options, bytes_by_device, score=worth)
 
 
 def ram(budget_bytes: int = 100, foreign_bytes: int = 0, capacity_bytes: int = 1000) -> Pool:
@@ -58,10 +60,10 @@ class World:
         """Tickets in the order served."""
         self.leases: dict[int, int] = {}
         """ticket → variant id, while it runs"""
-        self.waits: dict[int, events.Wait] = {}
-        self.refused: dict[int, events.Refuse] = {}
+        self.waits: dict[int, reasons.Wait] = {}
+        self.refused: dict[int, Refusal] = {}
         self.completed: list[int] = []
-        self.decided: list[events.Decided] = []
+        self.decided: list[Decision] = []
         self.closing = False
         self._tickets = 0
 
@@ -164,7 +166,7 @@ class World:
 
     def reason(self, ticket: int) -> str:
         wait = self.waits[ticket]
-        assert isinstance(wait, events.InQueue)
+        assert isinstance(wait, reasons.InQueue)
         return wait.reason.kind
 
     def way_of(self, variant_id: int) -> int | None:
@@ -179,7 +181,7 @@ class World:
 
     def position(self, ticket: int) -> int:
         wait = self.waits[ticket]
-        assert isinstance(wait, events.InQueue)
+        assert isinstance(wait, reasons.InQueue)
         return wait.position
 
     def resident(self, *variant_ids: int) -> None:
@@ -213,14 +215,14 @@ class World:
             case events.Notify(ticket=ticket, wait=wait):
                 assert self.waits.get(ticket) != wait, "told the same twice"
                 self.waits[ticket] = wait
-            case events.Refuse(ticket=ticket):
+            case events.Refuse(ticket=ticket, refusal=refusal):
                 self.waits.pop(ticket, None)
-                self.refused[ticket] = effect
+                self.refused[ticket] = refusal
             case events.Complete(ticket=ticket):
                 assert ticket not in self.completed, "completed twice"
                 self.completed.append(ticket)
-            case events.Decided():
-                self.decided.append(effect)
+            case events.Decided(decision=decision):
+                self.decided.append(decision)
 
     def _check_start(self, start: events.StartWorker) -> None:
         ledger = self.scheduler.ledger

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling import events
-from inference.core.scheduling.fair_turns import LeaseKind
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.core.scheduling.scheduler import Scheduler

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import (
     BASELINE_SAMPLES,
     SUSTAINED_SAMPLES,
@@ -26,8 +26,8 @@ CARD = DeviceLoad("gpu0", 4 * GB, 3 * GB, utilisation_percent=60, bandwidth_perc
 SPILLING = replace(CARD, used_bytes=int(3.99 * GB), utilisation_percent=99, bandwidth_percent=3)
 
 
-def way(layers: int, gpu_bytes: int) -> LoadAlternative:
-    return LoadAlternative(LoadOptions(n_gpu_layers=layers), {"gpu0": gpu_bytes, RAM: GB})
+def way(layers: int, gpu_bytes: int) -> LoadWay:
+    return LoadWay(LoadOptions(n_gpu_layers=layers), {"gpu0": gpu_bytes, RAM: GB})
 
 
 FAST = Running(

@@ -46,7 +46,7 @@ def shelves(draw: st.DrawFn) -> list[VariantFacts]:
         n_bytes, n_seq_max = draw(st.integers(25, 100)), draw(st.integers(1, 2))
         ways = (way(4.0, 9, gpu0=n_bytes, ram=1), way(draw(st.sampled_from([1.0, 3.0])), 1, gpu0=n_bytes // 2, ram=50))
         ways = tuple(replace(each, options=replace(each.options, n_seq_max=n_seq_max)) for each in ways)
-        shelf.append(variant(number, n_bytes, n_seq_max, alternatives=ways if has_card else ()))
+        shelf.append(variant(number, n_bytes, n_seq_max, load_ways=ways if has_card else ()))
     return shelf
 
 

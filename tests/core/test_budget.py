@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.core.scheduling import eviction
-from inference.core.scheduling.eviction import DoesNotFit, Plan, Resident, Residents
+from inference.core.scheduling.eviction import CannotFit, Plan, Resident, Residents
 
 
 def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:
@@ -76,22 +76,22 @@ def test_one_drain_is_not_exchanged_for_another() -> None:
 def test_a_pinned_one_never_leaves() -> None:
     residents = [resident(1, 50, pinned=True), resident(2, 50)]
     assert plan({"ram": 50}, residents, {"ram": 100}) == Plan(evict=(2,))
-    with pytest.raises(DoesNotFit) as refused:
+    with pytest.raises(CannotFit) as refused:
         plan({"ram": 60}, residents, {"ram": 100})
-    unfit = refused.value
+    unfit = refused.value.unfit
     assert (unfit.device, unfit.needed_bytes, unfit.budget_bytes) == ("ram", 60, 100)
     assert (unfit.pinned, unfit.pinned_bytes) == ((1,), 50)
 
 
 def test_what_exceeds_the_room_alone_does_not_fit() -> None:
-    with pytest.raises(DoesNotFit):
+    with pytest.raises(CannotFit):
         plan({"ram": 101}, [], {"ram": 100})
 
 
 def test_a_device_that_nobody_offers_holds_nothing() -> None:
-    with pytest.raises(DoesNotFit) as refused:
+    with pytest.raises(CannotFit) as refused:
         plan({"ram": 1, "gpu7": 1}, [], {"ram": 100})
-    assert refused.value.device == "gpu7"
+    assert refused.value.unfit.device == "gpu7"
 
 
 DEVICES = ("ram", "gpu0")
@@ -130,7 +130,7 @@ def test_a_plan_makes_room_and_no_proper_subset_of_it_would(wanted: dict[str, in
     by_id = {each.variant_id: each for each in residents}
     try:
         chosen = plan(wanted, residents, ROOM)
-    except DoesNotFit:
+    except CannotFit:
         assert not fits(wanted, [each for each in residents if each.pinned])
         return
     assert fits(wanted, without(residents, chosen.leaving))
@@ -148,7 +148,7 @@ def test_no_other_set_of_idle_ones_would_be_cheaper(wanted: dict[str, int], resi
     price = {each.variant_id: 0.0 if each.draining else each.cost_seconds for each in residents}
     try:
         chosen = plan(wanted, residents, ROOM)
-    except DoesNotFit:
+    except CannotFit:
         return
     if chosen.drain:
         return

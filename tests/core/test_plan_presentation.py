@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from inference.core.planning.placement import Alternative, DeviceBytes
+from inference.core.planning.cautions import ShorterContext
+from inference.core.planning.footprint import DeviceBytes
+from inference.core.planning.placement import PlacedWay
 from inference.core.planning.roofline import Speed
-from inference.web.plans.rows import alternative_as_json, bar_view, rate, way_view
-from inference.wording.placements import Caution
+from inference.web.plans.rows import bar_view, rate, way_as_json, way_view
 from models_app.hardware.pools import DevicePool
 
 MIB = 1 << 20
@@ -17,7 +18,7 @@ GIB = 1 << 30
 RAM = DevicePool("ram", "RAM", 64 * GIB, 56 * GIB, 8 * GIB)
 CARD = DevicePool("gpu0", "Card", 10 * GIB, 8 * GIB, GIB)
 ON_CARD = DeviceBytes("Card", 4 * GIB, GIB, GIB // 2, GIB // 2, 8 * GIB)
-WAY = Alternative(
+WAY = PlacedWay(
     n_gpu_layers=20,
     n_layers=32,
     n_cpu_moe=0,
@@ -28,7 +29,7 @@ WAY = Alternative(
     type_k="f16",
     type_v="f16",
     devices=(DeviceBytes("RAM", 2 * GIB, GIB, 64 * MIB, 0, 56 * GIB), ON_CARD),
-    speed=Speed(12.3456, 345.678, "RAM bandwidth"),
+    speed=Speed(12.3456, 345.678, "RAM"),
     buffers_known=True,
 )
 
@@ -76,14 +77,16 @@ def test_a_title_says_where_the_layers_are(changed: dict[str, object], n_gpus: i
 
 
 def test_a_way_is_told_in_words_and_in_numbers() -> None:
-    said = (Caution("slow", "Slow."),)
+    said = (ShorterContext(4096, 8192),)
+    words = "Each slot gets 4096 tokens of context instead of the preferred 8192."
     view = way_view((RAM, CARD), WAY, said)
     assert (view["context"], view["cache"], view["decode"], view["prefill"]) == ("4 × 4,096", "f16", "12", "346")
-    assert (view["memory"], view["cautions"]) == ("3.06 GiB RAM, 6 GiB Card", ["Slow."])
-    told = alternative_as_json(WAY, said)
+    assert (view["memory"], view["cautions"]) == ("3.06 GiB RAM, 6 GiB Card", [words])
+    told = way_as_json(WAY, said)
     assert (told["decode_tokens_per_second"], told["prefill_tokens_per_second"]) == (12.346, 345.7)
     assert told["devices"][1]["total_bytes"] == 6 * GIB
-    assert told["warnings"] == [{"code": "slow", "sentence": "Slow."}]
+    assert told["warnings"] == [{"code": "shorter_context", "sentence": words}]
+    assert (told["limited_by"], view["limited_by"]) == ("RAM bandwidth", "RAM bandwidth")
 
 
 @pytest.mark.parametrize(

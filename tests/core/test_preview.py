@@ -13,7 +13,7 @@ from tests.core.scheduler_world import World, gpu, ram, variant, way
 def box() -> World:
     made = World(gpu(0), ram(1000, capacity_bytes=2000))
     for number, size in enumerate((60, 60, 30, 50), 1):
-        made.shelve(variant(number, alternatives=(way(10.0, 33, gpu0=size),)))
+        made.shelve(variant(number, load_ways=(way(10.0, 33, gpu0=size),)))
     return made
 
 
@@ -62,7 +62,7 @@ def test_it_waits_for_busy_ones_and_anyway_changes_only_how_long() -> None:
 
 def test_it_is_degraded_beside_a_pinned_one() -> None:
     world = box()
-    world.facts[2] = replace(world.facts[2], alternatives=(way(10.0, 33, gpu0=60), way(4.0, 10, gpu0=30, ram=30)))
+    world.facts[2] = replace(world.facts[2], load_ways=(way(10.0, 33, gpu0=60), way(4.0, 10, gpu0=30, ram=30)))
     world.resident(1)
     world.pin(1)
     found = preview(world, 2)

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.core.scheduling import events
+from inference.core.scheduling.decisions import Drained, Evicted, WentIdle
+from inference.core.scheduling.reasons import InQueue
 from inference.core.scheduling.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
 from tests.properties import examples
@@ -111,9 +113,8 @@ class NeverEvictsThePinned(Promise):
             assert residency.departure is not None
             if residency.departure in REVOCABLE or residency.departure == "idle":
                 assert not residency.facts.pinned
-        if isinstance(effect, events.Decided) and effect.kind in ("evict", "drain", "idle"):
-            assert effect.variant_id is not None
-            assert not self.world.scheduler.residencies[effect.variant_id].facts.pinned
+        if isinstance(effect, events.Decided) and isinstance(effect.decision, Evicted | Drained | WentIdle):
+            assert not self.world.scheduler.residencies[effect.decision.variant_id].facts.pinned
 
 
 class OneTurnAtMost(Promise):
@@ -190,7 +191,7 @@ class NobodyIsStarved(Promise):
         first, wait = min(
             line, key=lambda each: (max(each[0].arrived_at, homes[each[0].variant_id].gave_way_at), each[0].ticket)
         )
-        if not isinstance(wait, events.InQueue):
+        if not isinstance(wait, InQueue):
             return
         assert wait.reason.kind in ("room", "leaving", "foreign")
         if wait.reason.kind == "room":
@@ -208,7 +209,7 @@ class EveryWaitIsExplained(Promise):
             assert position >= 1
             if request.wants == "lease":
                 assert self.world.waits[request.ticket] == wait, "told something else"
-            if isinstance(wait, events.InQueue):
+            if isinstance(wait, InQueue):
                 assert wait.position >= 1
                 assert wait.reason.variants or wait.reason.device
                 assert request.ticket not in self.world.leases

@@ -5,13 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.core.planning.fit import Fit
 from inference.core.planning.recommend import Candidate, recommend
 
 BITS = {"F16": 16.0, "Q8_0": 8.5, "Q6_K": 6.6, "Q5_K_M": 5.7, "Q4_K_M": 4.9, "Q3_K_M": 3.9, "Q2_K": 2.9}
 
 
 def candidate(name: str, fit: str = "whole", speed: float | None = 40.0, has_room: bool | None = True) -> Candidate:
-    return Candidate(name, int(BITS[name] * 10**9), BITS[name], fit, speed, has_room)  # type: ignore[arg-type]
+    return Candidate(name, int(BITS[name] * 10**9), BITS[name], Fit(fit), speed, has_room)
 
 
 def test_the_best_quality_that_fits_wholly_and_is_fast() -> None:

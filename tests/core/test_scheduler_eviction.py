@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.core.loads.devices import RAM
-from inference.core.scheduling.events import ForEviction, ForLoading
+from inference.core.scheduling.reasons import ForEviction, ForLoading
 from tests.core.scheduler_world import World, variant
 
 
@@ -90,8 +90,8 @@ def test_bigger_than_the_budget_is_refused_with_both_numbers() -> None:
     (one,) = shelf(world, 101)
     ticket = world.ask(one)
     refusal = world.refused[ticket]
-    assert refusal.code == "does_not_fit"
-    assert (refusal.facts["needed_bytes"], refusal.facts["budget_bytes"]) == (101, 100)
+    assert refusal.kind == "does_not_fit"
+    assert (refusal.needed_bytes, refusal.budget_bytes) == (101, 100)
     assert world.starts == []
 
 
@@ -101,7 +101,7 @@ def test_only_pinned_ones_in_the_way_is_refused_at_once() -> None:
     world.resident(one)
     world.pin(one)
     ticket = world.ask(two)
-    assert world.refused[ticket].facts["pinned"] == [one]
+    assert world.refused[ticket].pinned == (one,)
     assert world.state(one) == "resident"
     world.pin(one, False)
     world.ask(two)
@@ -115,7 +115,7 @@ def test_a_pin_set_while_somebody_waits_for_the_room_refuses_them() -> None:
     world.ask(one)
     waiting = world.ask(two)
     world.pin(one)
-    assert world.refused[waiting].code == "does_not_fit"
+    assert world.refused[waiting].kind == "does_not_fit"
 
 
 def test_bytes_made_free_for_one_variant_are_not_taken_by_the_next() -> None:
@@ -188,6 +188,6 @@ def test_a_variant_that_measures_more_than_the_budget_leaves_before_anybody_is_s
     assert world.stopping == {one}
     world.gone(one)
     refusal = world.refused[ticket]
-    assert refusal.code == "does_not_fit"
-    assert (refusal.facts["needed_bytes"], refusal.facts["budget_bytes"]) == (120, 100)
+    assert refusal.kind == "does_not_fit"
+    assert (refusal.needed_bytes, refusal.budget_bytes) == (120, 100)
     assert world.starts == [one]

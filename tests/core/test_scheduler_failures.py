@@ -55,8 +55,8 @@ def test_a_load_that_would_fail_the_same_way_is_not_tried_again_blindly(reason: 
     one = world.shelve(variant(1))
     ticket = world.ask(one)
     world.gone(one, reason)
-    assert world.refused[ticket].facts["reason"] == reason
-    assert world.refused[ticket].facts["final"] is False
+    assert world.refused[ticket].reason == reason
+    assert world.refused[ticket].is_final is False
     assert world.starts == [one]
 
 
@@ -68,10 +68,10 @@ def test_three_failures_in_a_row_stop_the_retries(reason: str) -> None:
     for _ in range(3):
         assert ticket not in world.refused
         world.gone(one, reason)
-    assert world.refused[ticket].facts["failures_in_a_row"] == 3
-    assert world.refused[ticket].facts["final"] is True
+    assert world.refused[ticket].failures_in_a_row == 3
+    assert world.refused[ticket].is_final is True
     later = world.ask(one)
-    assert world.refused[later].code == "failed"
+    assert world.refused[later].kind == "failed"
     assert world.starts == [one] * 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference.core.scheduling import events
+from inference.core.scheduling.reasons import InQueue
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 MIB = 1 << 20
@@ -16,7 +17,7 @@ def card(foreign_bytes: int = 0, budget_bytes: int = 11 * GIB) -> tuple[events.P
 def world(*sizes: int, **facts: object) -> World:
     made = World(*card())
     for number, size in enumerate(sizes, 1):
-        made.shelve(variant(number, alternatives=(way(1.0, number, gpu0=size),), **facts))
+        made.shelve(variant(number, load_ways=(way(1.0, number, gpu0=size),), **facts))
     return made
 
 
@@ -26,7 +27,7 @@ def test_foreign_growth_pauses_loads_and_sends_the_cheapest_idle_one_away() -> N
     box.pools(*card(3 * GIB))
     assert box.stopping == {1}
     assert box.kinds()[-2:] == [("pause", None), ("evict", 1)]
-    assert box.decided[-1].facts["departure"] == "foreign"
+    assert box.decided[-1].departure == "foreign"
     box.gone(1)
     assert box.kinds()[-1] == ("resume", None)
     assert box.state(2) == "resident"
@@ -91,8 +92,13 @@ def test_what_only_other_programs_keep_out_waits_and_says_so() -> None:
     box.pools(*card(6 * GIB))
     ticket = box.ask(1)
     wait = box.waits[ticket]
-    assert isinstance(wait, events.InQueue)
-    assert (wait.position, wait.reason.kind, wait.reason.device) == (1, "foreign", "card 0")
+    assert isinstance(wait, InQueue)
+    assert (wait.position, wait.reason.kind, wait.reason.device, wait.reason.device_name) == (
+        1,
+        "foreign",
+        "gpu0",
+        "card 0",
+    )
     box.wait(1000)
     box.pools(*card(1 * GIB))
     assert box.starts == [1]
@@ -158,7 +164,7 @@ def test_what_a_person_unloads_or_would_have_left_for_idleness_does_not_come_bac
 
 def test_a_lesser_way_fits_beside_other_programs() -> None:
     box = World(*card(6 * GIB), ram(64 * GIB, capacity_bytes=64 * GIB))
-    box.shelve(variant(1, alternatives=(way(9.0, 33, gpu0=8 * GIB), way(2.0, 10, gpu0=4 * GIB, ram=4 * GIB))))
+    box.shelve(variant(1, load_ways=(way(9.0, 33, gpu0=8 * GIB), way(2.0, 10, gpu0=4 * GIB, ram=4 * GIB))))
     box.ask(1)
     assert box.way_of(1) == 10
 
@@ -168,7 +174,7 @@ def test_a_lowered_budget_sends_idle_ones_away_and_a_raised_one_brings_them_back
     box.resident(1, 2)
     box.pools(*card(budget_bytes=6 * GIB))
     assert box.stopping == {1}
-    assert box.decided[-1].facts["departure"] == "budget"
+    assert box.decided[-1].departure == "budget"
     box.gone(1)
     box.pools(*card())
     box.wait(5.1)
@@ -183,7 +189,7 @@ def test_a_budget_below_what_waits_refuses_it() -> None:
     box.pools(*card(budget_bytes=6 * GIB))
     assert waiting not in box.refused
     box.pools(*card(budget_bytes=6 * GIB - 1))
-    assert box.refused[waiting].facts["budget_bytes"] == 6 * GIB - 1
+    assert box.refused[waiting].budget_bytes == 6 * GIB - 1
 
 
 def test_a_load_in_progress_gives_way_to_other_programs() -> None:

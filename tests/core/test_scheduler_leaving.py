@@ -43,7 +43,7 @@ def test_unload_waits_for_the_running_answer_and_refuses_the_queue() -> None:
     world.resident(one)
     running, waiting = world.ask(one), world.ask(one, "bob")
     asked = world.unload(one)
-    assert world.refused[waiting].code == "unloaded"
+    assert world.refused[waiting].kind == "unloaded"
     assert world.stopping == set()
     world.leave(running)
     assert world.stopping == {one}
@@ -58,7 +58,7 @@ def test_unload_ends_a_load_and_takes_a_pinned_one_too() -> None:
     one = world.shelve(variant(1, pinned=True))
     loading = world.load(one)
     asked = world.unload(one)
-    assert world.refused[loading].code == "unloaded"
+    assert world.refused[loading].kind == "unloaded"
     world.gone(one)
     assert asked in world.completed
 
@@ -89,8 +89,8 @@ def test_shutdown_refuses_what_waits_and_lets_answers_finish() -> None:
     world.resident(one, two)
     running, waiting = world.ask(one), world.ask(one)
     world.feed(events.ShutdownAsked(world.now, 10.0))
-    assert world.refused[waiting].code == "shutting_down"
-    assert world.refused[world.ask(two)].code == "shutting_down"
+    assert world.refused[waiting].kind == "shutting_down"
+    assert world.refused[world.ask(two)].kind == "shutting_down"
     assert world.stopping == {two}
     world.leave(running)
     assert world.stopping == {one, two}
@@ -123,7 +123,7 @@ def test_a_transient_variant_goes_with_its_last_lease() -> None:
     assert world.stopping == set()
     world.leave(second)
     assert world.stopping == {one}
-    assert [each.facts["departure"] for each in world.decided if each.kind == "unload"] == ["unwanted"]
+    assert [each.departure for each in world.decided if each.kind == "unload"] == ["unwanted"]
 
 
 def test_a_transient_variant_that_nobody_waits_for_is_not_loaded_to_the_end() -> None:
@@ -156,7 +156,7 @@ def test_the_failure_of_a_transient_variant_is_told_and_forgotten() -> None:
     assert world.state(one) == "loading", "somebody waits: it is tried again"
     world.gone(one)
     world.gone(one)
-    assert world.refused[asked].code == "failed"
+    assert world.refused[asked].kind == "failed"
     assert world.state(one) == "absent"
     world.ask(one)
     assert world.state(one) == "loading", "the next one is not told of the last one's bad luck"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inference.core.scheduling import events
-from inference.core.scheduling.events import ForLoading
+from inference.core.scheduling.reasons import ForLoading
 from tests.core.scheduler_world import World, variant
 
 

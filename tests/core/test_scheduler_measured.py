@@ -15,7 +15,7 @@ def box() -> World:
     made = World(gpu(0), ram())
     for number, n_bytes in ((1, 50), (2, 48)):
         on_card = replace(way(1.0, 9, gpu0=n_bytes, ram=1), overhead_by_device={"gpu0": CONTEXT})
-        made.shelve(variant(number, alternatives=(on_card,)))
+        made.shelve(variant(number, load_ways=(on_card,)))
     return made
 
 

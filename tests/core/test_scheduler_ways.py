@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.decisions import Evicted
+from inference.core.scheduling.refusals import DoesNotFit
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 
-def world(*ladders: list[LoadAlternative]) -> World:
+def world(*ladders: list[LoadWay]) -> World:
     made = World(gpu(0), ram(1000, capacity_bytes=2000))
     for number, ladder in enumerate(ladders, 1):
-        made.shelve(variant(number, alternatives=tuple(ladder)))
+        made.shelve(variant(number, load_ways=tuple(ladder)))
     return made
 
 
-def ladder(on_gpu: int, worth: float = 10.0) -> list[LoadAlternative]:
+def ladder(on_gpu: int, worth: float = 10.0) -> list[LoadWay]:
     """Wholly on the card, half of it for 0.4 of the worth, or in RAM for a tenth."""
     return [
         way(worth, 33, gpu0=on_gpu, ram=5),
@@ -50,7 +52,7 @@ def test_a_way_that_is_nearly_as_good_spares_the_others() -> None:
     box.ask(2)
     assert box.stopping == set()
     assert box.way_of(2) == 20
-    assert box.decided[-1].facts["why"] == "spares"
+    assert box.decided[-1].why == "spares"
 
 
 def test_beside_a_pinned_variant_it_is_content_with_less() -> None:
@@ -59,7 +61,7 @@ def test_beside_a_pinned_variant_it_is_content_with_less() -> None:
     box.pin(1)
     box.ask(2)
     assert box.way_of(2) == 16
-    assert box.decided[-1].facts["why"] == "lesser"
+    assert box.decided[-1].why == "lesser"
     assert box.stopping == set()
 
 
@@ -89,27 +91,20 @@ def test_not_even_the_smallest_way_beside_the_pinned_ones_is_refused_with_the_nu
     box.resident(1)
     box.pin(1)
     refusal = box.refused[box.ask(2)]
-    assert refusal.code == "does_not_fit"
-    assert refusal.facts == {
-        "device": "card 0",
-        "needed_bytes": 30,
-        "budget_bytes": 100,
-        "pinned_bytes": 80,
-        "pinned": [1],
-        "foreign_bytes": 0,
-    }
+    assert refusal.kind == "does_not_fit"
+    assert refusal == DoesNotFit("gpu0", 30, 100, (1,), 80, 0, "card 0")
 
 
 def test_a_way_needs_room_on_every_device_it_names() -> None:
     box = World(gpu(0, budget_bytes=100), gpu(1, budget_bytes=50))
-    box.shelve(variant(1, alternatives=(way(9.0, 33, gpu0=60, gpu1=60), way(5.0, 20, gpu0=60))))
+    box.shelve(variant(1, load_ways=(way(9.0, 33, gpu0=60, gpu1=60), way(5.0, 20, gpu0=60))))
     box.resident(1)
     assert box.way_of(1) == 20
 
 
 def test_a_device_that_is_gone_is_a_way_that_is_gone() -> None:
     box = World(ram(1000))
-    box.shelve(variant(1, alternatives=tuple(ladder(60))))
+    box.shelve(variant(1, load_ways=tuple(ladder(60))))
     box.resident(1)
     assert box.way_of(1) == 0
 
@@ -148,23 +143,23 @@ def test_what_a_way_measured_counts_on_its_next_load_and_for_that_way_only() -> 
 def test_the_one_that_is_cheapest_to_bring_back_leaves() -> None:
     box = World(gpu(0, budget_bytes=100))
     for number in (1, 2, 3):
-        box.shelve(variant(number, alternatives=(way(1.0, number, gpu0=45),)))
+        box.shelve(variant(number, load_ways=(way(1.0, number, gpu0=45),)))
     for number, seconds in ((1, 20.0), (2, 2.0)):
         box.load(number)
         box.now += seconds
         box.ready(number)
     box.ask(3)
     assert box.stopping == {2}, "the least recently used took ten times as long to load"
-    evict = next(each for each in box.decided if each.kind == "evict")
-    assert (evict.facts["for_variant"], evict.facts["reload_seconds"]) == (3, 2.0)
-    assert evict.facts["spared"][0][0] == 1
-    assert evict.facts["cost_seconds"] < evict.facts["spared"][0][1]
+    evict = next(each for each in box.decided if isinstance(each, Evicted))
+    assert (evict.for_variant, evict.reload_seconds) == (3, 2.0)
+    assert evict.spared[0].variant_id == 1
+    assert evict.cost_seconds < evict.spared[0].cost_seconds
 
 
 def test_the_one_that_is_used_often_stays() -> None:
     box = World(gpu(0, budget_bytes=100))
     for number in (1, 2, 3):
-        box.shelve(variant(number, alternatives=(way(1.0, number, gpu0=45),)))
+        box.shelve(variant(number, load_ways=(way(1.0, number, gpu0=45),)))
     for number in (1, 2):
         box.load(number)
         box.now += 5.0
@@ -196,5 +191,5 @@ def test_load_anyway_keeps_within_the_budget_and_beside_the_pinned() -> None:
     box = world([way(1.0, 1, gpu0=60)], [way(1.0, 1, gpu0=60)])
     box.resident(1)
     box.pin(1)
-    assert box.refused[box.load(2, anyway=True)].code == "does_not_fit"
+    assert box.refused[box.load(2, anyway=True)].kind == "does_not_fit"
     assert box.state(1) == "resident"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.scheduling.fair_turns import LeaseKind, Request, Turns
+from inference.core.loads.vocabulary import LeaseKind
+from inference.core.scheduling.fair_turns import Request, Turns
 
 
 def request(ticket: int, user: str, kind: LeaseKind = "interactive", arrived_at: float = 0.0) -> Request:

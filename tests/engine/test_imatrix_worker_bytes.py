@@ -8,10 +8,10 @@ import pytest
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.planning.header_estimates import Told
+from inference.core.planning.header_estimates import HeaderEstimates
 from inference.core.planning.imatrix_memory import sums_bytes
-from inference.core.planning.load_ways import Way, ladder
-from inference.core.planning.placement import Wishes
+from inference.core.planning.load_ways import EstimatedWay, load_ways
+from inference.core.planning.wishes import Wishes
 from inference.host.planning.imatrix_load import STEP_TOKENS, options_to_read, way_to_read, wishes_to_read
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
@@ -31,16 +31,18 @@ MOST_SPARE = 1.1
 CARD = Device("a card", "gpu", 8 * GIB, 300 * 10**9, is_remote=True)
 
 
-def best_way(path: Path, *gpus: Device, n_gpu_layers: int | None = None) -> Way:
+def best_way(path: Path, *gpus: Device, n_gpu_layers: int | None = None) -> EstimatedWay:
     owners = Wishes(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=n_gpu_layers)
     base = LoadOptions(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=n_gpu_layers, type_k="q8_0", type_v="q8_0")
     profile = Profile("test", Device("RAM", "ram", 16 * GIB, 20 * 10**9), gpus, 2)
     ids = [f"gpu{number}" for number in range(len(gpus))]
     header = read_files(path)
-    return way_to_read(ladder(Told(header), profile, ids, wishes_to_read(owners), options_to_read(base))[0], header)
+    return way_to_read(
+        load_ways(HeaderEstimates(header), profile, ids, wishes_to_read(owners), options_to_read(base))[0], header
+    )
 
 
-def check(way: Way, path: Path, folder: Path, *rpc_servers: str) -> None:
+def check(way: EstimatedWay, path: Path, folder: Path, *rpc_servers: str) -> None:
     with WorkerProcess(path, folder, rpc_servers=rpc_servers, **way.options.to_json()) as worker:
         ready = worker.report("ready")
     for device in ready["devices"]:

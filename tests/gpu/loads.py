@@ -12,7 +12,7 @@ from typing import Any
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.planning.load_ways import Way
+from inference.core.planning.load_ways import EstimatedWay
 from inference.engine.tools.children import dry_run
 from inference.host.workers.environment import worker_environment
 from models_app.gguf import Header, read_files
@@ -113,14 +113,14 @@ class Figures:
         )
 
 
-def _copies(header: Header, way: Way, device: str) -> int:
+def _copies(header: Header, way: EstimatedWay, device: str) -> int:
     """What a batch brings over from the card before, four times: llama.cpp keeps so many copies while several cards work at once,
     and counts them once more under `no_alloc` than it allocates them. Seen of 0.3.36, on each card but the first."""
     gpus = [each for each in way.devices if each != RAM]
     return 0 if device == gpus[0] else PIPELINE_COPIES * way.options.n_ubatch * (header.n_embd or 0) * F32_BYTES
 
 
-def figures(case: str, path: Path, folder: Path, cards: Cards, way: Way) -> list[Figures]:
+def figures(case: str, path: Path, folder: Path, cards: Cards, way: EstimatedWay) -> list[Figures]:
     """Of every card that gets anything. Loads the model once and ends it."""
     header = read_files(path)
     exact = asyncio.run(dry_run(path, way.options, worker_environment(os.environ), engine_devices=cards.engine_devices))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.planning.header_estimates import Told
-from inference.core.planning.load_ways import Way, ladder
-from inference.core.planning.placement import Wishes
+from inference.core.planning.header_estimates import HeaderEstimates
+from inference.core.planning.load_ways import EstimatedWay, load_ways
+from inference.core.planning.wishes import Wishes
 from models_app.gguf import read_files
 from models_app.hardware import Budget, Device, Profile
 from tests.gguf_builder import SHAPES, Shape, build
@@ -69,21 +69,21 @@ def written(shape: Shape, folder: Path) -> Path:
     return path if path.exists() else build(path, shape, quantization="Q4_K_M", vocabulary="synthetic")
 
 
-def way(path: Path, wanted: Wanted, gpus: Sequence[Device]) -> Way:
+def way(path: Path, wanted: Wanted, gpus: Sequence[Device]) -> EstimatedWay:
     """What the host would choose, with what each device would hold by the header."""
-    told, wishes = Told(read_files(path)), wanted.wishes
-    assert told.header.n_layers is not None
+    estimates, wishes = HeaderEstimates(read_files(path)), wanted.wishes
+    assert estimates.header.n_layers is not None
     if wanted.share_of_layers is not None:
-        wishes = replace(wishes, n_gpu_layers=1 + int(wanted.share_of_layers * told.header.n_layers))
+        wishes = replace(wishes, n_gpu_layers=1 + int(wanted.share_of_layers * estimates.header.n_layers))
     if wanted.share_of_room is not None:
-        (whole, *_) = _ways(told, wishes, gpus)
+        (whole, *_) = _ways(estimates, wishes, gpus)
         whole_bytes = sum(held.total_bytes for device, held in whole.devices.items() if device != RAM)
         gpus = [replace(gpu, budget=Budget(n_bytes=int(wanted.share_of_room * whole_bytes))) for gpu in gpus]
-    found = _ways(told, wishes, gpus)
+    found = _ways(estimates, wishes, gpus)
     return next((each for each in found if each.options.type_k == wanted.type_k), found[0])
 
 
-def _ways(told: Told, wishes: Wishes, gpus: Sequence[Device]) -> tuple[Way, ...]:
+def _ways(estimates: HeaderEstimates, wishes: Wishes, gpus: Sequence[Device]) -> tuple[EstimatedWay, ...]:
     ids = [f"gpu{number}" for number in range(len(gpus))]
     base = LoadOptions(n_batch=max(2048, *wishes.n_ubatches))
-    return ladder(told, Profile("this machine", _MEMORY, gpus=tuple(gpus)), ids, wishes, base)
+    return load_ways(estimates, Profile("this machine", _MEMORY, gpus=tuple(gpus)), ids, wishes, base)

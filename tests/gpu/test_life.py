@@ -163,19 +163,19 @@ async def _beside_another_program(models_folder: Path, cards: Cards) -> None:
             async for status in client.watch():
                 if not status["residents"]:
                     break
-            assert (await client.preview(variant_id))["outcome"] == "waits"
+            assert (await client.preview(variant_id)).outcome == "waits"
             wanted = asyncio.ensure_future(client.load(variant_id))
             async for status in client.watch():
                 if status["queue"]:
                     break
-            print(f"\n{status['queue'][0]['reason']}", end=" ")
+            print(f"\n{status['queue'][0]['wait']}", end=" ")
             assert not wanted.done()
         await asyncio.wait_for(wanted, 120)
         (resident,) = (await client.status())["residents"]
         assert resident["state"] == "resident"
         async for frame in client.telemetry():
             assert frame["type"] == "backlog"
-            kinds = [each["kind"] for each in frame["decisions"]]
+            kinds = [each["decision"].kind for each in frame["decisions"]]
             assert kinds.index("pause") < kinds.index("evict") < kinds.index("resume")
             break
 

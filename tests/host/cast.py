@@ -17,8 +17,9 @@ from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.refusals import NoStorage
 from inference.core.scheduling.residency import VariantFacts
-from inference.host.api.client import HostClient, Lease
+from inference.host.api.client import HostClient, HostRefusal, Lease
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.host.planning.imatrix_load import facts_to_read
 from inference.host.planning.load_record import LoadMeasured
@@ -28,6 +29,7 @@ from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
 from inference.host.telemetry.sample import RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
+from inference.wording import names, refusals, waits
 
 FAKE_WORKER = (sys.executable, "-m", "tests.host.fake_worker")
 DEADLINE_SECONDS = 30.0
@@ -49,11 +51,11 @@ class MemoryInventory:
         variant_id, purpose = variant_of(resident_id)
         self.reads += 1
         if self.is_down:
-            raise InventoryUnavailable("database is locked")
+            raise InventoryUnavailable(NoStorage("database", "database is locked"))
         if variant_id not in self.rows:
             raise UnknownVariant(variant_id)
         if variant_id in self.disabled:
-            raise DisabledVariant(self.rows[variant_id].name)
+            raise DisabledVariant(variant_id)
         facts = self.rows[variant_id]
         return facts_to_read(facts) if purpose == "imatrix" else facts
 
@@ -111,6 +113,19 @@ class Box:
         facts = self.inventory.rows[variant_id]
         Path(facts.path).write_text(json.dumps(script))
         self.inventory.rows[variant_id] = replace(facts, fingerprint=fingerprint)
+
+    def name(self, resident_id: int) -> str:
+        """As whoever runs the box reads it."""
+        variant_id, purpose = variant_of(resident_id)
+        name = self.inventory.rows[variant_id].name
+        return names.reading(name) if purpose == "imatrix" else name
+
+    def words(self, refusal: HostRefusal) -> str:
+        return refusals.sentence(refusal.facts, refusal.variant_id, self.name)
+
+    def waits(self, status: HostStatus) -> list[str]:
+        """What everybody who waits reads."""
+        return [waits.of(each["wait"], self.name) for each in status["queue"]]
 
     async def resident(self, variant_id: int) -> ResidentVariant | None:
         status = await self.client.status()

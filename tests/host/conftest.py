@@ -9,6 +9,14 @@ import pytest
 import pytest_asyncio
 
 from tests.host.cast import Box, start_box
+from tests.host.installation import prepared
+
+
+@pytest.fixture(scope="session")
+def prepared_folder(starter_path: Path) -> Iterator[Path]:
+    """A data folder with the starter (variant 1) and a broken file (variant 2). To be copied, by `installed`."""
+    with prepared(starter_path) as folder:
+        yield folder
 
 
 @pytest.fixture

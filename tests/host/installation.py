@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,8 @@ class Installation:
 
 
 @contextmanager
-def installed(starter_path: Path) -> Iterator[Installation]:
+def prepared(starter_path: Path) -> Iterator[Path]:
+    """A data folder to copy: its database is made once for all that start from the same."""
     with tempfile.TemporaryDirectory(prefix="runhost-") as name:
         folder = Path(name)
         broken = folder / "broken.gguf"
@@ -89,7 +91,14 @@ def installed(starter_path: Path) -> Iterator[Installation]:
         ):
             done = installation.manage(*arguments)
             assert done.returncode == 0, done.stderr
-        yield installation
+        yield folder
+
+
+@contextmanager
+def installed(prepared_folder: Path) -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory(prefix="runhost-") as name:
+        shutil.copytree(prepared_folder, name, dirs_exist_ok=True)
+        yield Installation(Path(name))
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

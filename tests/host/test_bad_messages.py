@@ -47,15 +47,15 @@ async def answer_to(box: Box, line: bytes) -> dict[str, Any] | None:
 async def test_a_request_that_makes_no_sense_is_refused(box: Box, line: bytes, fault: str) -> None:
     answer = await answer_to(box, line)
     assert answer is not None
-    assert (answer["type"], answer["code"]) == ("refused", "bad_message")
-    assert fault in answer["detail"]
+    assert (answer["type"], answer["refusal"]["kind"]) == ("refused", "bad_message")
+    assert fault in answer["refusal"]["problem"]
 
 
 async def test_a_sixteen_megabyte_line_is_refused_and_the_host_lives(box: Box) -> None:
     answer = await answer_to(box, b'{"type": "status", "x": "' + b"x" * 16 * 1024 * 1024 + b'"}\n')
     assert answer is not None
-    assert answer["code"] == "bad_message"
-    assert "longer than" in answer["detail"]
+    assert answer["refusal"]["kind"] == "bad_message"
+    assert "longer than" in answer["refusal"]["problem"]
     assert (await box.client.status())["type"] == "status"
 
 

@@ -13,27 +13,24 @@ import pytest
 
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.monitoring.liveness import Limits
+from inference.core.scheduling.refusals import FailedToLoad
 from inference.host.api.client import HostRefusal, WorkerLost
+from inference.wording import refusals
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say, start_box
 
 
-async def refusal_of(box: Box, variant_id: int) -> HostRefusal:
+async def refusal_of(box: Box, variant_id: int) -> FailedToLoad:
     with pytest.raises(HostRefusal) as refused:
         await asyncio.wait_for(say(box, variant_id, "hello"), DEADLINE_SECONDS)
-    return refused.value
+    assert isinstance(refused.value.facts, FailedToLoad)
+    return refused.value.facts
 
 
 async def test_a_bad_file_is_refused_with_the_workers_own_sentence(box: Box) -> None:
     one = box.add("one", load="refuse")
     refusal = await refusal_of(box, one)
-    assert refusal.code == "failed"
-    assert refusal.facts == {
-        "reason": "bad_file",
-        "detail": "The file ends before its tensors do.",
-        "failures_in_a_row": 1,
-        "final": False,
-    }
-    assert "The file ends before its tensors do." in refusal.detail
+    assert refusal == FailedToLoad("bad_file", "The file ends before its tensors do.", 1, is_final=False)
+    assert refusals.sentence(refusal, one, box.name) == "one could not be loaded. The file ends before its tensors do."
     resident = await box.resident(one)
     assert resident is not None
     assert (resident["state"], resident["failure"], resident["reserved_bytes"]) == ("failed", "bad_file", 0)
@@ -43,8 +40,8 @@ async def test_a_mended_file_loads(box: Box) -> None:
     one = box.add("one", load="refuse")
     for _ in range(4):
         refusal = await refusal_of(box, one)
-    assert refusal.facts["failures_in_a_row"] == 3
-    assert "Load it by hand" in refusal.detail
+    assert refusal.failures_in_a_row == 3
+    assert "Load it by hand" in refusals.sentence(refusal, one, box.name)
     box.rewrite(one)
     assert await say(box, one, "hello") == "hello"
 
@@ -52,8 +49,8 @@ async def test_a_mended_file_loads(box: Box) -> None:
 async def test_a_crash_at_load_is_tried_three_times(box: Box) -> None:
     one = box.add("one", load="segv")
     refusal = await refusal_of(box, one)
-    assert refusal.facts["reason"] == "crashed"
-    assert refusal.facts["failures_in_a_row"] == 3
+    assert refusal.reason == "crashed"
+    assert refusal.failures_in_a_row == 3
     assert "SIGSEGV" in refusal.detail
     assert "invalid memory access" in refusal.detail
     assert (box.folder / "logs" / f"worker-{one}.log").read_text().count("invalid memory access") == 3
@@ -64,7 +61,7 @@ async def test_loading_by_hand_tries_again(box: Box) -> None:
     refusal = await refusal_of(box, one)
     assert "exit status 7" in refusal.detail
     box.rewrite(one, fingerprint="")
-    assert (await refusal_of(box, one)).facts["final"] is True
+    assert (await refusal_of(box, one)).is_final
     await box.client.load(one)
     assert await say(box, one, "hello") == "hello"
 
@@ -90,7 +87,7 @@ async def test_an_answer_that_kills_every_worker_is_stopped_after_three(box: Box
         with pytest.raises(WorkerLost):
             await say(box, one, "segv")
         await box.until(lambda status: status["residents"][0]["state"] == "failed")
-    assert (await refusal_of(box, one)).facts["final"] is True
+    assert (await refusal_of(box, one)).is_final
 
 
 async def test_kill_9_of_a_worker_is_seen_as_such_and_the_next_request_starts_another(box: Box) -> None:
@@ -110,8 +107,8 @@ async def test_a_load_that_stands_still_times_out(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         box = await start_box(stack, folder, limits=Limits(load_seconds=0.5))
         refusal = await refusal_of(box, box.add("one", load="stall"))
-        assert refusal.facts["reason"] == "timed_out"
-        assert refusal.facts["failures_in_a_row"] == 1
+        assert refusal.reason == "timed_out"
+        assert refusal.failures_in_a_row == 1
 
 
 async def test_a_step_that_does_not_end_is_hung(box: Box) -> None:
@@ -171,7 +168,7 @@ async def test_noise_on_standard_output_does_no_harm(box: Box) -> None:
 @pytest.mark.parametrize("load", ["long_line", "malformed"])
 async def test_a_worker_that_breaks_the_protocol_is_ended(box: Box, load: str) -> None:
     refusal = await refusal_of(box, box.add("one", load=load))
-    assert refusal.facts["reason"] == "crashed"
+    assert refusal.reason == "crashed"
 
 
 async def test_a_worker_that_cannot_be_started_is_a_failure_like_any_other(folder: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.purposes import resident_id
+from inference.core.scheduling.decisions import Failed, Unloaded
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.reasons import InQueue
 from inference.engine import protocol
 from inference.host.api.client import HostRefusal, Lease, WorkerLost
 from inference.host.api.messages import HostStatus
@@ -47,8 +49,7 @@ async def test_a_variant_is_read_with_beside_its_chats_and_leaves_with_the_lease
     assert states(status) == {"one": "resident"}
     assert made.read_text() == "imatrix"
     assert [load.variant_id for load in box.inventory.loads] == [one], "its bytes are not the variant's usual ones"
-    sentences = [each["sentence"] for each in box.host.decisions()]
-    assert "one (importance matrix) is unloaded: whom it was loaded for is done, or has gone." in sentences
+    assert Unloaded(resident_id(one, "imatrix"), "unwanted") in [each["decision"] for each in box.host.decisions()]
 
 
 async def test_it_sends_idle_variants_away_and_waits_for_busy_ones(box: Box) -> None:
@@ -62,7 +63,8 @@ async def test_it_sends_idle_variants_away_and_waits_for_busy_ones(box: Box) -> 
             status = await box.until(lambda status: len(status["queue"]) == 1)
             (queued,) = status["queue"]
             assert (queued["variant"], queued["kind"]) == ("other (importance matrix)", "batch")
-            assert "big" in queued["reason"]
+            assert isinstance(queued["wait"], InQueue)
+            assert queued["wait"].reason.variants == (big,)
             await running.give_back()
             await asyncio.wait_for(waiting, DEADLINE_SECONDS)
             assert states(await box.client.status()) == {"other (importance matrix)": "resident"}
@@ -102,7 +104,7 @@ async def test_it_is_refused_where_it_can_never_fit(box: Box) -> None:
         async with box.client.lease(variant_id=huge, user="job", request_id="r", purpose="imatrix") as lease:
             await ready(lease)
     assert refused.value.code == "does_not_fit"
-    assert refused.value.detail.startswith("huge (importance matrix)")
+    assert box.words(refused.value).startswith("huge (importance matrix)")
 
 
 async def test_a_cancelled_reader_leaves_and_its_worker_with_it(box: Box) -> None:
@@ -123,7 +125,7 @@ async def test_a_reader_that_crashes_is_told_and_forgotten(box: Box) -> None:
             await read(lease, "segv", box.folder / "made")
         # Whoever leaves at once may be sooner than the news of the crash.
         await box.until(lambda status: not status["residents"])
-    assert [each["kind"] for each in box.host.decisions()][-1] == "failure"
+    assert isinstance(box.host.decisions()[-1]["decision"], Failed)
 
 
 async def test_a_load_that_nobody_waits_for_any_more_ends(box: Box) -> None:

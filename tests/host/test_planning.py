@@ -53,15 +53,15 @@ def variant(tmp_path: Path, machine: HardwareProfile) -> Variant:
 
 async def test_a_variant_comes_with_its_ways_best_first(variant: Variant) -> None:
     facts = await inventory(("gpu0", "CUDA0")).facts(variant.pk)
-    assert facts.alternatives[0].options.n_gpu_layers == 33
-    assert facts.alternatives[0].bytes_by_device["gpu0"] > 4 * GIB
-    assert any(set(way.bytes_by_device) == {RAM} for way in facts.alternatives)
+    assert facts.load_ways[0].options.n_gpu_layers == 33
+    assert facts.load_ways[0].bytes_by_device["gpu0"] > 4 * GIB
+    assert any(set(way.bytes_by_device) == {RAM} for way in facts.load_ways)
 
 
 async def test_a_card_that_the_engine_cannot_use_gets_nothing(variant: Variant) -> None:
     facts = await inventory().facts(variant.pk)
-    assert facts.alternatives[0].options == facts.options
-    assert all(set(way.bytes_by_device) == {RAM} for way in facts.alternatives)
+    assert facts.load_ways[0].options == facts.options
+    assert all(set(way.bytes_by_device) == {RAM} for way in facts.load_ways)
 
 
 async def test_a_variant_that_reads_a_text_has_ways_of_its_own(variant: Variant) -> None:
@@ -71,36 +71,36 @@ async def test_a_variant_that_reads_a_text_has_ways_of_its_own(variant: Variant)
     assert reading.variant_id != usual.variant_id
     assert reading.name == f"{usual.name} (importance matrix)"
     assert (reading.transient, reading.pinned) == (True, False)
-    assert {way.options.n_ctx for way in reading.alternatives} == {512}
-    assert {way.options.n_outputs for way in reading.alternatives} == {128}
-    assert reading.alternatives[0].options.n_gpu_layers == 33
-    assert any(set(way.bytes_by_device) == {RAM} for way in reading.alternatives), "it may be computed anywhere"
-    kinds = {digest(way.options) for way in usual.alternatives} & {digest(way.options) for way in reading.alternatives}
+    assert {way.options.n_ctx for way in reading.load_ways} == {512}
+    assert {way.options.n_outputs for way in reading.load_ways} == {128}
+    assert reading.load_ways[0].options.n_gpu_layers == 33
+    assert any(set(way.bytes_by_device) == {RAM} for way in reading.load_ways), "it may be computed anywhere"
+    kinds = {digest(way.options) for way in usual.load_ways} & {digest(way.options) for way in reading.load_ways}
     assert kinds == set(), "what one of them took says nothing of the other"
 
 
 async def test_the_hosts_own_budget_goes_before_the_profiles(variant: Variant) -> None:
-    (way,) = (await inventory(ram_budget_bytes=GIB).facts(variant.pk)).alternatives
+    (way,) = (await inventory(ram_budget_bytes=GIB).facts(variant.pk)).load_ways
     assert way.bytes_by_device[RAM] > GIB
 
 
 async def test_a_wish_or_a_budget_that_changes_makes_another_ladder(variant: Variant, machine: HardwareProfile) -> None:
     box = inventory(("gpu0", "CUDA0"))
     await Variant.objects.filter(pk=variant.pk).aupdate(may_quantize_kv=False)
-    assert {way.options.type_k for way in (await box.facts(variant.pk)).alternatives} == {"f16"}
+    assert {way.options.type_k for way in (await box.facts(variant.pk)).load_ways} == {"f16"}
     machine.gpus = [{**machine.gpus[0], "budget": "2GiB"}]
     await machine.asave()
-    ways = (await box.facts(variant.pk)).alternatives
+    ways = (await box.facts(variant.pk)).load_ways
     assert max(way.bytes_by_device.get("gpu0", 0) for way in ways) <= 2 * GIB
 
 
 async def test_what_a_load_took_is_what_the_next_one_is_planned_with(variant: Variant) -> None:
     box = inventory(("gpu0", "CUDA0"))
     facts = await box.facts(variant.pk)
-    first, second, *_ = facts.alternatives
+    first, second, *_ = facts.load_ways
     held = {RAM: Measured(1, 2, 3), "gpu0": Measured(5 * GIB, 6, 7, overhead_bytes=300)}
     await box.record(LoadMeasured(variant.pk, first.options, facts.fingerprint, held, 1.5))
-    again = (await box.facts(variant.pk)).alternatives
+    again = (await box.facts(variant.pk)).load_ways
     # What the worker takes besides its buffers in RAM was not told.
     assert again[0].bytes_by_device == {RAM: 6 + PROCESS_BYTES, "gpu0": 5 * GIB + 313}
     assert again[1].options == second.options
@@ -117,12 +117,12 @@ async def test_a_worker_that_has_just_begun_makes_no_plan_smaller(variant: Varia
     """It holds less of a card than it will after its first long prompt, and at its very first nothing is told of it."""
     box = inventory(("gpu0", "CUDA0"))
     facts = await box.facts(variant.pk)
-    options = facts.alternatives[0].options
+    options = facts.load_ways[0].options
 
     async def planned_after(overhead_bytes: int | None) -> dict[str, int]:
         held = {each: Measured(1, 2, 3, overhead_bytes=overhead_bytes) for each in (RAM, "gpu0")}
         await box.record(LoadMeasured(variant.pk, options, facts.fingerprint, held, 1.5))
-        return dict((await box.facts(variant.pk)).alternatives[0].bytes_by_device)
+        return dict((await box.facts(variant.pk)).load_ways[0].bytes_by_device)
 
     assert await planned_after(500) == {RAM: 506, "gpu0": 506}
     assert await planned_after(700) == {RAM: 706, "gpu0": 706}
@@ -162,7 +162,7 @@ async def test_a_header_that_does_not_tell_is_asked_about_by_a_dry_run(
         (run,) = dry_runs.running
         assert await run
     exact = await box.facts(row.pk)
-    assert exact.alternatives[0].bytes_by_device[RAM] < allowed.alternatives[0].bytes_by_device[RAM]
+    assert exact.load_ways[0].bytes_by_device[RAM] < allowed.load_ways[0].bytes_by_device[RAM]
 
 
 @pytest.mark.live

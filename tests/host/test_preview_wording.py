@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.preview import Leaver, Preview
-from inference.wording.previews import load_preview
+from inference.wording import previews
 
 GIB = 1 << 30
 NAMES = {1: "qwen", 2: "llama", 3: "phi"}
-DEVICES = {"gpu0": "GeForce", "ram": "RAM"}
-BEST = LoadAlternative(LoadOptions(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=33), {"gpu0": 7 * GIB, "ram": 1 << 28})
+BEST = LoadWay(LoadOptions(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=33), {"gpu0": 7 * GIB, "ram": 1 << 28})
 TAKES = "takes 7.0 GiB on GeForce and 256 MiB in RAM and loads in about 7 s"
 
 
@@ -23,7 +23,8 @@ def leaver(variant_id: int, idle_seconds: float | None, answers: int = 0, reload
 
 
 def sentence(found: Preview) -> str:
-    return load_preview(found, NAMES.__getitem__, DEVICES.__getitem__)["sentence"]
+    holds = (BytesOn("gpu0", "GeForce", 7 * GIB), BytesOn("ram", "RAM", 1 << 28))
+    return previews.sentence(replace(found, holds=holds), NAMES.__getitem__)
 
 
 def test_those_that_leave_are_named_with_how_long_they_were_idle_and_what_a_reload_takes() -> None:
@@ -49,7 +50,7 @@ def test_a_wait_says_for_whom_and_what_loading_anyway_would_spare(busy: list[Lea
 
 def test_what_a_lesser_way_gives_up_is_listed() -> None:
     options = replace(BEST.options, n_gpu_layers=20, n_ctx_seq=4096, n_seq_max=1, type_k="q8_0", type_v="q8_0")
-    lesser = LoadAlternative(options, BEST.bytes_by_device, worth=0.5)
+    lesser = LoadWay(options, BEST.bytes_by_device, score=0.5)
     assert sentence(Preview(1, "fits", BEST, lesser, "lesser", load_seconds=7.4)) == (
         f"qwen fits: it {TAKES}. It gets 20 layers on the GPU instead of 33, a context of 4096 tokens instead of 8192, "
         "1 slot instead of 4 and a q8_0 cache instead of f16, because there is no room for more."

@@ -11,9 +11,11 @@ from dataclasses import replace
 import pytest
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.decisions import Drained
 from inference.core.scheduling.ledger import Pool
 from inference.host.api.client import HostRefusal
+from inference.wording import previews
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
 
 GIB = 1 << 30
@@ -33,11 +35,11 @@ def shelve(box: Box, name: str, gib: int, lesser_worth: float | None = None, **s
     variant_id = box.add(name, GIB, **script)
     facts = box.inventory.rows[variant_id]
     best = replace(facts.options, n_gpu_layers=33)
-    ways = [LoadAlternative(best, {"gpu0": gib * GIB, RAM: GIB}, worth=10.0)]
+    ways = [LoadWay(best, {"gpu0": gib * GIB, RAM: GIB}, score=10.0)]
     if lesser_worth is not None:
         halves = {"gpu0": gib * GIB // 2, RAM: gib * GIB // 2 + GIB}
-        ways.append(LoadAlternative(replace(best, n_gpu_layers=16), halves, worth=lesser_worth))
-    box.inventory.rows[variant_id] = replace(facts, alternatives=tuple(ways))
+        ways.append(LoadWay(replace(best, n_gpu_layers=16), halves, score=lesser_worth))
+    box.inventory.rows[variant_id] = replace(facts, load_ways=tuple(ways))
     return variant_id
 
 
@@ -50,8 +52,8 @@ async def use(box: Box, variant_id: int) -> None:
 async def sentence(box: Box, variant_id: int, anyway: bool = False) -> tuple[str, bool, str]:
     """The outcome, whether it is degraded, and the sentence; durations that a clock decides stand as N s."""
     found = await box.client.preview(variant_id, anyway)
-    words = re.sub(r"used just now|idle for [^,]+(?=,)", "idle", found["sentence"])
-    return found["outcome"], found["is_degraded"], re.sub(r"about [\d.]+ (s|min)\b", "about N s", words)
+    words = re.sub(r"used just now|idle for [^,]+(?=,)", "idle", previews.sentence(found, box.name))
+    return found.outcome, found.is_degraded, re.sub(r"about [\d.]+ (s|min)\b", "about N s", words)
 
 
 async def test_what_fits_is_said_with_its_bytes(box: Box) -> None:
@@ -140,8 +142,8 @@ async def test_loaded_anyway_it_goes_first_and_cuts_no_answer(box: Box) -> None:
         await running.give_back()
         await asyncio.wait_for(load, DEADLINE_SECONDS)
         assert late.ready is None, "who came after the load waits"
-    (drain,) = [each["sentence"] for each in box.host.decisions() if each["kind"] == "drain"]
-    assert drain == "llama finishes its running answer and leaves: qwen needs the room."
+    (drain,) = [each["decision"] for each in box.host.decisions() if isinstance(each["decision"], Drained)]
+    assert (drain.variant_id, drain.for_variant, drain.answers) == (llama, qwen, 1)
 
 
 async def test_what_can_never_fit_is_said_with_the_remedy(box: Box) -> None:
@@ -162,7 +164,7 @@ async def test_what_can_never_fit_is_said_with_the_remedy(box: Box) -> None:
     assert await sentence(box, qwen) == ("cannot", False, told)
     with pytest.raises(HostRefusal) as refused:
         await box.client.load(qwen, anyway=True)
-    assert refused.value.detail == told, "within the budget, and never a pinned one's place"
+    assert box.words(refused.value) == told, "within the budget, and never a pinned one's place"
 
 
 async def test_what_other_programs_keep_out_is_said_with_how_much_they_must_give_back(box: Box) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.scheduling.refusals import FailedToLoad
 from inference.host.api.client import HostClient, HostRefusal, Lease, WorkerLost
 from tests.host.cast import DEADLINE_SECONDS, ready
 from tests.host.installation import Installation, installed, workers_of
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def installation(starter_path: Path) -> Iterator[Installation]:
-    with installed(starter_path) as installation:
+def installation(prepared_folder: Path) -> Iterator[Installation]:
+    with installed(prepared_folder) as installation:
         yield installation
 
 
@@ -78,10 +79,12 @@ def test_a_broken_file_is_refused_in_words(installation: Installation) -> None:
     with installation.host():
         with pytest.raises(HostRefusal) as refused:
             asyncio.run(HostClient(installation.socket).load(2))
-        assert refused.value.facts["reason"] == "bad_file"
+        failed = refused.value.facts
+        assert isinstance(failed, FailedToLoad)
+        assert failed.reason == "bad_file"
         done = installation.manage("load", "broken")
         assert done.returncode == 1
-        assert refused.value.facts["detail"] in done.stderr
+        assert failed.detail in done.stderr
 
 
 def test_kill_9_of_the_host_leaves_no_worker_and_the_next_host_starts(installation: Installation) -> None:

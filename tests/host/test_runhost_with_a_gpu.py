@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from inference.core.scheduling.refusals import NoStorage
 from inference.host.api.client import HostClient, HostRefusal
 from inference.host.api.messages import ResidentVariant
 from tests.host.cast import DEADLINE_SECONDS
@@ -38,8 +39,8 @@ print(json.dumps(list(Measurement.objects.order_by("device").values("device", "e
 
 
 @pytest.fixture
-def installation(starter_path: Path) -> Iterator[Installation]:
-    with installed(starter_path) as installation:
+def installation(prepared_folder: Path) -> Iterator[Installation]:
+    with installed(prepared_folder) as installation:
         yield installation
 
 
@@ -126,8 +127,10 @@ def test_a_running_host_keeps_its_budgets_where_the_new_ones_make_no_sense(insta
             installation,
             "from models_app.models import HardwareProfile; HardwareProfile.objects.update(ram_budget='lots')",
         )
-        with pytest.raises(HostRefusal, match="Mend it on the Hardware page"):
+        with pytest.raises(HostRefusal) as refused:
             asyncio.run(HostClient(installation.socket).profile_changed())
+        assert isinstance(refused.value.facts, NoStorage)
+        assert refused.value.facts.of == "profile"
         assert asyncio.run(HostClient(installation.socket).status())["budget_bytes"] > 0
 
 

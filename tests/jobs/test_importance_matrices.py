@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.core.scheduling.reasons import Reason
 from inference.engine import protocol
 from inference.engine.imatrix.file import encoded
+from inference.host.api import wire
 from inference.jobs import register_kinds
 from models_app import jobs
 from models_app.gguf import read_files
@@ -70,7 +72,7 @@ class ReadingBox:
         self.leases.append(request)
         if self._slot.locked():
             self.n_kept += 1
-            writer.write(protocol.encode(queued(1, "You are next.")))
+            writer.write(wire.encode(queued(1, Reason("slots"))))
         async with self._slot:
             ready = {"type": "ready", "lease_id": "l", "socket": self.worker, "mode": "completion", "n_ctx_seq": 512}
             writer.write(protocol.encode(ready))

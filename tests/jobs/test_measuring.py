@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from inference.engine import protocol
+from inference.core.scheduling.reasons import InQueue, Reason
+from inference.core.scheduling.refusals import DoesNotFit
+from inference.host.api import wire
 from inference.jobs import register_kinds
 from inference.jobs.measure import best_sibling
-from inference.jobs.stages import lease_stage
+from inference.jobs.stages import lease_stage, wait_of
 from inference.jobs.ticking import ticking
 from models_app import jobs
 from models_app.jobs.mentions import mentions_of
 from models_app.jobs.runner import Runner
 from models_app.models import Job, Repository, Shard, Variant
-from tests.web.fake_host import mention, queued
+from tests.web.fake_host import queued, refused
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ class RefusingHost:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readline()
             for each in self._told:
-                writer.write(protocol.encode(each))
+                writer.write(wire.encode(each))
             await reader.read()
             writer.close()
             answered.set()
@@ -103,21 +105,21 @@ def test_a_wait_and_a_refusal_are_kept_as_facts_about_whom_they_name(
     variant, other, pinned = family["m-F16"], family["other-F32"], family["m-Q2_K"]
     (tmp_path / "m.gguf").write_bytes(b"x")
     Shard.objects.create(variant=variant, path=str(tmp_path / "m.gguf"), size_bytes=1)
-    wait = queued(1, f"Waiting for {other.name} to make room; you are next.", mention(other.pk, other.name))
-    no = {"type": "refused", "code": "does_not_fit", "detail": f"There {pinned.name} is pinned.", "facts": {}}
+    wait = queued(1, Reason("room", (other.pk,)))
+    no = refused(DoesNotFit("ram", 2 << 30, 4 << 30, (pinned.pk,), 3 << 30, device_name="RAM"))
     spec = {"variant_id": variant.pk, "name": variant.name, "text": None}
     job = jobs.start(kind, spec, "A test", variant=variant)
-    with RefusingHost(settings.HOST_SOCKET, wait, {**no, "mentions": [mention(pinned.pk, pinned.name)]}):
+    with RefusingHost(settings.HOST_SOCKET, wait, no):
         Runner("box", send=lambda _: None).work(job.pk)
     job.refresh_from_db()
-    assert (job.state, job.stage, job.reason) == (Job.State.FAILED, "Waiting", "There m-Q2_K is pinned.")
+    assert (job.state, job.stage) == (Job.State.FAILED, "Waiting")
+    assert "there m-Q2_K keeps 3.0 GiB pinned" in job.reason
     mentions = mentions_of(job)
     assert (mentions.title, mentions.others) == ((variant.pk,), (pinned.pk,))
     stage = lease_stage(mentions.stage)
     assert stage is not None
-    assert stage["variant"] == mention(variant.pk, variant.name)
-    why, about = wait["why"], [mention(other.pk, other.name)]
-    assert stage["wait"] == {"type": "queued", "position": 1, "why": why, "mentions": about}
+    assert stage["variant"] == {"variant_id": variant.pk, "name": variant.name}
+    assert wait_of(stage) == InQueue(1, Reason("room", (other.pk,)))
 
 
 def test_silence_is_heard_and_nothing_is_lost() -> None:

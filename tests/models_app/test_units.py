@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models_app.units import format_bytes, format_params
+from models_app.units import format_bytes, format_duration, format_params, format_rate
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,33 @@ from models_app.units import format_bytes, format_params
 )
 def test_bytes_read_as_people_say_them(n_bytes: int, words: str) -> None:
     assert format_bytes(n_bytes) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.049, "0 s"),
+        (0.05, "0.1 s"),
+        (0.42, "0.4 s"),
+        (0.949, "0.9 s"),
+        (0.95, "1 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (5399, "90 min"),
+        (5400, "2 h"),
+        (129_599, "36 h"),
+        (129_600, "2 d"),
+        (10**7, "116 d"),
+    ],
+)
+def test_durations_have_the_digits_that_matter(seconds: float, words: str) -> None:
+    assert format_duration(seconds) == words
+
+
+@pytest.mark.parametrize(("rate", "words"), [(360 * 10**9, "360 GB/s"), (51_234_000_000, "51.2 GB/s")])
+def test_memory_is_as_fast_as_vendors_print_it(rate: int, words: str) -> None:
+    assert format_rate(rate) == words
 
 
 @pytest.mark.parametrize(

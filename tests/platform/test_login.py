@@ -14,7 +14,7 @@ from hostui.accounts.throttle import FAILURES_PER_ADDRESS, FAILURES_PER_NAME, WI
 
 pytestmark = pytest.mark.django_db
 
-OPEN = {"healthz", "favicon.ico", "login/", "claim/<str:token>/"}
+OPEN = {"healthz", "favicon.ico", "words.js", "login/", "claim/<str:token>/"}
 FOR_PROGRAMS = {"metrics"}
 """Like all below v1/, they refuse a stranger with 401: a program follows no login page."""
 

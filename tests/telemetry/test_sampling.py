@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.decisions import Decision, Paused, WentIdle
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.reasons import ForLoading
+from inference.host.api.messages import LoggedDecision, Mention
 from inference.host.telemetry import sampler
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
@@ -19,20 +22,13 @@ from models_app.hardware.nvidia import GpuReading
 from tests.web.fake_host import resident
 
 GB = 10**9
+_LEFT = WentIdle(1, 60.0)
 
 
-def decision(number: int, sentence: str, variant: str | None = None, kind: str = "load") -> Any:
-    """A messages.Decision."""
-    return {
-        "number": number,
-        "at": 1000.0625,
-        "kind": kind,
-        "variant_id": None if variant is None else 1,
-        "variant": variant,
-        "sentence": sentence,
-        "mentions": [],
-        "facts": {"ways": 2},
-    }
+def logged(number: int, decision: Decision = _LEFT, name: str = "one") -> LoggedDecision:
+    variant_id = decision.variant_id
+    mentions: list[Mention] = [] if variant_id is None else [{"variant_id": variant_id, "name": name}]
+    return {"number": number, "at": 1000.0625, "decision": decision, "mentions": mentions}
 
 
 class FakeWatched:
@@ -56,8 +52,7 @@ class FakeWatched:
                     "variant": "m",
                     "kind": "interactive",
                     "position": 1,
-                    "reason": "r",
-                    "mentions": [],
+                    "wait": ForLoading(0.5),
                     "waiting_seconds": 1.0,
                 }
             ],
@@ -72,7 +67,7 @@ class FakeWatched:
     def bus_ids(self) -> Mapping[str, str]:
         return {}
 
-    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+    def ways(self, variant_id: int) -> Sequence[LoadWay]:
         return ()
 
 
@@ -96,15 +91,14 @@ class FakeMachine:
 async def test_a_follower_hears_a_backlog_and_then_each_sample_with_what_is_new() -> None:
     host, machine = FakeWatched(), FakeMachine()
     telemetry = Telemetry(host, machine, wall_clock=lambda: 100.0)
-    host.log.append(decision(1, "One."))
+    host.log.append(logged(1))
     await telemetry.sample()
     frames = telemetry.follow()
     backlog = await frames.__anext__()
     assert backlog["type"] == "backlog"
     assert (backlog["at"], backlog["series"]["ram.used_bytes"]) == ([100.0], [6 * GB])
-    line = {"number": 1, "at": 1000.062, "kind": "load", "variant_id": None, "variant": None}
-    assert backlog["decisions"] == [{**line, "sentence": "One.", "mentions": []}]
-    host.log += [decision(2, "Two."), decision(3, "Three.")]
+    assert backlog["decisions"] == [logged(1)]
+    host.log += [logged(2), logged(3)]
     host.residents = [resident(1, "one", pid=77)]
     await telemetry.sample()
     delta = await frames.__anext__()
@@ -123,7 +117,7 @@ async def test_a_follower_that_was_busy_gets_the_newest_and_every_decision() -> 
     frames = telemetry.follow()
     await frames.__anext__()
     for number in (1, 2, 3):
-        host.log.append(decision(number, "Again."))
+        host.log.append(logged(number))
         await telemetry.sample()
     delta = await frames.__anext__()
     assert delta["number"] == 4
@@ -197,15 +191,16 @@ async def test_sampling_outlives_a_sample_that_failed(
 async def test_decisions_are_counted_by_kind_and_variant_once_each() -> None:
     host = FakeWatched()
     telemetry = Telemetry(host, FakeMachine())
-    host.log += [decision(1, "a", "one", "evict"), decision(2, "b", "one", "evict"), decision(3, "c", None, "pause")]
+    paused = Paused("ram", "RAM", 1, "foreign")
+    host.log += [logged(1, name="one"), logged(2, name="one"), logged(3, paused)]
     await telemetry.sample()
-    host.log = [*host.log[2:], decision(4, "d", "one", "evict")]  # the log forgets its oldest
+    host.log = [*host.log[2:], logged(4, name="renamed")]  # the log forgets its oldest
     await telemetry.sample()
     frames = telemetry.follow()
     backlog = await frames.__anext__()
     assert backlog["type"] == "backlog"
     assert {(each["kind"], each["variant"]): each["n"] for each in backlog["decided"]} == {
-        ("evict", "one"): 3,
+        ("idle", "renamed"): 3,
         ("pause", None): 1,
     }
     await frames.aclose()

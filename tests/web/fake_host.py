@@ -11,7 +11,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from inference.core.loads.devices import BytesOn
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.decisions import Decision
+from inference.core.scheduling.preview import Outcome, Preview
+from inference.core.scheduling.reasons import Reason, Wait
+from inference.core.scheduling.refusals import Refusal
 from inference.engine import protocol
+from inference.host.api import wire
 
 DEADLINE_SECONDS = 10.0
 
@@ -26,7 +34,7 @@ class Line:
 
     async def say(self, *messages: dict[str, Any]) -> None:
         for message in messages:
-            self._writer.write(protocol.encode(message))
+            self._writer.write(wire.encode(message))
         await self._writer.drain()
 
     async def say_raw(self, line: bytes) -> None:
@@ -191,20 +199,14 @@ class FakeHost(Listener):
         return lease, await self.worker.take("generate")
 
 
-def mention(variant_id: int, name: str) -> dict[str, Any]:
-    return {"variant_id": variant_id, "name": name}
+def queued(position: int, reason: Reason) -> dict[str, Any]:
+    """A Queued."""
+    return {"type": "queued", "position": position, "reason": reason}
 
 
-def queued(position: int, reason: str, *mentions: dict[str, Any], kind: str = "room") -> dict[str, Any]:
-    """A Queued, for those whom `reason` mentions."""
-    variants = [each["variant_id"] for each in mentions]
-    why = {"kind": kind, "variants": variants, "answers": 0, "device": None, "short_bytes": None}
-    return {"type": "queued", "position": position, "reason": reason, "why": why, "mentions": list(mentions)}
-
-
-def evicting(*mentions: dict[str, Any]) -> dict[str, Any]:
+def evicting(*variant_ids: int) -> dict[str, Any]:
     """An Evicting of those."""
-    return {"type": "evicting", "variants": [each["name"] for each in mentions], "mentions": list(mentions)}
+    return {"type": "evicting", "variants": list(variant_ids)}
 
 
 def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
@@ -247,27 +249,19 @@ def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
     }
 
 
-def preview(variant_id: int, outcome: str = "fits", sentence: str = "It fits.", **facts: Any) -> dict[str, Any]:
-    """A LoadPreview."""
-    return {
-        "type": "preview",
-        "variant_id": variant_id,
-        "name": "m",
-        "outcome": outcome,
-        "sentence": sentence,
-        "options": None,
-        "bytes_by_device": None,
-        "is_degraded": False,
-        "best_options": {},
-        "evicts": [],
-        "waits_for": [],
-        "load_seconds": 1.0,
-        "unfit": None,
-        **facts,
-    }
-
-
 GIB = 1 << 30
+BEST = LoadWay(LoadOptions(), {"ram": GIB})
+
+
+def preview(variant_id: int, outcome: Outcome = "fits", **facts: Any) -> dict[str, Any]:
+    """A LoadPreviewed."""
+    known = {"way": BEST, "load_seconds": 1.0, "holds": (BytesOn("ram", "RAM", GIB),)}
+    return {"type": "preview", "preview": Preview(variant_id, outcome, BEST, **{**known, **facts})}
+
+
+def refused(refusal: Refusal) -> dict[str, Any]:
+    """A HostRefused."""
+    return {"type": "refused", "refusal": refusal}
 
 
 def segment(kind: str, n_bytes: int, variant_id: int | None = None) -> dict[str, Any]:
@@ -347,19 +341,22 @@ def telemetry(kind: str, number: int = 1, **facts: Any) -> dict[str, Any]:
     }
 
 
-def decision(
-    number: int, sentence: str, variant: str | None = None, kind: str = "load", **facts: Any
-) -> dict[str, Any]:
-    """A LogLine."""
+def decision(number: int, decided: Decision, **called: int) -> dict[str, Any]:
+    """A LoggedDecision. `called`: ids by what those variants were called then."""
+    mentions = [{"variant_id": variant_id, "name": name} for name, variant_id in called.items()]
+    return {"number": number, "at": 1_800_000_000.0 + number, "decision": decided, "mentions": mentions}
+
+
+def waiting(position: int, user: str, variant_id: int, wait: Wait, name: str = "m") -> dict[str, Any]:
+    """A QueueEntry."""
     return {
-        "number": number,
-        "at": 1_800_000_000.0 + number,
-        "kind": kind,
-        "variant_id": None,
-        "variant": variant,
-        "sentence": sentence,
-        "mentions": [],
-        **facts,
+        "position": position,
+        "user": user,
+        "variant_id": variant_id,
+        "variant": name,
+        "kind": "interactive",
+        "wait": wait,
+        "waiting_seconds": 12.3,
     }
 
 

@@ -179,7 +179,7 @@ NOT_THE_BOXS = {
 
 READ_ONLY = {
     *("dashboard", "metrics", "chat", "conversation", "hardware", "hardware-plan", "models", "models-plans"),
-    *("hub-find", "hub-repository", "hub-plans", "hub-sources", "jobs", "v1-models", "v1-model"),
+    *("hub-find", "hub-repository", "hub-plans", "hub-sources", "jobs", "v1-models", "v1-model", "javascript-catalog"),
 }
 
 

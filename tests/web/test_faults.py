@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from inference.answering.patience import Patience
+from inference.core.scheduling.refusals import DoesNotFit, FailedToLoad, Refusal
 from inference.models import Message
 from inference.web.chat import turn
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost, resident
+from tests.web.fake_host import FakeHost, refused, resident
 from tests.web.tab import OpenTab, asked
 
 
@@ -68,22 +69,29 @@ async def test_a_worker_that_died_before_it_heard_anything_costs_no_answer(
     assert (final["state"], final["content"]) == ("complete", "Hi")
 
 
-REFUSALS: list[tuple[str, dict[str, Any]]] = [
-    ("does_not_fit", {"needed_bytes": 10, "budget_bytes": 5}),
-    ("failed", {"reason": "out_of_memory", "failures_in_a_row": 3}),
+REFUSALS: list[tuple[Refusal, str]] = [
+    (
+        DoesNotFit("gpu0", 2 << 30, 1 << 30, device_name="RTX 3060"),
+        "smol needs at least 2.0 GiB on RTX 3060, more than the whole budget of 1.0 GiB there.",
+    ),
+    (
+        FailedToLoad("out_of_memory", "The system ran out of memory.", 3, is_final=True),
+        "smol failed 3 times in a row and is not tried again. The system ran out of memory.",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("code", "facts"), REFUSALS)
-async def test_a_refusal_is_told_in_the_hosts_words(
-    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, code: str, facts: dict[str, Any]
+@pytest.mark.parametrize(("refusal", "words"), REFUSALS)
+async def test_a_hosts_refusal_is_told_in_sentences(
+    open_tab: OpenTab, host: FakeHost, alice: User, variant: Variant, refusal: Refusal, words: str
 ) -> None:
     tab = await open_tab(alice)
     await tab.send("Hello", variant.pk)
     lease = await host.take("lease")
-    await lease.say({"type": "refused", "code": code, "detail": "That cannot be. Do this.", "facts": facts})
+    await lease.say(refused(refusal))
     final = (await tab.hear("final"))["view"]
-    assert (final["state"], final["error_code"], final["error_detail"]) == ("failed", code, "That cannot be. Do this.")
+    assert (final["state"], final["error_code"]) == ("failed", refusal.kind)
+    assert final["error_detail"].startswith(words)
 
 
 WORKER_REFUSALS: list[tuple[str, dict[str, Any], str]] = [

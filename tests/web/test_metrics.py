@@ -37,16 +37,20 @@ async def scrape(user: User) -> dict[tuple[Any, ...], float]:
 
 async def test_devices_and_variants_are_told_by_name(host: FakeHost, alice: User, variant: Variant) -> None:
     name = 'odd "name"\\with\nlines'
-    await Variant.objects.acreate(pk=7, repository_id=variant.repository_id, name="odd", size_bytes=1)
-    held = [segment("weights", 3 * GIB, 7), segment("kv", GIB, 7), segment("foreign", GIB)]
+    variant.name = name
+    await variant.asave()
+    pk = variant.pk
+    held = [segment("weights", 3 * GIB, pk), segment("kv", GIB, pk), segment("foreign", GIB)]
     host.backlog = telemetry(
         "backlog",
         devices=[device("gpu0", "RTX 3060", held, foreign_bytes=GIB, bandwidth_percent=None)],
-        variants=[variant_telemetry(7, name, tokens_total=12, tokens_per_second=1.5, queued=2, idle_seconds=None)],
+        variants=[
+            variant_telemetry(pk, "as it was", tokens_total=12, tokens_per_second=1.5, queued=2, idle_seconds=None)
+        ],
         decided=[
-            {"kind": "evict", "variant_id": None, "variant": name, "n": 2},
-            {"kind": "drain", "variant_id": None, "variant": name, "n": 1},
-            {"kind": "failure", "variant_id": None, "variant": name, "n": 4},
+            {"kind": "evict", "variant_id": pk, "variant": "as it was", "n": 2},
+            {"kind": "drain", "variant_id": pk, "variant": "as it was", "n": 1},
+            {"kind": "failure", "variant_id": pk, "variant": "as it was", "n": 4},
             {"kind": "pause", "variant_id": None, "variant": None, "n": 1},
         ],
     )

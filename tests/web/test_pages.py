@@ -6,9 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
+from inference.core.monitoring.alarms import Alarm
+from inference.core.scheduling.decisions import Unloaded
+from inference.core.scheduling.reasons import ForLoading
 from inference.models import Conversation
 from models_app.models import Variant
-from tests.web.fake_host import GIB, FakeHost, decision, device, segment, telemetry, variant_telemetry
+from tests.web.fake_host import GIB, FakeHost, decision, device, segment, telemetry, variant_telemetry, waiting
 from tests.web.pages import payload, signed_in
 from tests.web.tab import OpenTab
 
@@ -50,18 +53,20 @@ async def test_another_persons_conversation_is_not_there(
 
 async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: User, variant: Variant) -> None:
     held = [segment("weights", 3 * GIB, variant.pk), segment("kv", GIB, variant.pk), segment("foreign", GIB)]
-    entry = {"position": 1, "user": str(alice.pk), "variant_id": variant.pk, "variant": "smol", "kind": "interactive"}
+    variant.name = "<smol>"
+    await variant.asave()
+    alarm = Alarm(variant.pk, "gpu0", "spilling", 1.0, 9.0, None, None)
     host.backlog = telemetry(
         "backlog",
         devices=[device("gpu0", "RTX 3060", held)],
-        variants=[variant_telemetry(variant.pk, "smol", pinned=True, alarm="It spills.")],
-        queue=[{**entry, "reason": "smol is loading; you are next.", "mentions": [], "waiting_seconds": 3.0}],
-        decisions=[decision(1, "smol was loaded because <somebody> asked.", "smol")],
+        variants=[variant_telemetry(variant.pk, "smol", pinned=True, alarm=alarm)],
+        queue=[waiting(1, str(alice.pk), variant.pk, ForLoading(0.5))],
+        decisions=[decision(1, Unloaded(variant.pk, "asked"))],
     )
     response = await (await signed_in(alice)).get("/")
     (bar,) = response.context["page"]["bars"]
     assert [(row["name"], row["size"], row["parts"]) for row in bar["legend"]] == [
-        ("smol", "4 GiB", "weights 3 GiB · KV cache 1 GiB"),
+        ("<smol>", "4 GiB", "weights 3 GiB · KV cache 1 GiB"),
         ("other programs", "1 GiB", ""),
         ("free", "11.0 GiB", ""),
     ]
@@ -72,11 +77,12 @@ async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: Use
         (" free", 312.5, 687.5),
     ]
     (resident,) = response.context["page"]["residents"]
-    assert (resident["pinned"], resident["idle"], resident["trouble"]) == (True, "5 s", "It spills.")
+    assert (resident["pinned"], resident["idle"]) == (True, "5 s")
+    assert "RTX 3060 is full, so the driver spills" in resident["trouble"]
     assert response.context["page"]["queue"][0]["is_yours"]
     page = response.content.decode()
     assert f'data-key="{variant.pk} weights"' in page
-    assert "smol was loaded because &lt;somebody&gt; asked." in page
+    assert "&lt;smol&gt; is unloaded: a person asked." in page
     assert " style=" not in page, "the content security policy forbids it"
 
 

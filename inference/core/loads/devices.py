@@ -1,22 +1,32 @@
-"""Devices by name, and bytes on them."""
+"""Devices by id, and bytes on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-RAM = "ram"
-"""The host's memory among devices; the GPUs are `gpu0`, `gpu1`, … in the order of the hardware profile."""
+from models_app.hardware.device_id import DeviceId, PoolKind
+
+__all__ = ["RAM", "BytesByDevice", "BytesOn", "DeviceId", "PoolKind", "memory_only"]
+
+RAM = DeviceId.RAM
+"""The host's memory among devices."""
 
 
 BytesByDevice = Mapping[str, int]
-"""By `Pool.device`."""
+"""By DeviceId, which plain text of JSON equals."""
 
 
-def clients_of(device: str) -> str:
-    """The pool beside the memory of a device on another machine: its server answers only so many workers at once. What it holds
-    is counted like bytes, one for each worker."""
-    return f"{device}/clients"
+@dataclass(frozen=True, slots=True)
+class BytesOn:
+    """A part of a device's memory, with what people call that device."""
+
+    device: str
+    """A DeviceId."""
+    device_name: str
+    n_bytes: int
 
 
-def is_memory(device: str) -> bool:
-    return not device.endswith("/clients")
+def memory_only(bytes_by_device: BytesByDevice) -> dict[str, int]:
+    """Without what is no memory: places at the servers of other machines."""
+    return {device: n for device, n in bytes_by_device.items() if DeviceId(device).kind == "memory"}

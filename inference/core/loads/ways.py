@@ -1,4 +1,4 @@
-"""One alternative to load a variant, as planning hands it to scheduling."""
+"""One way to load a variant, as planning hands it to scheduling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inference.core.loads.options import LoadOptions
 
 
 @dataclass(frozen=True, slots=True)
-class LoadAlternative:
+class LoadWay:
     """One way to load a variant: what its worker is told, and what it then holds."""
 
     options: LoadOptions
@@ -19,5 +19,5 @@ class LoadAlternative:
     """The part of `bytes_by_device` that no worker can count: a CUDA context lies outside of all its buffers."""
     decode_tokens_per_second: float | None = None
     """Predicted, of one slot. None: the devices' bandwidths are not known."""
-    worth: float = 1.0
-    """Speed and comfort together, as placement ranks: twice the worth is worth waiting for."""
+    score: float = 1.0
+    """Speed and comfort together, as placement ranks: twice the score is worth waiting for."""

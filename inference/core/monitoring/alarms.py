@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 
 FULL_SHARE = 0.97
 BUSY_PERCENT = 80.0
@@ -53,7 +53,7 @@ class Running:
     bytes_by_device: Mapping[str, int]
     n_gpu_layers: int | None = None
     """None: not known."""
-    ways: Sequence[LoadAlternative] = ()
+    ways: Sequence[LoadWay] = ()
     """Others to load it, best first."""
     predicted_tokens_per_second: float | None = None
     """Of one slot; stands in for the baseline of a variant that never ran well: the trap may be its first load."""

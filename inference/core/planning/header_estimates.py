@@ -20,7 +20,7 @@ _MOST_BUFFERS = 1024
 """The ways of an occupied machine take some hundred."""
 
 
-class Told:
+class HeaderEstimates:
     """What a header says, asked once: for whoever places the same file again and again. Safe to use from several threads."""
 
     def __init__(self, header: Header) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from inference.core.planning.placement import CannotTell, Placement, Wishes, place
+from inference.core.planning.fit import is_whole
+from inference.core.planning.footprint import CannotTell
+from inference.core.planning.placement import place
+from inference.core.planning.wishes import Wishes
 from models_app.gguf import Header
 from models_app.hardware import Budget, Profile
 from models_app.hardware.pools import named_devices
@@ -45,11 +48,3 @@ def _fits_wholly(candidate: Candidate, profile: Profile, firm: Wishes) -> bool:
         return is_whole(place(candidate.header, profile, firm), profile)
     except CannotTell:
         return False
-
-
-def is_whole(placement: Placement, profile: Profile) -> bool:
-    """Whether the best way leaves nothing in RAM that a GPU could have. Without a GPU: whether there is a way."""
-    if not placement.alternatives:
-        return False
-    best = placement.alternatives[0]
-    return not profile.gpus or (best.n_gpu_layers == best.n_layers + 1 and best.n_cpu_moe == 0)

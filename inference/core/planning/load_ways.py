@@ -14,9 +14,11 @@ from itertools import zip_longest
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
-from inference.core.planning.header_estimates import Told
-from inference.core.planning.placement import Alternative, DeviceBytes, Placement, Shortfall, Wishes, place, worth
+from inference.core.loads.ways import LoadWay
+from inference.core.planning.footprint import DeviceBytes
+from inference.core.planning.header_estimates import HeaderEstimates
+from inference.core.planning.placement import PlacedWay, Placement, Shortfall, place, score
+from inference.core.planning.wishes import Wishes
 from models_app.hardware import Budget, Profile
 
 MIB = 1 << 20
@@ -27,14 +29,15 @@ _F16_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to load, with what each device would hold by the header alone."""
+class EstimatedWay:
+    """One way to load, as a worker is told, with what each device would hold by the header alone."""
 
     options: LoadOptions
     devices: Mapping[str, DeviceBytes]
     """By `Pool.device`: the RAM and each GPU that holds anything."""
     decode_tokens_per_second: float | None
-    worth: float
+    score: float
+    """As placement ranks."""
     buffers_known: bool
     """False: compute buffers are allowed for, not known; a dry run tells."""
 
@@ -55,7 +58,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LoadKnowledge:
     """What is known besides the header. Keys are digests of options."""
 
     measured: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
@@ -72,73 +75,76 @@ def digest(options: LoadOptions) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def ladder(told: Told, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions) -> tuple[Way, ...]:
+def load_ways(
+    estimates: HeaderEstimates, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions
+) -> tuple[EstimatedWay, ...]:
     """Ways within the budgets, best first, at most MOST_WAYS. Where there is none: the one that needs least, though it fits not.
 
     `gpu_ids` names `profile.gpus`; `base` tells what placement does not decide. Raises CannotTell.
     """
-    rungs: list[list[Way]] = []
+    candidates: list[list[EstimatedWay]] = []
 
-    def climb(part: Profile) -> Placement:
-        placement = place(told.header, part, wishes, told)
-        rungs.append([_way(each, part, gpu_ids, wishes, base) for each in placement.alternatives])
+    def place_within(part: Profile) -> Placement:
+        placement = place(estimates.header, part, wishes, estimates)
+        candidates.append([_way(each, part, gpu_ids, wishes, base) for each in placement.ways])
         return placement
 
     scales = [each for each in SCALES if each or (wishes.may_leave_gpu and wishes.n_gpu_layers in (None, 0))]
     whole, *lesser = [_scaled(profile, each) for each in scales] if profile.gpus else [profile]
-    best = climb(whole)
+    best = place_within(whole)
     shortfall = best.shortfall
     for part in (*lesser, *_gpus_alone(profile, best)):
-        placement = climb(part)
+        placement = place_within(part)
         shortfall = shortfall or placement.shortfall
-    found = _merged(rungs)
+    found = _merged(candidates)
     return found if found or shortfall is None else (_too_large(shortfall, profile, gpu_ids, wishes, base),)
 
 
-def corrected(way: Way, known: Known) -> LoadAlternative:
+def corrected(way: EstimatedWay, known: LoadKnowledge) -> LoadWay:
     """`way` with what was measured in place of what was estimated."""
     key = digest(way.options)
     measured, exact = known.measured.get(key, {}), known.dry_runs.get(key, {})
     bytes_by_device, overhead_by_device = {}, {}
-    for device, told in way.devices.items():
-        overhead_bytes = known.overheads.get(device, told.overhead_bytes)
+    for device, estimated in way.devices.items():
+        overhead_bytes = known.overheads.get(device, estimated.overhead_bytes)
         own = measured.get(device)
         if own is not None:
             overhead_bytes = own.overhead_bytes if own.overhead_bytes is not None else overhead_bytes
             buffers_bytes = own.buffers_bytes
         else:
-            buffers_bytes = told.weights_bytes + told.kv_bytes + exact.get(device, told.compute_bytes)
+            buffers_bytes = estimated.weights_bytes + estimated.kv_bytes + exact.get(device, estimated.compute_bytes)
         bytes_by_device[device] = buffers_bytes + overhead_bytes
         if overhead_bytes:
             overhead_by_device[device] = overhead_bytes
     speeds = [own.decode_tokens_per_second for own in measured.values() if own.decode_tokens_per_second is not None]
-    return LoadAlternative(
+    return LoadWay(
         options=way.options,
         bytes_by_device=bytes_by_device,
         overhead_by_device=overhead_by_device,
         decode_tokens_per_second=speeds[0] if speeds else way.decode_tokens_per_second,
-        worth=way.worth,
+        score=way.score,
     )
 
 
 def unknown_way(
-    told: Told,
+    estimates: HeaderEstimates,
     size_bytes: int,
     profile: Profile,
     gpu_ids: Sequence[str],
     wishes: Wishes,
     base: LoadOptions,
     exact: Mapping[str, int] | None = None,
-) -> Way:
+) -> EstimatedWay:
     """For a header that does not tell: the file, and room for a cache and buffers as wide as they may get.
 
     `exact`: compute buffers by a dry run of the very options that this returns without them.
     """
-    header = told.header
+    header = estimates.header
     width = header.n_embd or 8192
     kv_bytes = 2 * width * (header.n_layers or 0) * _F16_BYTES * base.n_ctx
     allowance = 512 * MIB + 64 * width * base.n_ubatch
-    owner, device, options = profile.ram, RAM, base
+    device: str = RAM
+    owner, options = profile.ram, base
     if profile.gpus:
         options = replace(base, n_gpu_layers=0)
         needed_bytes = size_bytes + kv_bytes + allowance
@@ -150,11 +156,13 @@ def unknown_way(
             options = replace(base, n_gpu_layers=wishes.n_gpu_layers, tensor_split=split)
     sizes = exact or {device: allowance, RAM: allowance}
     ram = profile.ram
-    devices = {RAM: DeviceBytes(ram.name, 0, 0, sizes.get(RAM, 0), ram.overhead_bytes, ram.budget_bytes)}
+    devices: dict[str, DeviceBytes] = {
+        RAM: DeviceBytes(ram.name, 0, 0, sizes.get(RAM, 0), ram.overhead_bytes, ram.budget_bytes)
+    }
     devices[device] = DeviceBytes(
         owner.name, size_bytes, kv_bytes, sizes.get(device, 0), owner.overhead_bytes, owner.budget_bytes
     )
-    return Way(options, devices, None, 1.0, exact is not None)
+    return EstimatedWay(options, devices, None, 1.0, exact is not None)
 
 
 def _scaled(profile: Profile, scale: float) -> Profile:
@@ -168,7 +176,7 @@ def _scaled(profile: Profile, scale: float) -> Profile:
 
 def _gpus_alone(profile: Profile, placement: Placement) -> list[Profile]:
     """With each GPU alone that the best way leaves empty: those that it takes may be occupied while this one is not."""
-    if not placement.alternatives or not placement.alternatives[0].n_gpu_layers:
+    if not placement.ways or not placement.ways[0].n_gpu_layers:
         return []
     nothing = Budget(n_bytes=0)
     return [
@@ -176,42 +184,46 @@ def _gpus_alone(profile: Profile, placement: Placement) -> list[Profile]:
             profile,
             gpus=tuple(gpu if n == number else replace(gpu, budget=nothing) for n, gpu in enumerate(profile.gpus)),
         )
-        for number, held in enumerate(placement.alternatives[0].devices[1:])
+        for number, held in enumerate(placement.ways[0].devices[1:])
         if not held.total_bytes
     ]
 
 
-def _way(alternative: Alternative, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions) -> Way:
+def _way(
+    placed: PlacedWay, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions
+) -> EstimatedWay:
     options = replace(
         base,
-        n_ctx_seq=alternative.n_ctx_seq,
-        n_seq_max=alternative.n_seq_max,
-        n_ubatch=alternative.n_ubatch,
-        type_k=alternative.type_k,
-        type_v=alternative.type_v,
-        n_cpu_moe=alternative.n_cpu_moe,
+        n_ctx_seq=placed.n_ctx_seq,
+        n_seq_max=placed.n_seq_max,
+        n_ubatch=placed.n_ubatch,
+        type_k=placed.type_k,
+        type_v=placed.type_v,
+        n_cpu_moe=placed.n_cpu_moe,
     )
     if gpu_ids:
-        split = alternative.tensor_split if len(gpu_ids) > 1 and alternative.n_gpu_layers else None
-        options = replace(options, n_gpu_layers=alternative.n_gpu_layers, tensor_split=split)
+        split = placed.tensor_split if len(gpu_ids) > 1 and placed.n_gpu_layers else None
+        options = replace(options, n_gpu_layers=placed.n_gpu_layers, tensor_split=split)
     devices = {
         device: each
-        for device, each in zip((RAM, *gpu_ids), alternative.devices, strict=False)
+        for device, each in zip((RAM, *gpu_ids), placed.devices, strict=False)
         if each.total_bytes or device == RAM
     }
     owners = dict(zip((RAM, *gpu_ids), (profile.ram, *profile.gpus), strict=False))
     reads = [owners[device] for device, each in devices.items() if each.weights_bytes]
-    speed = alternative.speed.decode_tokens_per_second
-    return Way(
+    speed = placed.speed.decode_tokens_per_second
+    return EstimatedWay(
         options,
         devices,
         speed if all(owner.bandwidth_bytes_per_second for owner in reads) else None,
-        worth(alternative, wishes),
-        alternative.buffers_known,
+        score(placed, wishes),
+        placed.buffers_known,
     )
 
 
-def _too_large(short: Shortfall, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions) -> Way:
+def _too_large(
+    short: Shortfall, profile: Profile, gpu_ids: Sequence[str], wishes: Wishes, base: LoadOptions
+) -> EstimatedWay:
     devices = {
         device: each
         for device, each in zip((RAM, *gpu_ids), short.devices, strict=False)
@@ -219,19 +231,19 @@ def _too_large(short: Shortfall, profile: Profile, gpu_ids: Sequence[str], wishe
     }
     n_gpu_layers = short.n_gpu_layers if profile.gpus else base.n_gpu_layers
     options = replace(base, n_ctx_seq=short.n_ctx_seq, type_k=short.kv_type, type_v=short.kv_type)
-    return Way(replace(options, n_gpu_layers=n_gpu_layers), devices, None, 0.0, True)
+    return EstimatedWay(replace(options, n_gpu_layers=n_gpu_layers), devices, None, 0.0, True)
 
 
-def _merged(rungs: Sequence[Sequence[Way]]) -> tuple[Way, ...]:
-    """Without repetitions; where there are too many, the best of every rung stay."""
-    kept: dict[LoadOptions, Way] = {}
-    for row in zip_longest(*rungs):
+def _merged(candidates: Sequence[Sequence[EstimatedWay]]) -> tuple[EstimatedWay, ...]:
+    """Without repetitions; where there are too many, the best of every part of the budgets stay."""
+    kept: dict[LoadOptions, EstimatedWay] = {}
+    for row in zip_longest(*candidates):
         for way in row:
             if way is not None and len(kept) < MOST_WAYS:
                 kept.setdefault(way.options, way)
     return tuple(sorted(kept.values(), key=_rank))
 
 
-def _rank(way: Way) -> tuple[float, int]:
+def _rank(way: EstimatedWay) -> tuple[float, int]:
     on_gpus = sum(each.total_bytes for device, each in way.devices.items() if device != RAM)
-    return -way.worth, on_gpus
+    return -way.score, on_gpus

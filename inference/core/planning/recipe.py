@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -33,11 +34,31 @@ _WORN_BITS = 6.0
 
 
 class BadRecipe(ValueError):
-    """A choice is unknown or out of range. `name` is the choice, the message a sentence for a person."""
+    """A choice is unknown or out of range. `name` is the choice, `allowed` what would do: () where there is no such choice."""
 
-    def __init__(self, name: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, name: str, value: object, allowed: tuple[object, ...]) -> None:
+        expected = f"expected one of {', '.join(map(str, allowed))}" if allowed else "there is no such choice"
+        super().__init__(f"{name}={value!r}: {expected}")
         self.name = name
+        self.value = value
+        self.allowed = allowed
+
+
+class SourceFault(Enum):
+    """What speaks against making a type of a file that is quantized already."""
+
+    NO_GAIN = "no_gain"
+    """The type is larger, and what was lost does not come back."""
+    QUANTIZED_TWICE = "quantized_twice"
+    """More is lost than by quantizing the original once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCaution:
+    fault: SourceFault
+    source: str
+    """The file's own quantization."""
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +77,20 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.type not in TARGETS:
-            raise BadRecipe("type", f"{self.type!r} is no type that llama.cpp can make.")
+            raise BadRecipe("type", self.type, tuple(TARGETS))
         for name in ("output_type", "embedding_type"):
             if getattr(self, name) not in (None, *TENSOR_CHOICES):
-                raise BadRecipe(name, f"{getattr(self, name)!r} is none of {', '.join(TENSOR_CHOICES)}.")
+                raise BadRecipe(name, getattr(self, name), TENSOR_CHOICES)
         for name in ("pure", "keep_split"):
             if not isinstance(getattr(self, name), bool):
-                raise BadRecipe(name, f"{name} is either on or off.")
+                raise BadRecipe(name, getattr(self, name), (True, False))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Recipe:
         """Raises BadRecipe, also for a choice that there is not."""
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown or "type" not in values:
-            raise BadRecipe(
-                unknown[0] if unknown else "type", f"There is no choice named {', '.join(unknown) or None}."
-            )
+            raise BadRecipe(unknown[0], values[unknown[0]], ()) if unknown else BadRecipe("type", None, tuple(TARGETS))
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
@@ -117,23 +136,17 @@ def is_very_lossy(quantization: QuantizationType) -> bool:
     return quantization.tensor_type.bits_per_weight < _VERY_LOSSY_BITS
 
 
-def source_caution(header: Header, target: QuantizationType) -> str | None:
-    """What there is to say against making `target` of this file; None for a source that is as good as any."""
+def source_caution(header: Header, target: QuantizationType) -> SourceCaution | None:
+    """What speaks against making `target` of this file; None for a source that is as good as any."""
     source = main_type(header)
     if source is None or source.name in PLAIN_TYPES:
         return None
-    spoken = header.quantization or source.name.upper()
+    named = header.quantization or source.name.upper()
     if target.tensor_type.bits_per_weight > source.bits_per_weight:
-        return (
-            f"This file is {spoken} already: {target.name} makes it larger and no better, "
-            "for what was lost does not come back."
-        )
-    if source.bits_per_weight < _WORN_BITS:
-        return (
-            f"This file is {spoken} already, and quantizing it a second time loses more than quantizing the original "
-            "once. Take an F16, BF16 or Q8_0 of the same model where there is one."
-        )
-    return None
+        return SourceCaution(SourceFault.NO_GAIN, named, target.name)
+    return (
+        SourceCaution(SourceFault.QUANTIZED_TWICE, named, target.name) if source.bits_per_weight < _WORN_BITS else None
+    )
 
 
 def main_type(header: Header) -> TensorType | None:

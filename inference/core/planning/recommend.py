@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Fit = Literal["whole", "part", "ram", "no", "unknown"]
-"""On the GPUs wholly (or in RAM, where there is no GPU); in part; in RAM alone though there is a GPU; not at all."""
+from inference.core.planning.fit import Fit
 
 FAST_TOKENS_PER_SECOND = 10.0
 """About twice as fast as people read: more is pleasant, and worth less than a better answer."""
@@ -58,19 +57,19 @@ def recommend(candidates: Sequence[Candidate]) -> Recommendation:
 
     Larger means better here: the variants are of one model.
     """
-    known = [each for each in candidates if each.fit not in ("unknown", "no")]
+    known = [each for each in candidates if each.fit not in (Fit.UNKNOWN, Fit.NO)]
     usable = [each for each in known if each.has_room is not False]
     if not usable:
         return Recommendation(None, lack=_lack(candidates, known))
     sound = [each for each in usable if each.is_sound]
     small = [each for each in usable if LEAST_BITS <= each.bits_per_weight < LEAST_SOUND_BITS]
-    if whole := [each for each in sound if each.fit == "whole" and each.is_fast]:
+    if whole := [each for each in sound if each.fit is Fit.WHOLE and each.is_fast]:
         best = max(whole, key=_quality)
-        slower = [each for each in sound if each.fit == "whole" and _quality(each) > _quality(best)]
+        slower = [each for each in sound if each.fit is Fit.WHOLE and _quality(each) > _quality(best)]
         return Recommendation(best.key, "best_whole", better=max(slower, key=_quality).key if slower else None)
     if fast := [each for each in sound if each.is_fast]:
         return Recommendation(max(fast, key=_quality).key, "best_part")
-    if whole := [each for each in small if each.fit == "whole" and each.is_fast]:
+    if whole := [each for each in small if each.fit is Fit.WHOLE and each.is_fast]:
         return Recommendation(max(whole, key=_quality).key, "small_whole")
     if sound:
         fastest = max(each.decode_tokens_per_second or 0.0 for each in sound)
@@ -86,7 +85,7 @@ def _lack(candidates: Sequence[Candidate], known: Sequence[Candidate]) -> Lack:
         return "nothing"
     if known:
         return "no_room"
-    return "too_large" if any(each.fit == "no" for each in candidates) else "unknown"
+    return "too_large" if any(each.fit is Fit.NO for each in candidates) else "unknown"
 
 
 def _quality(each: Candidate) -> tuple[float, str]:

@@ -37,7 +37,7 @@ class Speed:
     """One answer at a time."""
     prefill_tokens_per_second: float
     limited_by: str
-    """The device that takes most of a token's time, and what of it: `RAM bandwidth`."""
+    """The name of the device whose reading takes most of a token's time."""
 
 
 def predict(shares: Sequence[Share], *, n_cores: int, n_ubatch: int, offloads: bool) -> Speed:
@@ -46,7 +46,7 @@ def predict(shares: Sequence[Share], *, n_cores: int, n_ubatch: int, offloads: b
     decode = [_decode_seconds(share) for share in working]
     prefill = sum(_prefill_seconds(share, working, n_cores, n_ubatch, offloads) for share in working)
     slowest = working[max(range(len(working)), key=decode.__getitem__)]
-    return Speed(1 / sum(decode), n_ubatch / prefill, f"{slowest.device.name} bandwidth")
+    return Speed(1 / sum(decode), n_ubatch / prefill, slowest.device.name)
 
 
 def _bandwidth(device: Device) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inference.core.loads.ways import LoadAlternative
-from inference.core.scheduling import eviction
-from inference.core.scheduling.events import ForEviction, Reason
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.fair_turns import Request, Turns
 from inference.core.scheduling.free_space import Room
 from inference.core.scheduling.ledger import Ledger, Shortage
+from inference.core.scheduling.reasons import ForEviction, Reason
+from inference.core.scheduling.refusals import DoesNotFit
 from inference.core.scheduling.residency import Departure, Residency
 from inference.core.scheduling.way_choice import Choice, choose
 
@@ -39,7 +39,7 @@ class Admission:
     """How each of the others would be loaded, as far as that can be told now."""
     leave: Mapping[int, Leave] = field(default_factory=dict)
     """Residents that must go; a busy one drains first, and no other drains for room."""
-    hopeless: Mapping[int, eviction.DoesNotFit] = field(default_factory=dict)
+    hopeless: Mapping[int, DoesNotFit] = field(default_factory=dict)
     blocked: Mapping[int, Reason | ForEviction] = field(default_factory=dict)
     """Why each of the others waits, in the order in which they will load."""
     due_at: tuple[float, ...] = ()
@@ -103,7 +103,7 @@ class _Look:
         self.start: list[int] = []
         self.choices: dict[int, Choice] = {}
         self.leave: dict[int, Leave] = {}
-        self.hopeless: dict[int, eviction.DoesNotFit] = {}
+        self.hopeless: dict[int, DoesNotFit] = {}
         self.blocked: dict[int, Reason | ForEviction] = {}
         self.due_at: list[float] = []
         self._waiting = waiting
@@ -179,7 +179,7 @@ class _Look:
         gave_way_at = self._residencies[request.variant_id].gave_way_at
         return max(request.arrived_at, gave_way_at), request.arrived_at, request.ticket
 
-    def _is_possible(self, variant_id: int, ways: Sequence[LoadAlternative]) -> bool:
+    def _is_possible(self, variant_id: int, ways: Sequence[LoadWay]) -> bool:
         """Else it says why not: hopeless, or kept out by other programs for now."""
         if self._room.unfit(ways, foreign=True) is None:
             return True
@@ -192,7 +192,9 @@ class _Look:
         pool = self._room.pools[short.device]
         short_bytes = short.needed_bytes + short.pinned_bytes - pool.spendable_bytes
         steps = -(-short_bytes // SHORT_STEP_BYTES)
-        self.blocked[variant_id] = Reason("foreign", device=pool.name, short_bytes=steps * SHORT_STEP_BYTES)
+        self.blocked[variant_id] = Reason(
+            "foreign", device=short.device, device_name=pool.name, short_bytes=steps * SHORT_STEP_BYTES
+        )
         return False
 
     def _may_drain(self, variant_id: int, requests: Sequence[Request], drain: Sequence[int], anyway: bool) -> bool:

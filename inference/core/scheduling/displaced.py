@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.ledger import Ledger
 from inference.core.scheduling.residency import Departure, Residency
 
@@ -16,7 +16,7 @@ RESTORE_AFTER_SECONDS = 5.0
 @dataclass(slots=True)
 class _Left:
     departure: Departure
-    worth: float
+    score: float
     """Of the way it was loaded: it comes back as good as it was, or waits."""
     fits_since: float | None = None
 
@@ -31,8 +31,8 @@ class Displaced:
         return variant_id in self._left
 
     def note(self, residency: Residency, departure: Departure) -> None:
-        worth = residency.way.worth if residency.way else 0.0
-        self._left[residency.variant_id] = _Left(departure, worth)
+        score = residency.way.score if residency.way else 0.0
+        self._left[residency.variant_id] = _Left(departure, score)
 
     def forget(self, variant_id: int) -> Departure | None:
         """It is loaded again, or shall not be. Returns what it had left for."""
@@ -50,7 +50,7 @@ class Displaced:
         ranks: dict[int, int] = {}
         for variant_id, left in self._left.items():
             residency = residencies[variant_id]
-            rank = _rank_that_fits(residency, left.worth, ledger) if residency.state == "absent" else None
+            rank = _rank_that_fits(residency, left.score, ledger) if residency.state == "absent" else None
             if rank is None:
                 left.fits_since = None
                 continue
@@ -80,12 +80,12 @@ def _is_stale(residency: Residency, now: float) -> bool:
     )
 
 
-def _rank_that_fits(residency: Residency, worth: float, ledger: Ledger) -> int | None:
-    def fits(way: LoadAlternative) -> bool:
+def _rank_that_fits(residency: Residency, score: float, ledger: Ledger) -> int | None:
+    def fits(way: LoadWay) -> bool:
         return all(
             device in ledger.pools and n_bytes + ledger.pools[device].noise_bytes <= ledger.free(device)
             for device, n_bytes in way.bytes_by_device.items()
             if n_bytes
         )
 
-    return next((rank for rank, way in enumerate(residency.ways) if way.worth >= worth and fits(way)), None)
+    return next((rank for rank, way in enumerate(residency.ways) if way.score >= score and fits(way)), None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.loads.ways import LoadAlternative
-from inference.core.scheduling.fair_turns import LeaseKind
+from inference.core.loads.vocabulary import LeaseKind
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.reasons import Wait
+from inference.core.scheduling.refusals import Refusal
 from inference.core.scheduling.residency import Failure, VariantFacts
 
 # events -------------------------------------------------------------------------------------------------------
@@ -156,46 +158,6 @@ Event = (
     | Tick
 )
 
-# why somebody waits -------------------------------------------------------------------------------------------
-
-ReasonKind = Literal["slots", "room", "behind", "leaving", "loading", "lingering", "foreign"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """`slots`: every slot of the variant is leased. `room`: `variants` must finish `answers` running answers and leave.
-    `behind`: `variants` are loaded first. `leaving`: the variant itself is on its way out and comes back.
-    `loading`: the variant is loading, and its slots go to earlier requests. `lingering`: whoever used `variants` last comes
-    back within moments as a rule, so they stay for a blink. `foreign`: other programs use so much of `device` that it
-    doesn't fit until they give some back."""
-
-    kind: ReasonKind
-    variants: tuple[int, ...] = ()
-    answers: int = 0
-    device: str | None = None
-    """`Pool.name`."""
-    short_bytes: int | None = None
-    """Of a foreign reason: how much they must give back, in whole steps, so that not every sample is news."""
-
-
-@dataclass(frozen=True, slots=True)
-class InQueue:
-    position: int
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class ForEviction:
-    variants: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ForLoading:
-    fraction: float
-
-
-Wait = InQueue | ForEviction | ForLoading
-
 # effects ------------------------------------------------------------------------------------------------------
 
 
@@ -203,7 +165,7 @@ Wait = InQueue | ForEviction | ForLoading
 class StartWorker:
     launch: int
     facts: VariantFacts
-    way: LoadAlternative
+    way: LoadWay
     """The way chosen; its bytes are reserved."""
 
     @property
@@ -236,18 +198,13 @@ class Notify:
     wait: Wait
 
 
-RefusalCode = Literal["does_not_fit", "failed", "unloaded", "shutting_down"]
-
-
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """`facts` by code: does_not_fit device (its name), needed_bytes, budget_bytes, pinned_bytes, pinned (variant ids),
-    foreign_bytes; failed reason, detail, failures_in_a_row, final."""
+    """Whoever waits at `ticket` is sent away."""
 
     ticket: int
     variant_id: int
-    code: RefusalCode
-    facts: dict[str, Any] = field(default_factory=dict)
+    refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,32 +214,12 @@ class Complete:
     ticket: int
 
 
-DecisionKind = Literal[
-    "load", "evict", "drain", "stay", "unload", "idle", "pause", "resume", "restore", "refuse", "failure"
-]
-
-
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What was decided and on what grounds, for the log. Nothing is to be done about it.
-
-    `facts` by kind:
-
-    - load: options (of the way), bytes_by_device, rank (0: the best of `ways`), ways (how many), worth, best_worth, why (a
-      choice.Why), waiting (people), load_seconds (expected)
-    - evict, drain: departure, for_variant (None where not for another), device and excess_bytes (where for a shortage),
-      bytes_by_device, idle_seconds (None: busy or loading), answers, reload_seconds, likelihood, cost_seconds, spared: up to three
-      [variant id, cost_seconds] of those that would have cost more
-    - stay: departure (what it drained for)
-    - unload: departure; idle: idle_seconds
-    - pause, resume: device (its name), excess_bytes, cause
-    - restore: as load, and departure (what it had left for)
-    - refuse: code and Refuse.facts; failure: reason, detail, failures_in_a_row"""
+    """What was decided and on what grounds, for the log. Nothing is to be done about it."""
 
     now: float
-    kind: DecisionKind
-    variant_id: int | None
-    facts: dict[str, Any] = field(default_factory=dict)
+    decision: Decision
 
 
 Effect = StartWorker | StopWorker | Grant | Notify | Refuse | Complete | Decided

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inference.core.loads.devices import BytesByDevice
+from inference.core.scheduling.refusals import DoesNotFit
 
 _MOST_SEARCHED = 10
 """Among so many candidates the cheapest set is searched for; among more, one that costs at most twice as much is built."""
@@ -44,28 +45,12 @@ class Plan:
         return self.evict + self.drain
 
 
-class DoesNotFit(Exception):
-    """Not even with every variant gone that may go. All bytes are of `device`."""
+class CannotFit(Exception):
+    """Nobody's leaving would do. `unfit` says where it lacks, and what."""
 
-    def __init__(
-        self,
-        device: str,
-        needed_bytes: int,
-        budget_bytes: int,
-        pinned: tuple[int, ...] = (),
-        pinned_bytes: int = 0,
-        foreign_bytes: int = 0,
-    ) -> None:
-        super().__init__(
-            f"needs {needed_bytes} bytes of {device}, which may hold {budget_bytes}; "
-            f"{pinned_bytes} are pinned, {foreign_bytes} foreign"
-        )
-        self.device = device
-        self.needed_bytes = needed_bytes
-        self.budget_bytes = budget_bytes
-        self.pinned = pinned
-        self.pinned_bytes = pinned_bytes
-        self.foreign_bytes = foreign_bytes
+    def __init__(self, unfit: DoesNotFit) -> None:
+        super().__init__(str(unfit))
+        self.unfit = unfit
 
 
 class _Candidate(NamedTuple):
@@ -128,13 +113,14 @@ def plan(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> Pl
     """The evictions that make `wanted` fit into `room` (by device, for `wanted` and `residents` together).
 
     Idle before busy; among each the set with the least `cost_seconds` in sum (exactly so for up to ten candidates); pinned never;
-    nobody whom the others make needless. Devices that `wanted` does not name are left as they are. Raises DoesNotFit.
+    nobody whom the others make needless. Devices that `wanted` does not name are left as they are. Raises CannotFit.
     """
     lacking = _lacking(wanted, residents, room)
     for device, short in lacking.items():
         if residents.idle.bytes_on(device) + residents.busy.bytes_on(device) < short:
             pinned = residents.pinned
-            raise DoesNotFit(device, wanted[device], room.get(device, 0), pinned.on(device), pinned.bytes_on(device))
+            unfit = DoesNotFit(device, wanted[device], room.get(device, 0), pinned.on(device), pinned.bytes_on(device))
+            raise CannotFit(unfit)
     return relieve(lacking, residents)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-LeaseKind = Literal["interactive", "batch"]
+from inference.core.loads.vocabulary import LeaseKind
 
 _MOST_PEOPLE_REMEMBERED = 4_096
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import eviction
 from inference.core.scheduling.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.refusals import DoesNotFit
 from inference.core.scheduling.residency import REVOCABLE, Residency
 
 _INTERRUPTION_SECONDS = 1e6
@@ -53,18 +54,18 @@ class Room:
         `lingers`: residents whose people are expected back within moments count as busy."""
         try:
             return eviction.plan(wanted, self._residents(lingers), self._unclaimed)
-        except eviction.DoesNotFit:
+        except eviction.CannotFit:
             return None
 
     def must_drain(self, wanted: BytesByDevice, lingers: bool) -> bool:
         """Whether all idle residents together would not be enough for `wanted`. Cheap, where `plan` is not."""
         return eviction.must_drain(wanted, self._residents(lingers), self._unclaimed)
 
-    def unfit(self, ways: Iterable[LoadAlternative], foreign: bool) -> eviction.DoesNotFit | None:
+    def unfit(self, ways: Iterable[LoadWay], foreign: bool) -> DoesNotFit | None:
         """Where the way that lacks least would lack most, if none fits even with everybody gone who isn't pinned.
 
         `foreign`: judged by what other programs leave us now, not by what we might have."""
-        nearest: tuple[int, eviction.DoesNotFit] | None = None
+        nearest: tuple[int, DoesNotFit] | None = None
         for way in ways:
             short = self._short(way, foreign)
             if short is None:
@@ -73,7 +74,7 @@ class Room:
                 nearest = short
         return nearest[1] if nearest else None
 
-    def _short(self, way: LoadAlternative, foreign: bool) -> tuple[int, eviction.DoesNotFit] | None:
+    def _short(self, way: LoadWay, foreign: bool) -> tuple[int, DoesNotFit] | None:
         """By how many bytes `way` can't fit, and where worst."""
         short_bytes = 0
         worst: tuple[int, str, int] | None = None
@@ -91,13 +92,15 @@ class Room:
         pinned = tuple(
             each.variant_id for each in self._staying.values() if each.facts.pinned and each.bytes_by_device.get(device)
         )
-        return short_bytes, eviction.DoesNotFit(
+        return short_bytes, DoesNotFit(
             device,
             n_bytes,
             pool.own_bytes if pool else 0,
             pinned,
             self._pinned_bytes.get(device, 0),
             pool.foreign_bytes if pool else 0,
+            pool.name if pool else device,
+            pool.kind if pool else "memory",
         )
 
     def relief(self, shortages: Mapping[str, Shortage]) -> eviction.Plan:

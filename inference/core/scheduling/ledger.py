@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.core.loads.devices import BytesByDevice, is_memory
+from inference.core.loads.devices import RAM, BytesByDevice, BytesOn, PoolKind, memory_only
 
 FOREIGN_NOISE_SHARE = 1 / 256
 """Of a device's capacity. What other programs use jitters by some MB from sample to sample (file cache, a compositor's
@@ -28,6 +28,8 @@ class Pool:
     """Kept free, whoever else uses the device."""
     foreign_bytes: int = 0
     """Used by programs that are not ours, when last sampled."""
+    kind: PoolKind = "memory"
+    """`clients`: what is counted in "bytes" are workers that the server of a device on another machine answers at once."""
 
     @property
     def own_bytes(self) -> int:
@@ -44,13 +46,16 @@ class Pool:
         return int(self.capacity_bytes * FOREIGN_NOISE_SHARE)
 
 
+ShortageCause = Literal["foreign", "budget"]
+
+
 @dataclass(frozen=True, slots=True)
 class Shortage:
     """A device holds more than it should. `cause`: what makes it too much."""
 
     device: str
     excess_bytes: int
-    cause: Literal["foreign", "budget"]
+    cause: ShortageCause
 
 
 class Overdrawn(Exception):
@@ -84,7 +89,18 @@ class Ledger:
     @property
     def reserved_bytes(self) -> int:
         """Of the memory of all devices together."""
-        return sum(n_bytes for device, n_bytes in self._reserved.items() if is_memory(device))
+        return sum(memory_only(self._reserved).values())
+
+    def name(self, device: str) -> str:
+        """What people call the device; its id where there is none any more."""
+        pool = self._pools.get(device)
+        return pool.name if pool else device
+
+    def named(self, bytes_by_device: BytesByDevice) -> tuple[BytesOn, ...]:
+        """Memory alone, the GPUs before the RAM."""
+        held = [(device, n) for device, n in memory_only(bytes_by_device).items() if n]
+        held.sort(key=lambda each: (each[0] == RAM, each[0]))
+        return tuple(BytesOn(device, self.name(device), n) for device, n in held)
 
     def reserved(self, device: str) -> int:
         return self._reserved.get(device, 0)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from inference.core.scheduling.events import Decided, DecisionKind, Effect
+from inference.core.scheduling.decisions import Decision
+from inference.core.scheduling.events import Decided, Effect
 
 
 class Outbox:
@@ -19,8 +18,8 @@ class Outbox:
     def put(self, effect: Effect) -> None:
         self._effects.append(effect)
 
-    def decide(self, now: float, kind: DecisionKind, variant_id: int | None, **facts: Any) -> None:
-        self.put(Decided(now, kind, variant_id, facts))
+    def decide(self, now: float, decision: Decision) -> None:
+        self.put(Decided(now, decision))
 
     def empty(self) -> list[Effect]:
         """All that was put since the last time."""

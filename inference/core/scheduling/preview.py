@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inference.core.loads.devices import BytesByDevice
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.devices import BytesByDevice, BytesOn
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.admission import admit
-from inference.core.scheduling.events import ForEviction, Reason
-from inference.core.scheduling.eviction import DoesNotFit
 from inference.core.scheduling.fair_turns import Request, Turns
 from inference.core.scheduling.ledger import Ledger
+from inference.core.scheduling.reasons import ForEviction, Reason
+from inference.core.scheduling.refusals import DoesNotFit
 from inference.core.scheduling.residency import Residency, VariantFacts
 from inference.core.scheduling.way_choice import Why
 
@@ -40,9 +40,9 @@ class Preview:
 
     variant_id: int
     outcome: Outcome
-    best: LoadAlternative
+    best: LoadWay
     """Of all ways."""
-    way: LoadAlternative | None = None
+    way: LoadWay | None = None
     """That would be taken (or was); None where that can't be told yet."""
     why: Why | None = None
     evicts: tuple[Leaver, ...] = ()
@@ -53,10 +53,12 @@ class Preview:
     """About; from the moment that there is room."""
     anyway: bool = False
     """Asked as a person would who does not want to wait for others' stays."""
+    holds: tuple[BytesOn, ...] = ()
+    """What the way takes (or took)."""
 
     @property
     def is_degraded(self) -> bool:
-        return self.way is not None and self.way.worth < self.best.worth
+        return self.way is not None and self.way.score < self.best.score
 
 
 def preview(
@@ -76,7 +78,10 @@ def preview(
     launched = residency.launched_facts
     if residency.state in ("resident", "loading") and launched is not None and launched.loads_like(facts):
         outcome: Outcome = "resident" if residency.state == "resident" else "loading"
-        return Preview(facts.variant_id, outcome, best, residency.way, load_seconds=residency.reload_seconds)
+        holds = ledger.named(residency.way.bytes_by_device) if residency.way else ()
+        return Preview(
+            facts.variant_id, outcome, best, residency.way, load_seconds=residency.reload_seconds, holds=holds
+        )
     if residency.state in ("resident", "loading"):
         # For its new options it would have to leave first.
         return Preview(
@@ -122,6 +127,7 @@ def preview(
         reason if outcome == "waits" else None,
         load_seconds=residency.reload_seconds,
         anyway=anyway,
+        holds=ledger.named(choice.way.bytes_by_device),
     )
 
 

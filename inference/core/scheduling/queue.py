@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inference.core.scheduling.events import Notify, RefusalCode, Refuse, Wait
+from inference.core.scheduling.decisions import Refused
+from inference.core.scheduling.events import Notify, Refuse
 from inference.core.scheduling.fair_turns import Request
 from inference.core.scheduling.outbox import Outbox
+from inference.core.scheduling.reasons import Wait
+from inference.core.scheduling.refusals import Refusal, RefusalKind
 
 
 class Queue:
@@ -16,7 +19,7 @@ class Queue:
         self._outbox = outbox
         self._requests: dict[int, Request] = {}
         self._waits: Mapping[int, tuple[int, Wait]] = {}
-        self._refused: set[tuple[int, RefusalCode]] = set()
+        self._refused: set[tuple[int, RefusalKind]] = set()
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -44,14 +47,14 @@ class Queue:
         """Served, refused or gone; nothing where it doesn't wait."""
         self._requests.pop(ticket, None)
 
-    def refuse(self, requests: Iterable[Request], now: float, code: RefusalCode, **facts: object) -> None:
+    def refuse(self, requests: Iterable[Request], now: float, refusal: Refusal) -> None:
         for request in requests:
             self.drop(request.ticket)
-            if (request.variant_id, code) not in self._refused:
+            if (request.variant_id, refusal.kind) not in self._refused:
                 # One line for all who hear the same.
-                self._refused.add((request.variant_id, code))
-                self._outbox.decide(now, "refuse", request.variant_id, code=code, **facts)
-            self._outbox.put(Refuse(request.ticket, request.variant_id, code, facts))
+                self._refused.add((request.variant_id, refusal.kind))
+                self._outbox.decide(now, Refused(request.variant_id, refusal))
+            self._outbox.put(Refuse(request.ticket, request.variant_id, refusal))
 
     def tell(self, waits: Mapping[int, tuple[int, Wait]]) -> None:
         """Notifies everybody who waits for a lease and whose wait has changed."""

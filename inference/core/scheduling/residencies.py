@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.scheduling import decision_facts
 from inference.core.scheduling.admission import Leave
+from inference.core.scheduling.decisions import (
+    Drained,
+    Evicted,
+    Failed,
+    Loaded,
+    Restored,
+    Spared,
+    Stayed,
+    Unloaded,
+    WentIdle,
+)
 from inference.core.scheduling.displaced import Displaced
 from inference.core.scheduling.events import (
     Complete,
-    DecisionKind,
     StartWorker,
     StopWorker,
     WorkerEnded,
@@ -56,11 +65,7 @@ class Household:
     def start(self, residency: Residency, choice: Choice, n_waiting: int, now: float) -> None:
         """Loads it as chosen. Raises Overdrawn where that does not fit."""
         variant_id = residency.variant_id
-        facts = decision_facts.of_load(residency, choice, n_waiting)
-        displaced_for = self.displaced.forget(variant_id)
-        if displaced_for is not None:
-            facts["departure"] = displaced_for
-        self._outbox.decide(now, "load" if displaced_for is None else "restore", variant_id, **facts)
+        self._outbox.decide(now, self._loaded(residency, choice, n_waiting, self.displaced.forget(variant_id)))
         self._launches += 1
         self.ledger.reserve(self._launches, choice.way.bytes_by_device)
         residency.become("loading")
@@ -87,13 +92,7 @@ class Household:
             return False
         if residency.state == "draining" and (residency.departure not in REVOCABLE or departure in REVOCABLE):
             return False
-        kind: DecisionKind = "unload"
-        if departure == "idle":
-            kind = "idle"
-        elif departure in REVOCABLE:
-            kind = "drain" if residency.leases else "evict"
-        leaving = decision_facts.of_leaving(residency, departure, leave, now)
-        self._outbox.decide(now, kind, residency.variant_id, **leaving)
+        self._outbox.decide(now, self._leaving(residency, departure, leave, now))
         if residency.state == "loading":
             self.stop(residency, departure)
         elif residency.state == "resident":
@@ -109,7 +108,8 @@ class Household:
 
     def let_stay(self, residency: Residency, now: float) -> None:
         """The need that it drained for has passed."""
-        self._outbox.decide(now, "stay", residency.variant_id, departure=residency.departure)
+        assert residency.departure is not None
+        self._outbox.decide(now, Stayed(residency.variant_id, residency.departure))
         residency.become("resident")
 
     def stop(self, residency: Residency, departure: Departure | None) -> None:
@@ -154,12 +154,61 @@ class Household:
             residency.failure = event.failure
             residency.failures_in_a_row += 1
             self.displaced.forget(residency.variant_id)
-            self._outbox.decide(event.now, "failure", residency.variant_id, **decision_facts.of_failure(residency))
+            failure = event.failure
+            failed = Failed(residency.variant_id, failure.reason, failure.detail, residency.failures_in_a_row)
+            self._outbox.decide(event.now, failed)
 
     def complete_unloads(self, residency: Residency) -> None:
         for ticket in sorted(residency.unload_tickets):
             self._outbox.put(Complete(ticket))
         residency.unload_tickets.clear()
+
+    # what is told of it -------------------------------------------------------------------------------------------
+
+    def _loaded(
+        self, residency: Residency, choice: Choice, n_waiting: int, displaced_for: Departure | None
+    ) -> Loaded | Restored:
+        ways = residency.ways
+        facts = (
+            residency.variant_id,
+            choice.way.options,
+            self.ledger.named(choice.way.bytes_by_device),
+            choice.rank,
+            len(ways),
+            choice.way.score,
+            ways[0].score,
+            choice.why,
+            n_waiting,
+            residency.reload_seconds,
+        )
+        return Loaded(*facts) if displaced_for is None else Restored(*facts, displaced_for)
+
+    def _leaving(
+        self, residency: Residency, departure: Departure, leave: Leave | None, now: float
+    ) -> Evicted | Drained | WentIdle | Unloaded:
+        is_busy = bool(residency.leases) or residency.state == "loading"
+        idle_seconds = None if is_busy else max(0.0, now - residency.used_at)
+        if departure == "idle":
+            return WentIdle(residency.variant_id, idle_seconds or 0.0)
+        if leave is None:
+            return Unloaded(residency.variant_id, departure)
+        shortage = leave.shortage
+        facts = (
+            residency.variant_id,
+            departure,
+            dict(residency.bytes_by_device),
+            idle_seconds,
+            len(residency.leases),
+            leave.for_variant,
+            residency.reload_seconds,
+            residency.use.likelihood(now),
+            residency.eviction_cost_seconds(now),
+            tuple(Spared(*each) for each in leave.spared),
+            None if shortage is None else shortage.device,
+            None if shortage is None else self.ledger.name(shortage.device),
+            None if shortage is None else shortage.excess_bytes,
+        )
+        return Drained(*facts) if residency.leases else Evicted(*facts)
 
     def _settle(self, residency: Residency, measured: BytesByDevice) -> None:
         if not measured:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from inference.core.loads.devices import RAM, BytesByDevice, is_memory
+from inference.core.loads.devices import RAM, BytesByDevice, memory_only
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.vocabulary import FailureReason, ResidencyState
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.demand import Use
-
-State = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
-FailureReason = Literal[
-    "bad_file", "unsupported", "out_of_memory", "killed", "timed_out", "hung", "crashed", "bad_options"
-]
-"""engine.protocol.FailureReason: the core imports nothing of the engine."""
 
 Departure = Literal["room", "foreign", "budget", "asked", "idle", "unwanted", "changed", "shutdown"]
 """Why a variant leaves: to make room for another, for programs that are not ours, for a budget that it exceeds, because a
@@ -28,7 +23,7 @@ LOAD_BYTES_PER_SECOND = 1e9
 LEAST_LOAD_SECONDS = 0.05
 """A process must start, whatever the size."""
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[ResidencyState, frozenset[ResidencyState]] = {
     "absent": frozenset({"loading"}),
     "loading": frozenset({"resident", "unloading", "failed"}),
     "resident": frozenset({"draining", "failed"}),
@@ -38,7 +33,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "failed": frozenset({"absent", "loading"}),
 }
 
-HOLDING: frozenset[State] = frozenset({"loading", "resident", "draining", "unloading"})
+HOLDING: frozenset[ResidencyState] = frozenset({"loading", "resident", "draining", "unloading"})
 """States in which a worker process exists, so its bytes are reserved."""
 
 
@@ -59,7 +54,7 @@ class VariantFacts:
     """Unloaded after this long without a lease. None: never for idleness."""
     fingerprint: str = ""
     """Changes when the file does."""
-    alternatives: tuple[LoadAlternative, ...] = ()
+    load_ways: tuple[LoadWay, ...] = ()
     """Ways to load it, best first, down to ones that need little of a GPU. Empty: only as `options` say."""
     transient: bool = False
     """Loaded for whoever asks and for nobody else: it goes with its last lease or with the last who waited, and a failure is
@@ -78,9 +73,9 @@ class VariantFacts:
         return self.size_bytes + (self.kv_bytes or 0)
 
     @property
-    def ways(self) -> tuple[LoadAlternative, ...]:
-        """`alternatives`, or the one way that `options` say, wholly in RAM."""
-        return self.alternatives or (LoadAlternative(self.options, {RAM: self.estimate_bytes}),)
+    def ways(self) -> tuple[LoadWay, ...]:
+        """`load_ways`, or the one way that `options` say, wholly in RAM."""
+        return self.load_ways or (LoadWay(self.options, {RAM: self.estimate_bytes}),)
 
     def loads_like(self, other: VariantFacts) -> bool:
         """Whether a worker started for `other` would do for this: same file, and the owner wants the same.
@@ -114,7 +109,7 @@ class Failure:
 class IllegalTransition(Exception):
     """A residency was asked to skip a state."""
 
-    def __init__(self, variant_id: int, state: State, wanted: State) -> None:
+    def __init__(self, variant_id: int, state: ResidencyState, wanted: ResidencyState) -> None:
         super().__init__(f"variant {variant_id}: {state} → {wanted}")
 
 
@@ -123,12 +118,12 @@ class Residency:
     """The life of one variant in this host. Written by core.scheduler alone."""
 
     facts: VariantFacts
-    state: State = "absent"
+    state: ResidencyState = "absent"
     launch: int = 0
     """Number of the current worker, from 1: reports of an earlier one are void."""
     launched_facts: VariantFacts | None = None
     """What the current worker was started with."""
-    way: LoadAlternative | None = None
+    way: LoadWay | None = None
     """How it was loaded, with the bytes expected then; None in states without a worker."""
     bytes_by_device: BytesByDevice = field(default_factory=dict)
     """What the ledger holds for it: expected; once resident, its buffers as counted and the overhead as expected; and whole
@@ -170,14 +165,14 @@ class Residency:
     @property
     def reserved_bytes(self) -> int:
         """On all devices together."""
-        return sum(n_bytes for device, n_bytes in self.bytes_by_device.items() if is_memory(device))
+        return sum(memory_only(self.bytes_by_device).values())
 
     @property
     def used_at(self) -> float:
         return self.use.used_at
 
     @property
-    def ways(self) -> list[LoadAlternative]:
+    def ways(self) -> list[LoadWay]:
         """How it may be loaded, most worth first, with measured bytes where there are any."""
         ways = self.facts.ways
         if self.measured:
@@ -187,7 +182,7 @@ class Residency:
                 else each
                 for each in ways
             )
-        return sorted(ways, key=lambda each: -each.worth)
+        return sorted(ways, key=lambda each: -each.score)
 
     @property
     def reload_seconds(self) -> float:
@@ -201,7 +196,7 @@ class Residency:
         """The seconds of a reload × the likelihood that it is wanted again soon."""
         return self.reload_seconds * self.use.likelihood(now)
 
-    def become(self, state: State, departure: Departure | None = None) -> None:
+    def become(self, state: ResidencyState, departure: Departure | None = None) -> None:
         """Moves to `state`. Raises IllegalTransition."""
         if state not in TRANSITIONS[self.state]:
             raise IllegalTransition(self.variant_id, self.state, state)

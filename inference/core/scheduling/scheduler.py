@@ -20,9 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inference.core.loads.devices import is_memory
-from inference.core.scheduling import decision_facts
 from inference.core.scheduling.admission import Admission, admit, relieve
+from inference.core.scheduling.decisions import Paused, Resumed
 from inference.core.scheduling.events import (
     Complete,
     Effect,
@@ -35,7 +34,6 @@ from inference.core.scheduling.events import (
     ShutdownAsked,
     Tick,
     UnloadAsked,
-    Wait,
     WorkerEnded,
     WorkerEnding,
     WorkerHealthy,
@@ -43,13 +41,14 @@ from inference.core.scheduling.events import (
     WorkerMeasured,
     WorkerReady,
 )
-from inference.core.scheduling.eviction import DoesNotFit
 from inference.core.scheduling.fair_turns import Request, Turns
 from inference.core.scheduling.leases import Leases
 from inference.core.scheduling.ledger import Ledger, Pool, Shortage
 from inference.core.scheduling.outbox import Outbox
 from inference.core.scheduling.preview import Preview, preview
 from inference.core.scheduling.queue import Queue
+from inference.core.scheduling.reasons import Wait
+from inference.core.scheduling.refusals import DoesNotFit, FailedToLoad, ShuttingDown, UnloadedMeanwhile
 from inference.core.scheduling.residencies import Household
 from inference.core.scheduling.residency import REVOCABLE, Residency, VariantFacts
 from inference.core.scheduling.waits import waits
@@ -87,7 +86,7 @@ class Scheduler:
     @property
     def budget_bytes(self) -> int:
         """Of all devices together."""
-        return sum(each.budget_bytes for each in self.ledger.pools.values() if is_memory(each.device))
+        return sum(each.budget_bytes for each in self.ledger.pools.values() if each.kind == "memory")
 
     @property
     def reserved_bytes(self) -> int:
@@ -172,7 +171,7 @@ class Scheduler:
 
     def _unload_asked(self, event: UnloadAsked) -> None:
         residency = self.residencies.get(event.variant_id)
-        self._queue.refuse(self._queue.wanting(event.variant_id), event.now, "unloaded")
+        self._queue.refuse(self._queue.wanting(event.variant_id), event.now, UnloadedMeanwhile())
         self._household.displaced.forget(event.variant_id)
         if residency is None or not residency.holds_bytes:
             if residency is not None and residency.state == "failed":
@@ -231,12 +230,11 @@ class Scheduler:
 
     def _note_shortages(self, now: float) -> None:
         shortages = self.ledger.shortages
-        for kind, ended, begun in (("resume", self._paused, shortages), ("pause", shortages, self._paused)):
+        for decision, ended, begun in ((Resumed, self._paused, shortages), (Paused, shortages, self._paused)):
             for device, shortage in ended.items():
                 if device not in begun:
-                    pool = self.ledger.pools.get(device)
-                    facts = {"device": pool.name if pool else device, "cause": shortage.cause}
-                    self._outbox.decide(now, kind, None, **facts, excess_bytes=shortage.excess_bytes)  # type: ignore[arg-type]
+                    name = self.ledger.name(device)
+                    self._outbox.decide(now, decision(device, name, shortage.excess_bytes, shortage.cause))
         self._paused = shortages
 
     def _look(self, now: float) -> Admission:
@@ -293,7 +291,7 @@ class Scheduler:
         return moved
 
     def _close(self, now: float) -> None:
-        self._queue.refuse(self._queue.requests, now, "shutting_down")
+        self._queue.refuse(self._queue.requests, now, ShuttingDown())
         for residency in self.residencies.values():
             self._household.send_away(residency, "shutdown", now)
             time_is_up = self._closes_at is not None and now >= self._closes_at
@@ -304,21 +302,13 @@ class Scheduler:
 
     def _refuse_failed(self, residency: Residency, requests: Iterable[Request], now: float) -> None:
         final = residency.failures_in_a_row >= MOST_FAILURES_IN_A_ROW
-        self._queue.refuse(requests, now, "failed", **decision_facts.of_failure(residency), final=final)
+        failure = residency.failure
+        assert failure is not None
+        refusal = FailedToLoad(failure.reason, failure.detail, residency.failures_in_a_row, final)
+        self._queue.refuse(requests, now, refusal)
 
     def _refuse_unfit(self, variant_id: int, unfit: DoesNotFit, now: float) -> None:
-        pool = self.ledger.pools.get(unfit.device)
-        self._queue.refuse(
-            self._queue.wanting(variant_id),
-            now,
-            "does_not_fit",
-            device=pool.name if pool else unfit.device,
-            needed_bytes=unfit.needed_bytes,
-            budget_bytes=unfit.budget_bytes,
-            pinned_bytes=unfit.pinned_bytes,
-            pinned=list(unfit.pinned),
-            foreign_bytes=unfit.foreign_bytes,
-        )
+        self._queue.refuse(self._queue.wanting(variant_id), now, unfit)
 
     # time ---------------------------------------------------------------------------------------------------------
 

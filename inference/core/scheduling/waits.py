@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from inference.core.scheduling.admission import by_variant
-from inference.core.scheduling.events import ForEviction, ForLoading, InQueue, Reason, Wait
 from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Reason, Wait
 from inference.core.scheduling.residency import Residency
 
 

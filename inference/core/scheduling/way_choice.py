@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.core.loads.ways import LoadAlternative
+from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.eviction import Plan
 from inference.core.scheduling.free_space import Room
 
@@ -22,14 +22,14 @@ worth the wait. `spares`: a better one would have sent somebody away. `waits`: w
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    way: LoadAlternative
+    way: LoadWay
     rank: int
     """0: the best of all its ways."""
     plan: Plan
     why: Why
 
 
-def choose(ways: Sequence[LoadAlternative], room: Room, lingers: bool = True) -> Choice | None:
+def choose(ways: Sequence[LoadWay], room: Room, lingers: bool = True) -> Choice | None:
     """The way and the evictions that give the most. `ways` come most worth first. None: no way has room for now.
 
     1. Of the ways that fit once idle residents have left, the one with the most worth;
@@ -43,7 +43,7 @@ def choose(ways: Sequence[LoadAlternative], room: Room, lingers: bool = True) ->
     evicting: tuple[int, Plan] | None = None
     draining: tuple[int, Plan] | None = None
     for rank, way in enumerate(ways):
-        if evicting is not None and way.worth < LESSER_SHARE * ways[evicting[0]].worth:
+        if evicting is not None and way.score < LESSER_SHARE * ways[evicting[0]].score:
             break
         if draining is not None and room.must_drain(way.bytes_by_device, lingers):
             # A better way that must wait is known already, and of these only the best counts.
@@ -60,7 +60,7 @@ def choose(ways: Sequence[LoadAlternative], room: Room, lingers: bool = True) ->
             evicting = evicting or (rank, plan)
     at_once = beside or evicting
     why: Why = "best"
-    if draining is not None and (at_once is None or ways[draining[0]].worth >= WAITED_WORTH * ways[at_once[0]].worth):
+    if draining is not None and (at_once is None or ways[draining[0]].score >= WAITED_WORTH * ways[at_once[0]].score):
         chosen, why = draining, "waits" if at_once is not None else "best"
     elif at_once is not None:
         chosen = at_once

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.scheduling.eviction import DoesNotFit, Resident, Residents, plan
+from inference.core.scheduling.eviction import CannotFit, Resident, Residents, plan
 from inference.core.scheduling.ledger import Pool
 
 
@@ -32,7 +32,8 @@ def leaving(wanted: BytesByDevice, residents: Sequence[Resident], pools: Sequenc
     asked = {device: n_bytes for device, n_bytes in wanted.items() if device in room}
     try:
         chosen = plan(asked, Residents(residents), room)
-    except DoesNotFit as unfit:
+    except CannotFit as cannot:
+        unfit = cannot.unfit
         if unfit.pinned:
             return Leaving(pinned=unfit.pinned)
         return Leaving(foreign_bytes=next(pool.foreign_bytes for pool in pools if pool.device == unfit.device) or 1)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.vocabulary import FailureReason
 from inference.core.planning.header import BadGguf, Header, read_files
 from inference.engine.llama import Context, Layout, LoadFailed, Log, Model
 from inference.engine.llama.devices import NoDevice, add_rpc_servers, chosen_gpus, layout_of, see_alone
 from inference.engine.llama.footprint import DeviceName
 from inference.engine.llama.log_lines import LoadFault, load_faults, refused_buffer
-from inference.engine.protocol import FailureReason
 
 _MIB = 1 << 20
 

@@ -6,26 +6,30 @@ Views, consumers, tasks and commands use this module and nothing else of the hos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.core.loads.purposes import Purpose
+from inference.core.loads.purposes import Purpose, resident_id
+from inference.core.loads.vocabulary import LeaseKind
+from inference.core.scheduling.preview import Preview
+from inference.core.scheduling.refusals import Refusal, RefusalKind
 from inference.engine import protocol
 from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token
 from inference.host.api.messages import (
     Evicting,
+    HostRefused,
     HostRequest,
     HostStatus,
-    LeaseKind,
+    LeaseEvent,
     LeaseLoading,
     LeaseReady,
-    LoadPreview,
-    Mention,
+    LoadPreviewed,
     Queued,
 )
 from inference.host.api.telemetry import TelemetryFrame, TelemetryQuery
+from inference.host.api.wire import read_as
 
 
 class HostUnavailable(Exception):
@@ -33,19 +37,17 @@ class HostUnavailable(Exception):
 
 
 class HostRefusal(Exception):
-    """The host said no. `code` is a messages.RefusalReason, `detail` a sentence for a person, `facts` its numbers, and `mentions`
-    the variants that `detail` names: not everybody may know them."""
+    """The host said no. `facts` say why: inference.wording.refusals words them for whoever asked."""
 
-    def __init__(self, code: str, detail: str, facts: dict[str, Any], mentions: Sequence[Mention] = ()) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
+    def __init__(self, facts: Refusal, variant_id: int | None = None) -> None:
+        """`variant_id`: which was asked for, where one was."""
+        super().__init__(facts.kind)
         self.facts = facts
-        self.mentions = tuple(mentions)
+        self.variant_id = variant_id
 
-
-def _refusal(frame: Mapping[str, Any]) -> HostRefusal:
-    return HostRefusal(frame["code"], frame["detail"], frame.get("facts", {}), frame.get("mentions", ()))
+    @property
+    def code(self) -> RefusalKind:
+        return self.facts.kind
 
 
 class WorkerLost(Exception):
@@ -86,8 +88,9 @@ class Lease:
     First exhaust `waiting()`, then call `generate()`.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[Streams]]) -> None:
+    def __init__(self, resident_id: int, ask: Callable[[], Awaitable[Streams]]) -> None:
         """`ask` sends the request for the lease on a new connection to the host."""
+        self._resident_id = resident_id
         self.ready: LeaseReady | None = None
         self._ask = ask
         self._host: Streams | None = None
@@ -129,15 +132,16 @@ class Lease:
     async def _until_ready(self) -> AsyncIterator[Queued | Evicting | LeaseLoading]:
         assert self._host is not None
         while True:
-            event = await protocol.read(self._host[0])
-            if event is None:
+            message = await protocol.read(self._host[0])
+            if message is None:
                 raise HostUnavailable("the host ended while this request was waiting")
+            event: LeaseEvent = read_as(cast(Any, LeaseEvent), message)
             if event["type"] == "ready":
-                self.ready = cast(LeaseReady, event)
+                self.ready = event
                 return
             if event["type"] == "refused":
-                raise _refusal(event)
-            yield cast(Any, event)
+                raise HostRefusal(event["refusal"], self._resident_id)
+            yield event
 
     async def generate(
         self,
@@ -281,7 +285,8 @@ class HostClient:
         if answer is None:
             raise HostUnavailable("the host ended before it answered")
         if answer["type"] == "refused":
-            raise _refusal(answer)
+            variant_id = cast("int | None", request.get("variant_id"))
+            raise HostRefusal(read_as(HostRefused, answer)["refusal"], variant_id)
         return answer
 
     @asynccontextmanager
@@ -308,7 +313,7 @@ class HostClient:
                 }
             )
 
-        lease = Lease(ask)
+        lease = Lease(resident_id(variant_id, purpose), ask)
         await lease.ask()
         try:
             yield lease
@@ -321,9 +326,10 @@ class HostClient:
         `anyway`: before everybody who waits, and busy variants drain for it at once; within the budget all the same."""
         await self._ask({"type": "load", "variant_id": variant_id, "anyway": anyway})
 
-    async def preview(self, variant_id: int, anyway: bool = False) -> LoadPreview:
+    async def preview(self, variant_id: int, anyway: bool = False) -> Preview:
         """What `load` would do now. Changes nothing. Raises HostRefusal, HostUnavailable."""
-        return cast(LoadPreview, await self._ask({"type": "preview", "variant_id": variant_id, "anyway": anyway}))
+        answer = await self._ask({"type": "preview", "variant_id": variant_id, "anyway": anyway})
+        return read_as(LoadPreviewed, answer)["preview"]
 
     async def unload(self, variant_id: int) -> None:
         """Returns when the variant's worker has ended; running answers finish first. Raises HostRefusal, HostUnavailable."""
@@ -339,18 +345,18 @@ class HostClient:
 
     async def status(self) -> HostStatus:
         """Raises HostUnavailable."""
-        return cast(HostStatus, await self._ask({"type": "status"}))
+        return read_as(HostStatus, await self._ask({"type": "status"}))
 
     async def watch(self) -> AsyncGenerator[HostStatus, None]:
         """The status now and after every change. Ends when the host ends. Raises HostUnavailable."""
         async with self._request({"type": "watch"}) as reader:
             while (status := await protocol.read(reader)) is not None:
-                yield cast(HostStatus, status)
+                yield read_as(HostStatus, status)
 
     async def telemetry(self) -> AsyncGenerator[TelemetryFrame, None]:
         """A Backlog, then a Delta a second. Ends when the host ends. Raises HostUnavailable, HostRefusal."""
         async with self._request({"type": "telemetry"}) as reader:
             while (frame := await protocol.read(reader)) is not None:
                 if frame["type"] == "refused":
-                    raise _refusal(frame)
-                yield cast(TelemetryFrame, frame)
+                    raise HostRefusal(read_as(HostRefused, frame)["refusal"])
+                yield read_as(cast(Any, TelemetryFrame), frame)

@@ -1,20 +1,22 @@
 """What the host says and hears on its Unix socket (`settings.HOST_SOCKET`): newline-delimited JSON, framed by engine.protocol.
 
+Answers hold facts and ids, no sentences: host.api.wire carries them, inference.wording words them for whoever reads.
+
 One connection carries one request. `lease` and `watch` keep it open: the open connection *is* the lease, and closing it gives
 the lease back (or leaves the queue) at once.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from inference.core.loads.purposes import Purpose
-from inference.core.scheduling.events import ReasonKind
-from inference.engine.protocol import DeviceReport, FailureReason
-
-LeaseKind = Literal["interactive", "batch"]
-Residency = Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
-
+from inference.core.loads.vocabulary import FailureReason, LeaseKind, ResidencyState
+from inference.core.scheduling.decisions import Decision
+from inference.core.scheduling.preview import Preview
+from inference.core.scheduling.reasons import Reason, Wait
+from inference.core.scheduling.refusals import Refusal
+from inference.engine.protocol import DeviceReport
 
 # caller → host ------------------------------------------------------------------------------------------------
 
@@ -38,7 +40,7 @@ class Load(TypedDict):
 
 
 class PreviewQuery(TypedDict):
-    """Asks what `load` would do now. Answered with `LoadPreview`."""
+    """Asks what `load` would do now. Answered with `LoadPreviewed`."""
 
     type: Literal["preview"]
     variant_id: int
@@ -80,41 +82,18 @@ HostRequest = Lease | Load | PreviewQuery | Unload | Pin | ProfileChanged | Stat
 # host → caller ------------------------------------------------------------------------------------------------
 
 
-class Mention(TypedDict):
-    """A variant that a sentence names, as it names it."""
-
-    variant_id: int
-    """As of a ResidentVariant."""
-    name: str
-
-
-class WaitReason(TypedDict):
-    """core.events.Reason."""
-
-    kind: ReasonKind
-    variants: list[int]
-    answers: int
-    device: str | None
-    short_bytes: int | None
-
-
 class Queued(TypedDict):
     """`position` counts from 1 = next. Sent whenever position or reason changes."""
 
     type: Literal["queued"]
     position: int
-    reason: str
-    """A sentence for the person who waits: what for, and whose turn it is."""
-    why: WaitReason
-    """The same as facts."""
-    mentions: list[Mention]
+    reason: Reason
 
 
 class Evicting(TypedDict):
     type: Literal["evicting"]
-    variants: list[str]
-    """Names of the variants that leave to make room."""
-    mentions: list[Mention]
+    variants: list[int]
+    """Those that leave to make room."""
 
 
 class LeaseLoading(TypedDict):
@@ -131,23 +110,11 @@ class LeaseReady(TypedDict):
     n_ctx_seq: int
 
 
-RefusalReason = Literal[
-    "unknown_variant", "does_not_fit", "failed", "unloaded", "bad_message", "shutting_down", "disabled", "storage"
-]
-
-
 class HostRefused(TypedDict):
     """The request ends here."""
 
     type: Literal["refused"]
-    code: RefusalReason
-    detail: str
-    """What happened and what to do next."""
-    facts: dict[str, Any]
-    """does_not_fit: device, needed_bytes, budget_bytes, pinned_bytes, pinned, foreign_bytes;
-    failed: reason (a FailureReason), failures_in_a_row"""
-    mentions: list[Mention]
-    """By `detail`."""
+    refusal: Refusal
 
 
 class Completed(TypedDict):
@@ -156,57 +123,29 @@ class Completed(TypedDict):
     type: Literal["completed"]
 
 
-class LeavingVariant(TypedDict):
-    """A resident that would have to go."""
-
-    variant_id: int
-    name: str
-    bytes_by_device: dict[str, int]
-    idle_seconds: float | None
-    """None: it is answering or loading."""
-    answers: int
-    reload_seconds: float
-    likelihood: float
-    """Of being wanted again within ten minutes, 0 to 1."""
-
-
-class LoadPreview(TypedDict):
+class LoadPreviewed(TypedDict):
     """What loading the variant would do now."""
 
     type: Literal["preview"]
+    preview: Preview
+
+
+class Mention(TypedDict):
+    """A variant that a decision is about, as it was called then: it may be renamed or deleted by the time of reading."""
+
     variant_id: int
     name: str
-    outcome: Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]
-    sentence: str
-    options: dict[str, Any] | None
-    """Of the way that would be taken; None where that can't be told yet."""
-    bytes_by_device: dict[str, int] | None
-    is_degraded: bool
-    """A way that is worth more exists."""
-    best_options: dict[str, Any]
-    evicts: list[LeavingVariant]
-    waits_for: list[LeavingVariant]
-    load_seconds: float | None
-    """About, from the moment that there is room."""
-    unfit: dict[str, Any] | None
-    """As in a refusal with code does_not_fit."""
 
 
-class Decision(TypedDict):
+class LoggedDecision(TypedDict):
     """One line of the host's log of decisions."""
 
     number: int
     """Counts from 1 since the host started."""
     at: float
     """Seconds since the epoch."""
-    kind: str
-    """core.events.DecisionKind"""
-    variant_id: int | None
-    variant: str | None
-    sentence: str
+    decision: Decision
     mentions: list[Mention]
-    facts: dict[str, Any]
-    """By kind: core.events.Decided."""
 
 
 class ResidentVariant(TypedDict):
@@ -214,7 +153,7 @@ class ResidentVariant(TypedDict):
     """core.purposes.resident_id: of a worker that reads it is no row's."""
     name: str
     purpose: Purpose
-    state: Residency
+    state: ResidencyState
     pinned: bool
     pid: int | None
     fraction: float | None
@@ -263,9 +202,7 @@ class WaitingRequest(TypedDict):
     """Its name."""
     kind: LeaseKind
     position: int
-    reason: str
-    mentions: list[Mention]
-    """By `reason`."""
+    wait: Wait
     waiting_seconds: float
 
 

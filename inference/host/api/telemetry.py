@@ -1,5 +1,5 @@
-"""What the host streams about itself: `telemetry` on its socket, and `/ws/host/` in the browser, word for word but for what is
-kept from the person who looks (inference.web.visibility.redaction).
+"""What the host streams about itself: `telemetry` on its socket. Browsers get it worded for whoever looks, as
+inference.web.dashboard.frames.
 
 First one `Backlog`, then a `Delta` a second. Each carries the whole present state, which is small, and what only grows
 (samples, decisions) as far as it is new. Nothing here names a request or shows what anybody wrote.
@@ -10,7 +10,11 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from inference.core.loads.purposes import Purpose
-from inference.host.api.messages import LeaseKind, Mention, Residency
+from inference.core.loads.vocabulary import LeaseKind, ResidencyState
+from inference.core.monitoring.alarms import Alarm
+from inference.core.scheduling.decisions import DecisionKind
+from inference.core.scheduling.reasons import Wait
+from inference.host.api.messages import LoggedDecision
 
 SegmentKind = Literal["weights", "kv", "compute", "overhead", "reserved", "foreign", "reserve", "free"]
 
@@ -56,13 +60,13 @@ class DeviceTelemetry(TypedDict):
     """In the order of the bar: residents, foreign, reserve, free."""
 
 
-class VariantTelemetry(TypedDict):
-    """A variant that is not absent, failed ones included."""
+class VariantState(TypedDict):
+    """A variant that is not absent, failed ones included, in figures."""
 
     variant_id: int
     name: str
     purpose: Purpose
-    state: Residency
+    state: ResidencyState
     pinned: bool
     fraction: float | None
     reserved_bytes: int
@@ -84,11 +88,14 @@ class VariantTelemetry(TypedDict):
     mode: Literal["chat", "completion"] | None
     failure_detail: str | None
     load_seconds: float | None
-    alarm: str | None
-    """What is wrong and how to cure it; None while nothing is."""
 
 
-class QueueEntry(TypedDict):
+class VariantTelemetry(VariantState):
+    alarm: Alarm | None
+    """None while nothing is wrong."""
+
+
+class QueuePlace(TypedDict):
     position: int
     user: str
     """The person's id, for marking one's own entry."""
@@ -96,70 +103,64 @@ class QueueEntry(TypedDict):
     variant: str
     """Its name."""
     kind: LeaseKind
-    reason: str
-    mentions: list[Mention]
-    """By `reason`."""
     waiting_seconds: float
 
 
-class LogLine(TypedDict):
-    """A messages.Decision, less what only programs want."""
-
-    number: int
-    """Counts up from 1 for as long as the host lives."""
-    at: float
-    """Seconds since 1970."""
-    kind: str
-    variant_id: int | None
-    variant: str | None
-    """Its name."""
-    sentence: str
-    mentions: list[Mention]
+class QueueEntry(QueuePlace):
+    wait: Wait
 
 
 class DecidedCount(TypedDict):
     """How often the host decided so since it started: evictions and failures among them, for /metrics."""
 
-    kind: str
+    kind: DecisionKind
     variant_id: int | None
     variant: str | None
+    """As it was called when it was last counted."""
     n: int
 
 
-class _State(TypedDict):
+class Sample(TypedDict):
+    """The figures of every frame."""
+
     number: int
     """Of the sample, counting up; a gap means that deltas were missed."""
     pid: int
     uptime_seconds: float
     devices: list[DeviceTelemetry]
-    variants: list[VariantTelemetry]
-    queue: list[QueueEntry]
 
 
-class Backlog(_State):
+class History(Sample):
+    """The figures of a backlog."""
+
     type: Literal["backlog"]
     at: list[float]
     """Seconds since 1970 of each sample kept, oldest first: up to ten minutes."""
     series: dict[str, list[float | None]]
     """`gpu0.used_bytes`, `ram.utilisation_percent`, `variant.7.tokens_per_second`…, each as long as `at`."""
-    decisions: list[LogLine]
-    decided: list[DecidedCount]
 
 
-class Delta(_State):
+class Step(Sample):
+    """The figures of a delta."""
+
     type: Literal["delta"]
     at: float
     figures: dict[str, float | None]
     """This sample's row of `series`."""
-    decisions: list[LogLine]
+
+
+class Backlog(History):
+    variants: list[VariantTelemetry]
+    queue: list[QueueEntry]
+    decisions: list[LoggedDecision]
+    decided: list[DecidedCount]
+
+
+class Delta(Step):
+    variants: list[VariantTelemetry]
+    queue: list[QueueEntry]
+    decisions: list[LoggedDecision]
     """Those since the last frame."""
 
 
-class HostAway(TypedDict):
-    """Only in the browser: no host answers at the moment. A Backlog follows when one does."""
-
-    type: Literal["away"]
-
-
 TelemetryFrame = Backlog | Delta
-BrowserFrame = Backlog | Delta | HostAway

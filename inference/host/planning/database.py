@@ -15,6 +15,7 @@ from django.utils import timezone
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.refusals import NoStorage
 from inference.core.scheduling.residency import VariantFacts
 from inference.host.planning.dry_runs import DryRuns
 from inference.host.planning.imatrix_load import facts_to_read
@@ -85,7 +86,7 @@ class DjangoInventory:
         if variant is None:
             raise UnknownVariant(variant_id)
         if not variant.enabled:
-            raise DisabledVariant(variant.name)
+            raise DisabledVariant(variant_id)
         shards = list(variant.shards.order_by("number"))
         if not shards:
             raise UnknownVariant(variant_id)
@@ -111,7 +112,7 @@ class DjangoInventory:
             pinned=variant.pinned,
             keep_alive_seconds=self._keep_alive_seconds if keep_alive_seconds is None else keep_alive_seconds,
             fingerprint=fingerprint,
-            alternatives=plan.alternatives,
+            load_ways=plan.load_ways,
         )
         return (facts_to_read(facts) if purpose == "imatrix" else facts), plan
 
@@ -123,11 +124,9 @@ async def _in_thread(query: Callable[[], _T]) -> _T:
         try:
             return query()
         except DatabaseError as error:
-            raise InventoryUnavailable(f"The database did not answer ({error}). Try again in a moment.") from error
+            raise InventoryUnavailable(NoStorage("database", str(error))) from error
         except BadDevices as bad:
-            raise InventoryUnavailable(
-                f"The stored profile of this machine cannot be used: {bad}. Mend it on the Hardware page."
-            ) from None
+            raise InventoryUnavailable(NoStorage("profile", str(bad))) from None
         finally:
             connections.close_all()
 

@@ -9,8 +9,8 @@ from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import resident_id
 from inference.core.planning.header import Header
 from inference.core.planning.imatrix_memory import sums_bytes
-from inference.core.planning.load_ways import Way
-from inference.core.planning.placement import Wishes
+from inference.core.planning.load_ways import EstimatedWay
+from inference.core.planning.wishes import Wishes
 from inference.core.scheduling.residency import VariantFacts
 
 CHUNK_TOKENS = 512
@@ -19,7 +19,7 @@ STEP_TOKENS = 128
 """All tokens of a step need their row of logits, or the last layer would pass over them: of a large vocabulary a row is a megabyte."""
 
 
-def way_to_read(way: Way, header: Header) -> Way:
+def way_to_read(way: EstimatedWay, header: Header) -> EstimatedWay:
     """`way` with what is summed up."""
     ram = way.devices[RAM]
     devices = {**way.devices, RAM: replace(ram, compute_bytes=ram.compute_bytes + sums_bytes(header))}
@@ -51,7 +51,7 @@ def wishes_to_read(owners: Wishes) -> Wishes:
 
 
 def facts_to_read(facts: VariantFacts) -> VariantFacts:
-    """`facts` are the variant's own, but for `alternatives`, which are those of the wishes above."""
+    """`facts` are the variant's own, but for `load_ways`, which are those of the wishes above."""
     return replace(
         facts,
         variant_id=resident_id(facts.variant_id, "imatrix"),

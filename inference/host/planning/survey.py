@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from asgiref.sync import sync_to_async
 from django.db import connections
 
+from inference.core.loads.devices import DeviceId
 from inference.core.loads.engine_devices import EngineDevices
 from inference.engine.tools.children import ListedGpu, NoAnswer, list_gpus
 from models_app.machines.engine_gpus import EngineGpu, this_machine_with
@@ -34,11 +35,11 @@ async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> 
     numbers = await sync_to_async(write, thread_sensitive=False)()
     in_order = sorted(zip(numbers, found, strict=True), key=lambda each: each[0])
     buses = tuple(
-        (f"gpu{number}", each.bus_id)
+        (DeviceId.gpu(number), each.bus_id)
         for number, each in zip(numbers, listed, strict=True)
         if each.bus_id is not None and not each.is_remote
     )
-    return EngineDevices(servers, tuple((f"gpu{number}", gpu.key) for number, gpu in in_order), buses)
+    return EngineDevices(servers, tuple((DeviceId.gpu(number), gpu.key) for number, gpu in in_order), buses)
 
 
 def _name(gpu: ListedGpu) -> str:

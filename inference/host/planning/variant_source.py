@@ -6,6 +6,7 @@ from typing import Protocol
 
 from inference.core.loads.options import BadOptions
 from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.refusals import NoStorage
 from inference.core.scheduling.residency import VariantFacts
 from inference.host.planning.load_record import LoadMeasured
 
@@ -15,15 +16,19 @@ class UnknownVariant(Exception):
 
 
 class DisabledVariant(Exception):
-    """The owner switched it off. `name` is the variant's."""
+    """The owner switched it off."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    def __init__(self, variant_id: int) -> None:
+        super().__init__(variant_id)
+        self.variant_id = variant_id
 
 
 class InventoryUnavailable(Exception):
-    """The database did not answer, or makes no sense. The message is a sentence for a person."""
+    """The database did not answer, or what it has of this machine makes no sense."""
+
+    def __init__(self, facts: NoStorage) -> None:
+        super().__init__(f"{facts.of}: {facts.error}")
+        self.facts = facts
 
 
 class Inventory(Protocol):

@@ -1,6 +1,6 @@
 """The ways to load a variant on this machine: header, hardware profile, measurements and dry runs brought together.
 
-Blocks on the disk and the database; core.ladder decides. One Planning belongs to a host and may be asked from any thread.
+Blocks on the disk and the database; core.planning decides. One Planning belongs to a host and may be asked from any thread.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from inference.core.loads.devices import RAM, clients_of
+from inference.core.loads.devices import RAM, DeviceId
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import Purpose, resident_id
-from inference.core.loads.ways import LoadAlternative
-from inference.core.planning.header_estimates import Told
-from inference.core.planning.load_ways import Known, Measured, Way, corrected, digest, ladder, unknown_way
-from inference.core.planning.placement import CannotTell, DeviceBytes, Wishes
+from inference.core.loads.ways import LoadWay
+from inference.core.planning.footprint import CannotTell, DeviceBytes, NotTold
+from inference.core.planning.header_estimates import HeaderEstimates
+from inference.core.planning.load_ways import (
+    EstimatedWay,
+    LoadKnowledge,
+    Measured,
+    corrected,
+    digest,
+    load_ways,
+    unknown_way,
+)
+from inference.core.planning.wishes import Wishes
 from inference.core.scheduling.ledger import Pool
 from inference.engine.tools.children import FileIdentity, cache_key, engine_version
 from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
@@ -34,7 +43,7 @@ from models_app.machines.this_machine_row import this_machine
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
 
 _MOST_HEADERS = 16
-_MOST_LADDERS = 256
+_MOST_PLANS = 256
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -43,10 +52,10 @@ _Value = TypeVar("_Value")
 class Plan:
     """The ways, best first; none where the files cannot be read, which the worker words."""
 
-    ways: tuple[Way, ...] = ()
-    alternatives: tuple[LoadAlternative, ...] = ()
+    ways: tuple[EstimatedWay, ...] = ()
+    load_ways: tuple[LoadWay, ...] = ()
     """`ways` with what was measured."""
-    unknown: str | None = None
+    unknown: NotTold | None = None
     """What the header does not tell: the only way is then an allowance."""
     dry_run_keys: tuple[str, ...] = ()
     """Of `ways`: under which key the result of a dry run is kept."""
@@ -61,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Everything that a ladder follows from."""
+    """Everything that the ways follow from."""
 
     resident_id: int
     path: str
@@ -73,11 +82,11 @@ class _Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ladder:
-    told: Told | None = None
+class _Found:
+    estimates: HeaderEstimates | None = None
     """None: the files cannot be read."""
-    ways: tuple[Way, ...] = ()
-    unknown: str | None = None
+    ways: tuple[EstimatedWay, ...] = ()
+    unknown: NotTold | None = None
 
 
 class Planning:
@@ -90,10 +99,10 @@ class Planning:
         self._remote = engine_devices.remote
         self._n_rpc_clients = n_rpc_clients
         self._ram_budget_bytes = ram_budget_bytes
-        self._headers: _Recent[tuple[str, str], Told | None] = _Recent(_MOST_HEADERS)
-        self._ladders: _Recent[Hashable, _Ladder] = _Recent(_MOST_LADDERS)
-        self._plans: _Recent[Hashable, Plan] = _Recent(_MOST_LADDERS)
-        self._last: dict[int, tuple[Way, ...]] = {}
+        self._headers: _Recent[tuple[str, str], HeaderEstimates | None] = _Recent(_MOST_HEADERS)
+        self._found: _Recent[Hashable, _Found] = _Recent(_MOST_PLANS)
+        self._plans: _Recent[Hashable, Plan] = _Recent(_MOST_PLANS)
+        self._last: dict[int, tuple[EstimatedWay, ...]] = {}
         self._n_records = 0
         """What was planned before the last one is void."""
         self._lock = threading.Lock()
@@ -126,7 +135,7 @@ class Planning:
         return known
 
     def _make(self, subject: _Subject, shards: Sequence[Shard]) -> Plan:
-        found = self._ladders.get(subject) or self._climb(subject)
+        found = self._found.get(subject) or self._find(subject)
         ways = found.ways
         self._last[subject.resident_id] = ways
         if not ways:
@@ -134,22 +143,23 @@ class Planning:
         keys = self._dry_run_keys(shards, ways, subject.fingerprint)
         results = _results(keys)
         if found.unknown is not None and keys[0] in results:
-            ways = (self._allowance(subject, found.told, results[keys[0]]),)
+            ways = (self._allowance(subject, found.estimates, results[keys[0]]),)
         exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
         known = replace(_read_known(subject.resident_id, subject.fingerprint, self._engine_version), dry_runs=exact)
-        alternatives = tuple(self._with_clients(corrected(way, known)) for way in ways)
-        return Plan(ways, alternatives, found.unknown, keys, frozenset(results))
+        load_ways = tuple(self._with_clients(corrected(way, known)) for way in ways)
+        return Plan(ways, load_ways, found.unknown, keys, frozenset(results))
 
-    def _with_clients(self, way: LoadAlternative) -> LoadAlternative:
+    def _with_clients(self, way: LoadWay) -> LoadWay:
         held = way.bytes_by_device
-        clients = {clients_of(device): 1 for device in self._remote if held.get(device)}
+        clients: dict[str, int] = {DeviceId(device).clients: 1 for device in self._remote if held.get(device)}
         return replace(way, bytes_by_device={**held, **clients}) if clients else way
 
     def profile(self) -> Profile:
         """This machine's, with the GPUs that the engine can use and the RAM budget of this host. Raises BadDevices."""
         row = HardwareProfile.objects.filter(is_this_machine=True).first() or this_machine()
         profile = row.profile()
-        usable = tuple(profile.gpus[int(device[3:])] for device, _ in self._gpus if int(device[3:]) < len(profile.gpus))
+        numbers = [DeviceId(device).number for device, _ in self._gpus]
+        usable = tuple(profile.gpus[number] for number in numbers if number < len(profile.gpus))
         if len(usable) < len(self._gpus):
             raise BadDevices("it has lost a GPU that the engine uses")
         return replace(with_ram_budget(profile, self._ram_budget_bytes), gpus=usable)
@@ -160,7 +170,7 @@ class Planning:
         gpus = tuple(map(_pool, self._gpu_ids, profile.gpus))
         n_clients = self._n_rpc_clients
         clients = (
-            Pool(clients_of(each.device), each.name, n_clients, n_clients)
+            Pool(DeviceId(each.device).clients, each.name, n_clients, n_clients, kind="clients")
             for each in gpus
             if each.device in self._remote
         )
@@ -170,7 +180,6 @@ class Planning:
         """Stores what a load took, for the next plan."""
         estimated = self._estimated(load)
         for device, held in load.devices.items():
-            told = estimated.get(device)
             which: dict[str, Any] = {
                 "variant_id": load.variant_id,
                 "options_digest": digest(load.options),
@@ -186,7 +195,7 @@ class Planning:
                 defaults={
                     "options": load.options.to_json(),
                     "fingerprint": fingerprint,
-                    "estimated_bytes": told,
+                    "estimated_bytes": estimated.get(device),
                     "measured_bytes": _split(held),
                     "overhead_bytes": _overhead(device, before.first(), held.overhead_bytes),
                     "decode_tokens_per_second": held.decode_tokens_per_second,
@@ -210,38 +219,40 @@ class Planning:
     def _gpu_ids(self) -> tuple[str, ...]:
         return tuple(device for device, _ in self._gpus)
 
-    def _climb(self, subject: _Subject) -> _Ladder:
+    def _find(self, subject: _Subject) -> _Found:
         with self._lock:
-            told = self._told(subject.path, subject.fingerprint)
-            if told is None:
-                return _Ladder()
+            estimates = self._estimates(subject.path, subject.fingerprint)
+            if estimates is None:
+                return _Found()
             try:
-                ways = ladder(told, subject.profile, self._gpu_ids, subject.wishes, subject.base)
+                ways = load_ways(estimates, subject.profile, self._gpu_ids, subject.wishes, subject.base)
                 if subject.base.purpose == "imatrix":
-                    ways = tuple(way_to_read(way, told.header) for way in ways)
-                found = _Ladder(told, ways)
+                    ways = tuple(way_to_read(way, estimates.header) for way in ways)
+                found = _Found(estimates, ways)
             except CannotTell as cannot:
-                found = _Ladder(told, (self._allowance(subject, told),), cannot.what)
-            self._ladders.put(subject, found)
+                found = _Found(estimates, (self._allowance(subject, estimates),), cannot.what)
+            self._found.put(subject, found)
             return found
 
-    def _allowance(self, subject: _Subject, told: Told | None, exact: Mapping[str, int] | None = None) -> Way:
-        assert told is not None
+    def _allowance(
+        self, subject: _Subject, estimates: HeaderEstimates | None, exact: Mapping[str, int] | None = None
+    ) -> EstimatedWay:
+        assert estimates is not None
         return unknown_way(
-            told, subject.size_bytes, subject.profile, self._gpu_ids, subject.wishes, subject.base, exact
+            estimates, subject.size_bytes, subject.profile, self._gpu_ids, subject.wishes, subject.base, exact
         )
 
-    def _told(self, path: str, fingerprint: str) -> Told | None:
-        told = self._headers.get((path, fingerprint))
-        if told is None:
+    def _estimates(self, path: str, fingerprint: str) -> HeaderEstimates | None:
+        estimates = self._headers.get((path, fingerprint))
+        if estimates is None:
             try:
-                told = Told(read_variant(Path(path)).header)
+                estimates = HeaderEstimates(read_variant(Path(path)).header)
             except (BadGguf, NotAModel, OSError):
                 return None
-            self._headers.put((path, fingerprint), told)
-        return told
+            self._headers.put((path, fingerprint), estimates)
+        return estimates
 
-    def _dry_run_keys(self, shards: Sequence[Shard], ways: Sequence[Way], fingerprint: str) -> tuple[str, ...]:
+    def _dry_run_keys(self, shards: Sequence[Shard], ways: Sequence[EstimatedWay], fingerprint: str) -> tuple[str, ...]:
         files = [
             FileIdentity(f"{shard.path}\0{fingerprint}", shard.size_bytes, shard.mtime_ns or 0, shard.sha256)
             for shard in shards
@@ -276,7 +287,7 @@ def _results(keys: Sequence[str]) -> dict[str, dict[str, int]]:
     return dict(DryRunResult.objects.filter(key__in=keys).values_list("key", "compute_bytes"))
 
 
-def _read_known(variant_id: int, fingerprint: str, version: str) -> Known:
+def _read_known(variant_id: int, fingerprint: str, version: str) -> LoadKnowledge:
     measured: dict[str, dict[str, Measured]] = {}
     overheads: dict[str, int] = {}
     own_overheads: dict[str, int] = {}
@@ -291,7 +302,7 @@ def _read_known(variant_id: int, fingerprint: str, version: str) -> Known:
         measured.setdefault(row.options_digest, {})[row.device] = Measured(
             sizes["weights"], sizes["kv"], sizes["compute"], row.overhead_bytes, row.decode_tokens_per_second
         )
-    return Known(measured, {**overheads, **own_overheads})
+    return LoadKnowledge(measured, {**overheads, **own_overheads})
 
 
 class _Recent(Generic[_Key, _Value]):

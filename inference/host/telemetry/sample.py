@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.core.loads.devices import RAM
+from inference.core.monitoring.alarms import Alarm
 from inference.core.scheduling.ledger import Pool
-from inference.host.api.messages import Decision, HostStatus, ResidentVariant
-from inference.host.api.telemetry import DeviceTelemetry, LogLine, QueueEntry, Segment, SegmentKind, VariantTelemetry
+from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.api.telemetry import DeviceTelemetry, QueueEntry, Segment, SegmentKind, VariantTelemetry
 from models_app.hardware.nvidia import GpuReading
 
 SETTLED_SAMPLES = 3
@@ -148,7 +149,7 @@ def device_telemetry(
     return shown
 
 
-def variant_telemetry(resident: ResidentVariant, alarm: str | None) -> VariantTelemetry:
+def variant_telemetry(resident: ResidentVariant, alarm: Alarm | None) -> VariantTelemetry:
     return {
         "variant_id": resident["variant_id"],
         "name": resident["name"],
@@ -185,24 +186,11 @@ def queue(status: HostStatus) -> list[QueueEntry]:
             "variant_id": each["variant_id"],
             "variant": each["variant"],
             "kind": each["kind"],
-            "reason": each["reason"],
-            "mentions": each["mentions"],
+            "wait": each["wait"],
             "waiting_seconds": each["waiting_seconds"],
         }
         for each in status["queue"]
     ]
-
-
-def log_line(decision: Decision) -> LogLine:
-    return {
-        "number": decision["number"],
-        "at": round(decision["at"], 3),
-        "kind": decision["kind"],
-        "variant_id": decision["variant_id"],
-        "variant": decision["variant"],
-        "sentence": decision["sentence"],
-        "mentions": decision["mentions"],
-    }
 
 
 def figures(devices: Sequence[DeviceTelemetry], status: HostStatus) -> dict[str, float | None]:

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
-from inference.core.loads.ways import LoadAlternative
-from inference.core.monitoring.alarms import Alarms, DeviceLoad, Running
+from inference.core.loads.ways import LoadWay
+from inference.core.monitoring.alarms import Alarm, Alarms, DeviceLoad, Running
 from inference.core.monitoring.history import History
+from inference.core.scheduling.decisions import DecisionKind
 from inference.core.scheduling.ledger import Pool
-from inference.host.api.messages import Decision, HostStatus
+from inference.host.api.messages import HostStatus, LoggedDecision
 from inference.host.api.telemetry import Backlog, DecidedCount, Delta, DeviceTelemetry
 from inference.host.telemetry.sample import (
     RamReading,
@@ -22,13 +23,11 @@ from inference.host.telemetry.sample import (
     Settled,
     device_telemetry,
     figures,
-    log_line,
     process_bytes,
     queue,
     shares,
     variant_telemetry,
 )
-from inference.wording import alarms as alarm_wording
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +47,13 @@ class Watched(Protocol):
     def pools(self) -> Sequence[Pool]:
         """Every device, RAM included, in the order of the page."""
 
-    def decisions(self) -> Sequence[Decision]:
+    def decisions(self) -> Sequence[LoggedDecision]:
         """The reason log, oldest first; numbers count up without gaps."""
 
     def bus_ids(self) -> Mapping[str, str]:
         """Of the cards in this machine, by `Pool.device`."""
 
-    def ways(self, variant_id: int) -> Sequence[LoadAlternative]:
+    def ways(self, variant_id: int) -> Sequence[LoadWay]:
         """The ways to load a resident variant, best first; empty where they are not known."""
 
 
@@ -92,7 +91,9 @@ class Telemetry:
         self._settled = Settled()
         self._alarms = Alarms()
         self._told_foreign: dict[str, int] = {}
-        self._decided: dict[tuple[str, int | None, str | None], int] = {}
+        self._decided: dict[tuple[DecisionKind, int | None], int] = {}
+        self._called: dict[int, str] = {}
+        """What each counted variant was called when it was last counted."""
         self._counted = 0
         """Number of the last decision that `_decided` counts."""
         self._number = 0
@@ -179,9 +180,8 @@ class Telemetry:
             self._told_foreign = foreign
             self._on_foreign(foreign)
 
-    def _watch(self, status: HostStatus, devices: Sequence[DeviceTelemetry]) -> dict[int, str]:
-        """Sentences of the alarms that stand, by variant."""
-        names = {each["device"]: each["name"] for each in devices}
+    def _watch(self, status: HostStatus, devices: Sequence[DeviceTelemetry]) -> dict[int, Alarm]:
+        """The alarms that stand, by variant."""
         standing = self._alarms.observe(
             (
                 Running(
@@ -209,16 +209,15 @@ class Telemetry:
                 for each in devices
             ),
         )
-        return {
-            alarm.variant_id: alarm_wording.sentence(alarm, names.get(alarm.device, alarm.device)) for alarm in standing
-        }
+        return {alarm.variant_id: alarm for alarm in standing}
 
-    def _count(self, decisions: Sequence[Decision]) -> None:
+    def _count(self, decisions: Sequence[LoggedDecision]) -> None:
         """Keeps totals: the log itself forgets."""
         for each in decisions:
             if each["number"] > self._counted:
-                key = each["kind"], each["variant_id"], each["variant"]
+                key = each["decision"].kind, each["decision"].variant_id
                 self._decided[key] = self._decided.get(key, 0) + 1
+                self._called.update((mention["variant_id"], mention["name"]) for mention in each["mentions"])
                 self._counted = each["number"]
 
     async def follow(self) -> AsyncGenerator[Backlog | Delta, None]:
@@ -234,7 +233,7 @@ class Telemetry:
                 await sampled.wait()
             seen, (latest, newest) = last, self._latest
             last = newest
-            news = [log_line(each) for each in self._host.decisions() if seen < each["number"] <= newest]
+            news = [each for each in self._host.decisions() if seen < each["number"] <= newest]
             yield {**latest, "decisions": news}
 
     def _backlog(self, latest: Delta) -> Backlog:
@@ -248,9 +247,14 @@ class Telemetry:
             "queue": latest["queue"],
             "at": [round(each, 1) for each in self._history.at],
             "series": self._history.series,
-            "decisions": [log_line(each) for each in self._host.decisions()],
+            "decisions": list(self._host.decisions()),
             "decided": [
-                DecidedCount(kind=kind, variant_id=variant_id, variant=name, n=n)
-                for (kind, variant_id, name), n in self._decided.items()
+                DecidedCount(
+                    kind=kind,
+                    variant_id=variant_id,
+                    variant=None if variant_id is None else self._called.get(variant_id),
+                    n=n,
+                )
+                for (kind, variant_id), n in self._decided.items()
             ],
         }

@@ -11,7 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
-from inference.wording.waits_and_refusals import size
+from inference.management.rows import preview_row
+from inference.web.visibility.queries import visibility_at_the_console
+from inference.wording import previews, refusals, waits
+from inference.wording.amounts import size
+from inference.wording.names import Name
 from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
@@ -36,15 +40,18 @@ class Command(BaseCommand):
         except NoSuchVariant as error:
             raise CommandError(no_such_variant(error)) from None
         say = (lambda line: None) if options["json"] else self.stdout.write
-        client = HostClient(settings.HOST_SOCKET)
+        client, name = HostClient(settings.HOST_SOCKET), visibility_at_the_console().name
         try:
             if options["preview"]:
                 preview = asyncio.run(client.preview(variant.pk, options["anyway"]))
-                self.stdout.write(json.dumps(preview) if options["json"] else preview["sentence"])
+                row = json.dumps(preview_row(preview, name)) if options["json"] else previews.sentence(preview, name)
+                self.stdout.write(row)
                 return
-            resident = asyncio.run(_load(client, variant.pk, options["anyway"], say))
+            resident = asyncio.run(_load(client, variant.pk, options["anyway"], say, name))
             record([variant], None, CHANGE, "Loaded, on the console.")
-        except (HostRefusal, HostUnavailable) as error:
+        except HostRefusal as refusal:
+            raise CommandError(refusals.sentence(refusal.facts, refusal.variant_id, name)) from None
+        except HostUnavailable as error:
             raise CommandError(str(error)) from None
         if options["json"]:
             self.stdout.write(json.dumps(resident))
@@ -62,8 +69,8 @@ def _of(status: HostStatus, variant_id: int) -> ResidentVariant | None:
     return next((each for each in status["residents"] if each["variant_id"] == variant_id), None)
 
 
-async def _load(client: HostClient, variant_id: int, anyway: bool, say: Any) -> ResidentVariant | None:
-    following = asyncio.ensure_future(_follow(client, variant_id, say))
+async def _load(client: HostClient, variant_id: int, anyway: bool, say: Any, name: Name) -> ResidentVariant | None:
+    following = asyncio.ensure_future(_follow(client, variant_id, say, name))
     try:
         await client.load(variant_id, anyway)
     finally:
@@ -72,12 +79,12 @@ async def _load(client: HostClient, variant_id: int, anyway: bool, say: Any) -> 
     return _of(await client.status(), variant_id)
 
 
-async def _follow(client: HostClient, variant_id: int, say: Any) -> None:
+async def _follow(client: HostClient, variant_id: int, say: Any, name: Name) -> None:
     """Says what the load waits for, once per change and at most every tenth of the way."""
     said = ""
     async for status in client.watch():
         resident = _of(status, variant_id)
-        waiting = [each["reason"] for each in status["queue"] if each["variant_id"] == variant_id]
+        waiting = [waits.of(each["wait"], name) for each in status["queue"] if each["variant_id"] == variant_id]
         if resident is not None and resident["state"] == "loading":
             line = f"loading {int((resident['fraction'] or 0.0) * 10) * 10} %"
         elif waiting:

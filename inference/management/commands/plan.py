@@ -13,12 +13,17 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
+from inference.core.planning.cautions import cautions
+from inference.core.planning.footprint import CannotTell
+from inference.core.planning.placement import PlacedWay, Placement, place
+from inference.core.planning.wishes import Wishes
+from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.api.messages import LoadPreview
 from inference.web.plans.rows import plan_as_json
+from inference.web.visibility.queries import visibility_at_the_console
 from inference.wishes import wishes_of
-from inference.wording.placements import cautions, reason_of, unknown_reason
+from inference.wording import previews
+from inference.wording.placements import reason_of, sentence, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf, Header
 from models_app.hardware import Budget, Device, Profile
@@ -58,11 +63,11 @@ class Command(BaseCommand):
             reason = None if placement.shortfall is None else reason_of(placement.shortfall)
         except CannotTell as error:
             reason = unknown_reason(error)
-        found = [] if placement is None else list(placement.alternatives)
-        told = [] if placement is None else [cautions(each, placement, header, profile, wishes) for each in found]
+        found = [] if placement is None else list(placement.ways)
+        said = [] if placement is None else [cautions(each, placement, header, profile, wishes) for each in found]
         preview = _preview(row.pk) if row is not None and not any(options[name] for name in _ELSEWISE) else None
         if options["json"]:
-            pairs = list(zip(found, told, strict=True))
+            pairs = list(zip(found, said, strict=True))
             leaving = {} if preview is None else _leaving(preview, found)
             self.stdout.write(json.dumps(plan_as_json(profile.name, pairs, reason, leaving)))
             return
@@ -70,23 +75,24 @@ class Command(BaseCommand):
             self.stdout.write(reason)
         for line in _table(found):
             self.stdout.write(line)
-        for caution in told[0] if told else ():
-            self.stdout.write(f"- {caution.sentence}")
+        for caution in said[0] if said else ():
+            self.stdout.write(f"- {sentence(caution)}")
         if preview is not None:
-            self.stdout.write(f"- Now: {preview['sentence']}")
+            self.stdout.write(f"- Now: {previews.sentence(preview, visibility_at_the_console().name)}")
 
 
-def _preview(variant_id: int) -> LoadPreview | None:
+def _preview(variant_id: int) -> Preview | None:
     """What loading it would do now; None where no host runs that could tell."""
     with suppress(HostUnavailable, HostRefusal):
         return asyncio.run(HostClient(settings.HOST_SOCKET).preview(variant_id))
     return None
 
 
-def _leaving(preview: LoadPreview, found: Sequence[Alternative]) -> dict[Alternative, list[str]]:
-    """Who would leave, for the alternative that the host would take. It looks at what is free now, so it may take another way."""
-    taken = preview["options"] or {}
-    names = [each["name"] for each in (*preview["evicts"], *preview["waits_for"])]
+def _leaving(preview: Preview, found: Sequence[PlacedWay]) -> dict[PlacedWay, list[str]]:
+    """Who would leave, for the way that the host would take. It looks at what is free now, so it may take another one."""
+    taken = {} if preview.way is None else preview.way.options.to_json()
+    name = visibility_at_the_console().name
+    names = [name(each.variant_id) for each in (*preview.evicts, *preview.waits_for)]
     for each in found:
         # Without a GPU the host says nothing of layers.
         if all(taken.get(name) in (None, getattr(each, name)) for name in _DECIDED) and taken:
@@ -175,11 +181,11 @@ def _gpus(sizes: str, bandwidths: str | None) -> tuple[Device, ...]:
     )
 
 
-def _table(alternatives: list[Alternative]) -> list[str]:
-    if not alternatives:
+def _table(ways: list[PlacedWay]) -> list[str]:
+    if not ways:
         return []
     rows = [("", "GPU LAYERS", "EXPERTS IN RAM", "CONTEXT", "KV", "BATCH", "TOKENS/S", "PREFILL/S", "MEMORY")]
-    for number, each in enumerate(alternatives, start=1):
+    for number, each in enumerate(ways, start=1):
         memory = ", ".join(
             f"{device.name} {format_bytes(device.total_bytes)} of {format_bytes(device.budget_bytes)}"
             for device in each.devices

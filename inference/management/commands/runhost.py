@@ -25,6 +25,7 @@ from inference.host.server import Server
 from inference.host.telemetry.readings import Machine
 from inference.host.telemetry.sampler import Telemetry
 from inference.host.workers.environment import worker_environment
+from inference.wording import refusals
 
 logger = logging.getLogger("inference.host")
 
@@ -58,7 +59,7 @@ async def _host(run_dir: RunDir) -> Host:
     try:
         pools = await inventory.pools()
     except InventoryUnavailable as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(refusals.sentence(error.facts, None, str)) from None
     options = HostOptions(
         pools=pools,
         log_dir=Path(settings.LOG_DIR),

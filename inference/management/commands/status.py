@@ -12,7 +12,9 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from inference.host.api.client import HostClient, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
-from inference.wording.waits_and_refusals import size
+from inference.management.rows import status_row
+from inference.web.visibility.queries import visibility_at_the_console
+from inference.wording.amounts import size
 
 
 class Command(BaseCommand):
@@ -28,16 +30,17 @@ class Command(BaseCommand):
             host = asyncio.run(HostClient(settings.HOST_SOCKET).status())
         except HostUnavailable:
             host = None
+        host_row = None if host is None else status_row(host, visibility_at_the_console().name)
         if options["json"]:
-            self.stdout.write(json.dumps({"processes": processes, "host": host}))
+            self.stdout.write(json.dumps({"processes": processes, "host": host_row}))
             return
         for name, process in processes.items():
             restarts = f", {process['restarts']} restarts" if process.get("restarts") else ""
             self.stdout.write(f"{name:<8} {process.get('state', 'unknown'):<10} pid {process.get('pid')}{restarts}")
-        if host is None:
+        if host is None or host_row is None:
             self.stdout.write("No host answers. Start everything with make serve.")
         else:
-            for line in _lines(host):
+            for line in _lines(host, host_row):
                 self.stdout.write(line)
 
 
@@ -50,7 +53,7 @@ def _processes(path: Path) -> dict[str, Any]:
     return processes if isinstance(processes, dict) else {}
 
 
-def _lines(host: HostStatus) -> list[str]:
+def _lines(host: HostStatus, host_row: dict[str, Any]) -> list[str]:
     lines = [
         f"{each['name']:<8} {size(each['reserved_bytes'])} held of a budget of {size(each['budget_bytes'])}; "
         f"other programs use {size(each['foreign_bytes'])} of {size(each['capacity_bytes'])}"
@@ -67,7 +70,7 @@ def _lines(host: HostStatus) -> list[str]:
         lines.append("Nothing is resident.")
     lines += [
         f"waiting  {each['position']}. {each['user'] or 'load'} for {each['waiting_seconds']:.0f} s: {each['reason']}"
-        for each in host["queue"]
+        for each in host_row["queue"]
     ]
     return lines
 

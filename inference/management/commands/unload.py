@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.management.commands.load import no_such_variant
+from inference.wording import refusals
 from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
 
@@ -33,7 +34,9 @@ class Command(BaseCommand):
         try:
             asyncio.run(HostClient(settings.HOST_SOCKET).unload(variant.pk))
             record([variant], None, CHANGE, "Unloaded, on the console.")
-        except (HostRefusal, HostUnavailable) as error:
+        except HostRefusal as refusal:
+            raise CommandError(refusals.sentence(refusal.facts, variant.pk, lambda _: variant.name)) from None
+        except HostUnavailable as error:
             raise CommandError(str(error)) from None
         if options["json"]:
             self.stdout.write(json.dumps({"variant_id": variant.pk, "name": variant.name, "state": "absent"}))

@@ -15,6 +15,7 @@ from inference.web.chat.rows import variant_views
 from inference.web.crossing.change_counter import ChangeCounter
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.visibility.offered import OfferedVariant, offered_variants
+from inference.web.visibility.visibility import Visibility
 from models_app.catalog.access import Access
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,10 @@ class HostFeed:
     def may_use(self, access: Access, variant_id: int) -> bool:
         """As far as this process knows."""
         return access.allows(self._kept_for.get(variant_id, ()))
+
+    def naming(self, variant_id: int) -> Visibility:
+        """Of whoever asks for this variant, as far as only that one is spoken of."""
+        return Visibility(frozenset((row["id"], row["name"]) for row in self._last["rows"] if row["id"] == variant_id))
 
     @property
     def connections(self) -> int:

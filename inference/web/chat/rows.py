@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from inference.host.api.messages import HostStatus, Residency
+from inference.core.loads.vocabulary import ResidencyState
+from inference.host.api.messages import HostStatus
 from inference.models import Conversation, Message
 from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, VariantView
 from inference.web.visibility.offered import OfferedVariant
@@ -61,7 +62,7 @@ def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, A
     return {
         "id": variant.pk,
         "name": variant.name,
-        "state": cast(Residency, resident.get("state", "absent")),
+        "state": cast(ResidencyState, resident.get("state", "absent")),
         "fraction": resident.get("fraction"),
         "mode": resident.get("mode"),
         "failure_detail": resident.get("failure_detail"),

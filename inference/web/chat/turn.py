@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import aclosing
 from uuid import UUID
 
@@ -17,16 +17,15 @@ from inference.answering.request import AnswerRequest, Messages, Mode, Prompt, T
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.engine.protocol import Done, Token
 from inference.host.api.client import HostClient
-from inference.host.api.messages import Mention
 from inference.models import Message
 from inference.web.chat.protocol import MessageView, Patch, WaitView
 from inference.web.chat.store import Ending, Progress, StartedTurn
 from inference.web.chat.tree import chat_messages, completion_prompt
-from inference.web.chat.waits import failed, failure, mentions_of, wait_view
+from inference.web.chat.waits import failed, failure, named_by, named_in, wait_view
 from inference.web.crossing.change_counter import ChangeCounter
 from inference.web.crossing.database_thread import StorageFailed
-from inference.web.visibility.redaction import NOTHING_KEPT, NOTHING_TOLD, Discretion
-from inference.web.visibility.visibility import discretion_towards
+from inference.web.visibility.queries import visibility_of
+from inference.web.visibility.visibility import NOTHING, Visibility
 from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -52,8 +51,10 @@ class Turn:
         user_id: int,
         variant: int,
         received_at: float | None = None,
+        visibility: Visibility = NOTHING,
     ) -> None:
-        """`received_at`: when the person's request arrived, by time.perf_counter."""
+        """`received_at`: when the person's request arrived, by time.perf_counter. `visibility`: what the owner may know of the
+        variant itself; of others it is looked up when they matter."""
         self.message = message
         self.user_id = user_id
         self.content = ""
@@ -69,6 +70,7 @@ class Turn:
         self.speaking = asyncio.Event()
         """Set by the first token."""
         self._variant = variant
+        self._visibility = visibility
         self._received_at = time.perf_counter() if received_at is None else received_at
         self._first_token_at: float | None = None
         self._started: asyncio.Future[StartedTurn] = asyncio.get_running_loop().create_future()
@@ -143,7 +145,7 @@ class Turn:
         except Refusal as refusal:
             if isinstance(refusal, WorkerGone):
                 logger.warning("%s", refusal, extra={"request_id": str(self.message)})
-            return failure(refusal, await self._discretion(mentions_of(refusal)))
+            return failure(refusal, await self._seen(named_by(refusal)))
         except Exception:
             logger.exception("a turn failed", extra={"request_id": str(self.message)})
             return failed("internal", "Something went wrong in the web process; its log has the details.")
@@ -164,7 +166,7 @@ class Turn:
                 elif event["type"] == "done":
                     return self._completed(event)
                 elif event["type"] != "prefill" or not self.n_tokens:
-                    self._waits_for(wait_view(event, await self._discretion(mentions_of(event))))
+                    self._waits_for(wait_view(event, await self._seen(named_in(event))))
         raise AssertionError("an answer ends with done, or with a refusal")
 
     async def _prompt(self, mode: Mode) -> Prompt:
@@ -177,19 +179,19 @@ class Turn:
             return Messages(chat_messages(started.branch, system_prompt), options)
         return Text(completion_prompt(started.branch, system_prompt), options)
 
+    async def _seen(self, resident_ids: Collection[int]) -> Visibility:
+        """What the owner may know of these, as it is now. Whoever asks for a variant may know that one."""
+        if all(each == self._variant for each in resident_ids):
+            return self._visibility
+        try:
+            return await visibility_of(self.user_id)
+        except StorageFailed:
+            return self._visibility
+
     def _waits_for(self, wait: WaitView) -> None:
         if wait != self.wait:
             self.wait = wait
             self.changed.increment()
-
-    async def _discretion(self, mentions: Sequence[Mention]) -> Discretion:
-        """Towards the person, as it is now. Whoever asks for a variant may know that one."""
-        if all(each["variant_id"] == self._variant for each in mentions):
-            return NOTHING_KEPT
-        try:
-            return await discretion_towards(self.user_id)
-        except StorageFailed:
-            return NOTHING_TOLD
 
     def _says(self, event: Token) -> None:
         if self._first_token_at is None:

@@ -78,7 +78,13 @@ class Turns:
             raise store.NoVariant(store.NOT_YOURS)
         if self._shut or sum(turn.user_id == user_id for turn in self._turns.values()) >= MOST_RUNNING_PER_PERSON:
             raise store.Busy
-        turn = Turn(message=uuid4(), user_id=user_id, variant=request.variant, received_at=received_at)
+        turn = Turn(
+            message=uuid4(),
+            user_id=user_id,
+            variant=request.variant,
+            received_at=received_at,
+            visibility=self.feed.naming(request.variant),
+        )
         return await asyncio.shield(self._spawn(self._start(turn, request), f"start {turn.message}"))
 
     async def _start(self, turn: Turn, request: Send | Regenerate) -> tuple[StartedTurn, Turn | None]:

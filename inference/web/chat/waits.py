@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from inference.answering.events import VariantReady, Wait
 from inference.answering.refusals import (
     HostStayedAway,
@@ -13,25 +11,32 @@ from inference.answering.refusals import (
     RefusedByWorker,
     WorkerGone,
 )
+from inference.core.scheduling.refusals import mentioned
 from inference.engine.protocol import Prefill
 from inference.host.api.client import WorkerRefusal
-from inference.host.api.messages import Mention
 from inference.models import Message
 from inference.web.chat.protocol import WaitView
 from inference.web.chat.store import Ending
-from inference.web.visibility.redaction import Discretion
+from inference.web.visibility.visibility import Visibility
+from inference.wording import refusals, waits
 
 
-def mentions_of(told: Wait | VariantReady | Prefill | Refusal) -> Sequence[Mention]:
-    """Whom it names."""
-    if isinstance(told, RefusedByHost):
-        return told.refusal.mentions
-    if isinstance(told, Refusal):
-        return ()
-    return told["mentions"] if told["type"] in ("queued", "evicting") else ()
+def named_in(event: Wait | VariantReady | Prefill) -> tuple[int, ...]:
+    """Ids of the variants that words about the event name."""
+    match event["type"]:
+        case "queued":
+            return event["reason"].variants
+        case "evicting":
+            return tuple(event["variants"])
+    return ()
 
 
-def wait_view(event: Wait | VariantReady | Prefill, discretion: Discretion) -> WaitView:
+def named_by(refusal: Refusal) -> tuple[int, ...]:
+    """Ids of the variants that words about the refusal name, besides the one that was asked for."""
+    return mentioned(refusal.refusal.facts) if isinstance(refusal, RefusedByHost) else ()
+
+
+def wait_view(event: Wait | VariantReady | Prefill, visibility: Visibility) -> WaitView:
     match event["type"]:
         case "host_absent":
             return {"stage": "host_down"}
@@ -39,11 +44,10 @@ def wait_view(event: Wait | VariantReady | Prefill, discretion: Discretion) -> W
             return {
                 "stage": "queued",
                 "position": event["position"],
-                "reason": discretion.sentence(event["reason"], event["mentions"]),
+                "reason": waits.sentence(event["reason"], event["position"], visibility.name),
             }
         case "evicting":
-            names = [discretion.instead(each["variant_id"]) or each["name"] for each in event["mentions"]]
-            return {"stage": "evicting", "variants": names}
+            return {"stage": "evicting", "variants": [visibility.name(each) for each in event["variants"]]}
         case "loading":
             return {"stage": "loading", "fraction": event["fraction"]}
         case "variant_ready":
@@ -53,10 +57,13 @@ def wait_view(event: Wait | VariantReady | Prefill, discretion: Discretion) -> W
             return {"stage": "generating" if is_read else "prefill", "done": event["done"], "total": event["total"]}
 
 
-def failure(refusal: Refusal, discretion: Discretion) -> Ending:
+def failure(refusal: Refusal, visibility: Visibility) -> Ending:
     match refusal:
         case RefusedByHost():
-            return failed(refusal.refusal.code, discretion.sentence(refusal.refusal.detail, refusal.refusal.mentions))
+            return failed(
+                refusal.refusal.code,
+                refusals.sentence(refusal.refusal.facts, refusal.refusal.variant_id, visibility.name),
+            )
         case RefusedByWorker():
             return failed(refusal.refusal.code, _refused(refusal.refusal))
         case WorkerGone():

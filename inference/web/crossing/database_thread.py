@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -11,28 +12,44 @@ from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import Error, connection, connections
+from django.utils.translation import gettext as _
 
 logger = logging.getLogger(__name__)
 
 TRUSTED_IDLE_SECONDS = 30.0
 """A connection unused for longer is asked whether it still works: database servers hang up on idlers."""
 
+_SQLITE_FULL = 13
+_POSTGRESQL_DISK_FULL = "53100"
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class StorageFailed(Exception):
-    """The database did not take or give something; nothing was changed. `detail` is a sentence for a person."""
+    """The database did not take or give something; nothing was changed."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, error: Error) -> None:
+        super().__init__(str(error))
+        self.is_disk_full = _is_disk_full(error.__cause__)
+
+    @property
+    def detail(self) -> str:
+        """A sentence for whoever reads it."""
+        if self.is_disk_full:
+            return _("The box's disk is full, so this could not be stored. Free some space on it and try again.")
+        return _(
+            "The box's database did not take this ({error}). Try again; if it stays so, look at the box's disk and log."
+        ).format(error=self)
 
 
-def _told(error: Error) -> str:
-    if "full" in str(error):
-        return "The box's disk is full, so this could not be stored. Free some space on it and try again."
-    return f"The box's database did not take this ({error}). Try again; if it stays so, look at the box's disk and log."
+def _is_disk_full(cause: BaseException | None) -> bool:
+    """`cause`: the database driver's own error."""
+    if isinstance(cause, sqlite3.Error):
+        # Python 3.10's sqlite3 keeps no error code, only SQLite's own fixed text for it.
+        code: int | None = getattr(cause, "sqlite_errorcode", None)
+        return str(cause) == "database or disk is full" if code is None else code & 0xFF == _SQLITE_FULL
+    return getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
 
 
 class DatabaseThread:
@@ -62,7 +79,7 @@ class DatabaseThread:
         except Error as error:
             connection.close()
             logger.exception("the database failed")
-            raise StorageFailed(_told(error)) from error
+            raise StorageFailed(error) from error
 
     async def close(self) -> None:
         """Closes the thread's connection; the next call opens another."""

@@ -1,8 +1,8 @@
-"""`/ws/host/`: what the box is doing, for everybody who is signed in. See inference.host.api.telemetry for its frames."""
+"""`/ws/host/`: what the box is doing, for everybody who is signed in. See inference.web.dashboard.frames."""
 
 from __future__ import annotations
 
-from inference.web.dashboard.feed import host_watch
+from inference.web.dashboard.feed import telemetry_feed
 from inference.web.feeds.consumer import WatchConsumer
 
 
@@ -10,5 +10,5 @@ class HostConsumer(WatchConsumer):
     """One open dashboard."""
 
     async def watch(self) -> None:
-        watch = self._watch = host_watch()
-        await watch.join(self)
+        feed = self._watch = telemetry_feed()
+        await feed.join(self)

@@ -17,9 +17,12 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
+from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.api.messages import LoadPreview
 from inference.web.crossing import background_host
+from inference.web.visibility.queries import visibility_for
+from inference.wording import previews, refusals
+from inference.wording.names import Name
 from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
@@ -49,16 +52,18 @@ class LoadQuestion(TypedDict):
     """On the button; "" where there is nothing to press."""
 
 
-def load_question(found: LoadPreview, instead: LoadPreview | None) -> LoadQuestion:
+def load_question(found: Preview, instead: Preview | None, name: Name) -> LoadQuestion:
     """`instead`: the preview of "load anyway", where loading would have to wait."""
+    sentence = previews.sentence(found, name)
+    others = sentence if instead is None else previews.sentence(instead, name)
     words = {"fits": "Load", "evicts": "Load", "waits": "Load when there is room"}
     return {
-        "variant_id": found["variant_id"],
-        "name": found["name"],
-        "sentence": found["sentence"],
+        "variant_id": found.variant_id,
+        "name": name(found.variant_id),
+        "sentence": sentence,
         "may_anyway": instead is not None,
-        "instead": "" if instead is None or instead["sentence"] == found["sentence"] else instead["sentence"],
-        "load_words": words.get(found["outcome"], ""),
+        "instead": "" if others == sentence else others,
+        "load_words": words.get(found.outcome, ""),
     }
 
 
@@ -71,25 +76,27 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
     if not (await request.auser()).is_staff:
         return await _said(request, {"detail": STAFF_ONLY}, 403)
     client = HostClient(settings.HOST_SOCKET)
+    name = (await sync_to_async(visibility_for)(await request.auser())).name
     try:
         if request.method != "POST":
-            return await _said(request, {"question": await _question(client, variant_id)}, 200)
+            return await _said(request, {"question": await _question(client, variant_id, name)}, 200)
         asked = _asked(client, request.POST.get("action", ""), variant_id)
         if asked is None:
             return await _said(request, {"detail": "There is no such action."}, 400)
         is_done = await background_host.start_and_wait(asked)
         await _note(await request.auser(), variant_id, request.POST["action"])
     except HostRefusal as refusal:
-        return await _said(request, {"detail": refusal.detail}, 404 if refusal.code == "unknown_variant" else 409)
+        detail = refusals.sentence(refusal.facts, variant_id, name)
+        return await _said(request, {"detail": detail}, 404 if refusal.code == "unknown_variant" else 409)
     except HostUnavailable:
         return await _said(request, {"detail": AWAY}, 503)
     return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect(_back(request))
 
 
-async def _question(client: HostClient, variant_id: int) -> LoadQuestion:
+async def _question(client: HostClient, variant_id: int, name: Name) -> LoadQuestion:
     found = await client.preview(variant_id)
-    instead = await client.preview(variant_id, anyway=True) if found["outcome"] == "waits" else None
-    return load_question(found, None if instead is not None and instead["outcome"] == "cannot" else instead)
+    instead = await client.preview(variant_id, anyway=True) if found.outcome == "waits" else None
+    return load_question(found, None if instead is not None and instead.outcome == "cannot" else instead, name)
 
 
 @sync_to_async

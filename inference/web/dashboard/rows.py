@@ -8,8 +8,9 @@ from math import floor
 from typing import TypedDict
 
 from inference.answering.owner import owner_of
-from inference.host.api.telemetry import Backlog, DeviceTelemetry, LogLine, QueueEntry, SegmentKind, VariantTelemetry
-from models_app.units import format_bytes
+from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState
+from inference.web.dashboard.frames import BrowserBacklog, LogLine, QueueRow, VariantRow
+from models_app.units import format_bytes, format_duration
 
 BAR_WIDTH = 1000
 """Of a bar's coordinate system; the browser stretches it."""
@@ -70,21 +71,13 @@ class Bar(TypedDict):
     legend: list[LegendRow]
 
 
-def duration(seconds: float) -> str:
-    """5 s, 3 min, 2 h, 4 d."""
-    for limit, length, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
-
-
-def colours(variants: Sequence[VariantTelemetry]) -> dict[int, int]:
+def colours(variants: Sequence[VariantState]) -> dict[int, int]:
     """Of each variant that is there, by id. The page keeps them for as long as it is open."""
     ids = sorted(each["variant_id"] for each in variants)
     return {variant_id: number % N_COLOURS + 1 for number, variant_id in enumerate(ids)}
 
 
-def bar(device: DeviceTelemetry, variants: Sequence[VariantTelemetry]) -> Bar:
+def bar(device: DeviceTelemetry, variants: Sequence[VariantState]) -> Bar:
     names = {each["variant_id"]: each["name"] for each in variants}
     colour_of = colours(variants)
     whole = max(1, device["capacity_bytes"], sum(each["bytes"] for each in device["segments"]))
@@ -165,7 +158,7 @@ def device_note(device: DeviceTelemetry) -> str:
     return note if device["foreign_bytes"] is not None else f"{note} What other programs use is not known."
 
 
-def loaded_how(variant: VariantTelemetry) -> str:
+def loaded_how(variant: VariantState) -> str:
     """29 of 33 layers on the GPU · 4,096 tokens × 4 slots · KV f16 · loaded in 1.5 s"""
     if variant["load_seconds"] is None:
         return ""
@@ -203,7 +196,7 @@ class ResidentRow(TypedDict):
     """An alarm or a failure, with its cure."""
 
 
-def resident_row(variant: VariantTelemetry) -> ResidentRow:
+def resident_row(variant: VariantRow) -> ResidentRow:
     state, fraction = variant["state"], variant["fraction"]
     loading = f" {fraction:.0%}" if state == "loading" and fraction is not None else ""
     idle = variant["idle_seconds"]
@@ -219,13 +212,13 @@ def resident_row(variant: VariantTelemetry) -> ResidentRow:
         "size": format_bytes(variant["reserved_bytes"]) if variant["reserved_bytes"] else "",
         "slots": f"{variant['slots_busy']} of {variant['n_seq_max']}" if variant["n_seq_max"] else "",
         "speed": f"{variant['tokens_per_second']:.1f}",
-        "idle": "" if idle is None else duration(idle),
+        "idle": "" if idle is None else format_duration(idle),
         "how": loaded_how(variant),
         "trouble": variant["alarm"] or variant["failure_detail"] or "",
     }
 
 
-class QueueRow(TypedDict):
+class QueueLine(TypedDict):
     position: int
     name: str
     reason: str
@@ -233,12 +226,12 @@ class QueueRow(TypedDict):
     is_yours: bool
 
 
-def queue_row(entry: QueueEntry, user_id: int) -> QueueRow:
+def queue_line(entry: QueueRow, user_id: int) -> QueueLine:
     return {
         "position": entry["position"],
         "name": entry["variant"],
         "reason": entry["reason"],
-        "waiting": duration(entry["waiting_seconds"]),
+        "waiting": format_duration(entry["waiting_seconds"]),
         "is_yours": entry["user"] == owner_of(user_id),
     }
 
@@ -250,6 +243,7 @@ class LogRow(TypedDict):
     """UTC until the page's script says it in the reader's own."""
     kind: str
     sentence: str
+    details: str
 
 
 def log_rows(decisions: Sequence[LogLine]) -> list[LogRow]:
@@ -264,6 +258,7 @@ def _log_row(line: LogLine) -> LogRow:
         "time": f"{at:%H:%M:%S}",
         "kind": line["kind"],
         "sentence": line["sentence"],
+        "details": line["details"],
     }
 
 
@@ -277,7 +272,7 @@ class ModelRow(TypedDict):
     """Why it cannot run; "" where nothing is known against it."""
 
 
-def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: Backlog | None) -> ModelRow:
+def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: BrowserBacklog | None) -> ModelRow:
     present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
     residency = present or "absent"
     return {
@@ -293,14 +288,14 @@ def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: B
 class Page(TypedDict):
     bars: list[Bar]
     residents: list[ResidentRow]
-    queue: list[QueueRow]
+    queue: list[QueueLine]
     log: list[LogRow]
 
 
-def page(state: Backlog, user_id: int) -> Page:
+def page(state: BrowserBacklog, user_id: int) -> Page:
     return {
         "bars": [bar(each, state["variants"]) for each in state["devices"]],
         "residents": [resident_row(each) for each in state["variants"]],
-        "queue": [queue_row(each, user_id) for each in state["queue"]],
+        "queue": [queue_line(each, user_id) for each in state["queue"]],
         "log": log_rows(state["decisions"]),
     }

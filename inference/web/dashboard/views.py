@@ -9,24 +9,24 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from inference.web.chat.turns import turns
-from inference.web.dashboard.feed import host_watch
+from inference.web.dashboard.feed import telemetry_feed
+from inference.web.dashboard.frames import worded
 from inference.web.dashboard.rows import model_row, page
-from inference.web.visibility.redaction import told_to
+from inference.web.visibility.queries import visibility_for
 from inference.web.visibility.signed_in import user_id_of
-from inference.web.visibility.visibility import discretion_for
 
 
 @login_required
 @require_safe
 async def dashboard(request: HttpRequest) -> HttpResponse:
-    """What the box is doing. Context: `state` (telemetry_messages.Backlog, or None), `page` (dashboard.Page, or None), `models`
+    """What the box is doing. Context: `state` (frames.BrowserBacklog, or None), `page` (dashboard.Page, or None), `models`
     (dashboard.ModelRow) and `names` (of variants, by id, for the page's script)."""
     feed, user = turns().feed, await request.auser()
     await feed.start()
-    discretion = await sync_to_async(discretion_for)(user)
-    state = await host_watch().state()
-    state = None if state is None else told_to(discretion, state)
-    rows = [row for row in feed.variants["rows"] if discretion.instead(row["id"]) is None]
+    visibility = await sync_to_async(visibility_for)(user)
+    telemetry = await telemetry_feed().state()
+    state = None if telemetry is None else worded(telemetry, visibility)
+    rows = [row for row in feed.variants["rows"] if visibility.may_name((row["id"],))]
     names = {row["id"]: row["name"] for row in rows}
     context = {
         "state": state,

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.utils.translation import ngettext
+
 from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import AmountName, Amounts, StoredAmounts, warnings
 from models_app.hardware.pools import RAM, named_devices, with_ram_budget
@@ -88,7 +90,7 @@ def summary(profile: Profile) -> str:
         f"{f'{count} × ' if count > 1 else ''}{name} ({format_bytes(n_bytes)})"
         for (name, n_bytes), count in counted.items()
     ]
-    cores = f"{profile.n_cores} core{'s' if profile.n_cores != 1 else ''}"
+    cores = ngettext("{n} core", "{n} cores", profile.n_cores).format(n=profile.n_cores)
     return ", ".join([*gpus, f"{format_bytes(profile.ram.memory_bytes)} RAM", cores])
 
 

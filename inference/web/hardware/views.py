@@ -16,19 +16,28 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from inference.web.hardware.rows import DeviceView, device_views, pinned_bytes_by_device, summary
-from inference.web.plans.what_if import KV_CHOICES, Answer, BadQuestion, CannotBePlanned, answer, read_changes, told_of
+from inference.web.plans.what_if import (
+    KV_CHOICES,
+    Answer,
+    BadQuestion,
+    CannotBePlanned,
+    answer,
+    estimates_of,
+    read_changes,
+)
+from inference.web.visibility.queries import status_for
 from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
-from inference.web.visibility.visibility import status_for
 from inference.wishes import wishes_of
 from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read_amounts
 from models_app.hardware.cards import cards
-from models_app.hardware.pools import named_devices
+from models_app.hardware.pools import named_devices, with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.machines.edits import (
     AmountsChanged,
@@ -41,12 +50,11 @@ from models_app.machines.edits import (
     stored_amounts,
 )
 from models_app.machines.forms import ProfileForm
-from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_box, this_machine
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
 from models_app.models import HardwareProfile, Variant
 
 UNDO = "hardware_undo"
 """In the session: the last change of amounts, turned round, until it is used or another page is shown."""
-
 
 # looking ------------------------------------------------------------------------------------------------------
 
@@ -72,27 +80,34 @@ def _answer(user: Any, query: Mapping[str, str]) -> Answer:
     name = query.get("variant", "")
     variant = visible_to(user, Variant.objects.filter(name=name)).first()
     if variant is None:
-        raise BadQuestion({"variant": f"There is no model named “{name}”." if name else "Pick a model."})
+        raise BadQuestion(
+            {"variant": _("There is no model named “{name}”.").format(name=name) if name else _("Pick a model.")}
+        )
     paths = list(variant.shards.order_by("number").values_list("path", flat=True))
     try:
         if not paths:
-            raise CannotBePlanned(f"{variant.name} has no files.")
-        told = told_of(paths)
+            raise CannotBePlanned(variant.name)
+        estimates = estimates_of(paths)
     except CannotBePlanned as cannot:
         raise BadQuestion({"variant": cannot.detail}) from None
-    return answer(told, _profile(query.get("profile", "")), wishes_of(variant), changes)
+    return answer(estimates, _profile(query.get("profile", "")), wishes_of(variant), changes)
 
 
 def _profile(name: str) -> Profile:
     """This machine's without a name. Raises BadQuestion."""
     try:
-        if name in ("", this_machine().name):
-            return this_box()
+        row = this_machine()
+        if name in ("", row.name):
+            return with_ram_budget(row.profile(), settings.BUDGET_BYTES)
         return profile_named(name)
     except UnknownProfile:
-        raise BadQuestion({"profile": f"There is no machine and no known card named “{name}”."}) from None
+        raise BadQuestion(
+            {"profile": _("There is no machine and no known card named “{name}”.").format(name=name)}
+        ) from None
     except BadDevices as bad:
-        raise BadQuestion({"profile": f"The machine's stored devices make no sense: {bad}."}) from None
+        raise BadQuestion(
+            {"profile": _("The machine's stored devices make no sense: {problem}.").format(problem=bad)}
+        ) from None
 
 
 def _page(
@@ -197,23 +212,23 @@ def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
     row = HardwareProfile.objects.filter(pk=pk).first()
     found = None if row is None else dict(named_devices(row.profile())).get(device)
     if row is None or found is None:
-        raise Http404("There is no such device.")
+        raise Http404(_("There is no such device."))
     was, to = _amounts(request.POST, "was_"), _amounts(request.POST)
     view = _device_view(row, device)
     try:
         read_amounts(to, found)
         told = change_amounts(pk, device, was, to, user_of(request).pk)
     except BadAmounts as bad:
-        return _page(request, wrong=(pk, replace(view, written=to, problems=bad.problems)), status=422)
+        return _page(request, wrong=(pk, replace(view, written=to, problems=dict(bad.problems.items()))), status=422)
     except AmountsChanged as changed:
         now = changed.now
-        problem = (
-            f"Somebody changed this meanwhile: the budget is {now.budget or 'the default'} and the reserve "
-            f"{now.reserve or 'the default'} now. Look, and save again if you still want yours."
-        )
+        problem = _(
+            "Somebody changed this meanwhile: the budget is {budget} and the reserve {reserve} now. Look, and save again "
+            "if you still want yours."
+        ).format(budget=now.budget or _("the default"), reserve=now.reserve or _("the default"))
         return _page(request, wrong=(pk, replace(view, written=to, problems={"budget": problem})), status=409)
     if told is None:
-        messages.info(request, "Nothing was changed.")
+        messages.info(request, _("Nothing was changed."))
     else:
         messages.success(request, told)
         request.session[UNDO] = {
@@ -227,8 +242,8 @@ def set_amounts(request: HttpRequest, pk: int, device: str) -> HttpResponse:
 
 
 def _device_view(row: HardwareProfile, device: str) -> DeviceView:
-    devices: list[DeviceView] = _machine(row, {})["devices"]
-    return next(each for each in devices if each.device == device)
+    views: list[DeviceView] = _machine(row, {})["devices"]
+    return next(each for each in views if each.device == device)
 
 
 @require_POST
@@ -236,7 +251,7 @@ def _device_view(row: HardwareProfile, device: str) -> DeviceView:
 def measure(request: HttpRequest) -> HttpResponse:
     """Blocks for about a second."""
     row = measure_again(user_of(request).pk)
-    messages.success(request, f"Looked again: {summary(row.profile())}.")
+    messages.success(request, _("Looked again: {devices}.").format(devices=summary(row.profile())))
     return redirect("hardware")
 
 
@@ -248,7 +263,7 @@ def add(request: HttpRequest) -> HttpResponse:
         return _page(request, form=form, status=422)
     row = form.row()
     add_profile(row, user_of(request).pk)
-    messages.success(request, f"{row.name} can be planned for now.")
+    messages.success(request, _("{machine} can be planned for now.").format(machine=row.name))
     return redirect(f"{reverse('hardware')}#machine-{row.pk}")
 
 
@@ -258,8 +273,8 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         name = delete_profile(pk, user_of(request).pk)
     except HardwareProfile.DoesNotExist:
-        raise Http404("There is no such machine.") from None
+        raise Http404(_("There is no such machine.")) from None
     except IsThisMachine:
         raise PermissionDenied from None
-    messages.success(request, f"{name} is gone.")
+    messages.success(request, _("{machine} is gone.").format(machine=name))
     return redirect(f"{reverse('hardware')}#others")

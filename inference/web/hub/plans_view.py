@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from inference.core.planning.recommend import recommend
@@ -19,7 +20,7 @@ from inference.host.api.messages import HostStatus
 from inference.web.hub import disk_space, remote_models
 from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
 from inference.web.plans.what_if import BadQuestion, Changes, read_changes
-from inference.web.visibility.visibility import status_for
+from inference.web.visibility.queries import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
@@ -94,8 +95,8 @@ async def _lines(
         try:
             if refusals:
                 raise refusals[0]
-            told = remote_models.told_of(client, found, variant, siblings)
-            made[variant.key] = plan_remote(told, profile, changes, status)
+            estimates = remote_models.estimates_of(client, found, variant, siblings)
+            made[variant.key] = plan_remote(estimates, profile, changes, status)
         except HubError as error:
             if isinstance(error, (Gated, RateLimited, TokenRefused, Unreachable)) and not isinstance(
                 error, ConnectionDropped
@@ -104,7 +105,7 @@ async def _lines(
                 refusals.append(error)
             return dict(unplanned_row(variant.key, sentence(error)))
         except (BadGguf, NotAModel) as error:
-            return dict(unplanned_row(variant.key, f"Its header cannot be used: {error}."))
+            return dict(unplanned_row(variant.key, _("Its header cannot be used: {problem}.").format(problem=error)))
         return dict(plan_row(variant.key, made[variant.key]))
 
     tasks = [asyncio.ensure_future(_read(partial(plan, each))) for each in parts.variants]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inference.core.planning.header_estimates import Told
+from inference.core.planning.header_estimates import HeaderEstimates
 from inference.web.crossing.recent_values import Recent
 from models_app.catalog.read_files import check_loadable
 from models_app.hub.names import RemoteVariant
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _outages = OutageMemory()
 _repositories: Recent[Any, RemoteRepository] = Recent(_MOST_REPOSITORIES)
-_headers: Recent[Any, Told] = Recent(_MOST_HEADERS)
+_headers: Recent[Any, HeaderEstimates] = Recent(_MOST_HEADERS)
 
 
 def ask(client: Hub, question: Callable[[], T], *, again: bool = False) -> T:
@@ -58,12 +58,14 @@ def siblings_of(client: Hub, repository: RemoteRepository) -> SiblingHeaders:
     return SiblingHeaders(open_range)
 
 
-def told_of(client: Hub, repository: RemoteRepository, variant: RemoteVariant, siblings: SiblingHeaders) -> Told:
+def estimates_of(
+    client: Hub, repository: RemoteRepository, variant: RemoteVariant, siblings: SiblingHeaders
+) -> HeaderEstimates:
     """The variant's header, by range requests. Raises HubError, BadGguf, NotAModel."""
 
-    def make() -> Told:
+    def make() -> HeaderEstimates:
         header = ask(client, lambda: siblings.read_variant(variant.files))
         check_loadable(header)
-        return Told(header)
+        return HeaderEstimates(header)
 
     return _headers.get((client, repository.name, repository.revision, variant.key), make)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict
 
-from inference.core.planning.header_estimates import Told
-from inference.core.planning.placement import Alternative, CannotTell, Wishes, place
-from inference.core.planning.recommend import Candidate, Fit, Recommendation
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from inference.core.planning.cautions import cautions
+from inference.core.planning.fit import Fit, fit_of
+from inference.core.planning.footprint import CannotTell
+from inference.core.planning.header_estimates import HeaderEstimates
+from inference.core.planning.placement import PlacedWay, place
+from inference.core.planning.recommend import Candidate, Lack, Recommendation
+from inference.core.planning.wishes import Wishes
 from inference.core.scheduling.eviction import Resident
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import LOAD_BYTES_PER_SECOND
@@ -16,7 +25,7 @@ from inference.core.scheduling.would_evict import Leaving, leaving
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.web.plans.rows import rate, way_view
 from inference.web.plans.what_if import Changes
-from inference.wording.placements import cautions, reason_of, unknown_reason
+from inference.wording.placements import reason_of, unknown_reason
 from models_app.gguf import Header
 from models_app.hardware import Profile
 from models_app.hardware.pools import profile_pools
@@ -49,48 +58,44 @@ def wishes_for(header: Header, changes: Changes) -> Wishes:
     return changes.to(usual)
 
 
-def plan_remote(told: Told, profile: Profile, changes: Changes, status: HostStatus | None) -> RemotePlan:
+def plan_remote(
+    estimates: HeaderEstimates, profile: Profile, changes: Changes, status: HostStatus | None
+) -> RemotePlan:
     """`status`: the host's, for who would have to leave; None where it does not answer, and then nothing is said of that."""
-    header = told.header
+    header = estimates.header
     wishes = wishes_for(header, changes)
     n_params = header.n_params
-    facts = {
-        "bits_per_weight": 8 * header.tensor_bytes / n_params if n_params else 0.0,
-        "n_params": n_params,
-        "architecture": header.architecture,
-        "n_ctx_train": header.n_ctx_train,
-    }
+    plan = partial(
+        RemotePlan,
+        bits_per_weight=8 * header.tensor_bytes / n_params if n_params else 0.0,
+        n_params=n_params,
+        architecture=header.architecture,
+        n_ctx_train=header.n_ctx_train,
+    )
     try:
-        placement = place(header, profile, wishes, told)
+        placement = place(header, profile, wishes, estimates)
     except CannotTell as error:
-        return RemotePlan("unknown", unknown_reason(error), None, "", (), **facts)  # type: ignore[arg-type]
-    if not placement.alternatives:
+        return plan(Fit.UNKNOWN, unknown_reason(error), None, "", ())
+    if not placement.ways:
         assert placement.shortfall is not None
-        return RemotePlan("no", reason_of(placement.shortfall), None, "", (), **facts)  # type: ignore[arg-type]
-    best = placement.alternatives[0]
+        return plan(Fit.NO, reason_of(placement.shortfall), None, "", ())
+    best = placement.ways[0]
     pools = profile_pools(profile)
     view = way_view(pools, best, cautions(best, placement, header, profile, wishes))
     now = () if status is None else _now(best, [pool.device for pool in pools], status)
-    return RemotePlan(
-        fit=_fit(best, n_gpus=len(profile.gpus)),
+    return plan(
+        fit=fit_of(placement, profile),
         title=view["title"],
         decode_tokens_per_second=best.speed.decode_tokens_per_second,
         memory=view["memory"],
         notes=(*now, *view["cautions"]),
-        **facts,  # type: ignore[arg-type]
     )
-
-
-def _fit(way: Alternative, n_gpus: int) -> Fit:
-    if not n_gpus or (way.n_gpu_layers > way.n_layers and not way.n_cpu_moe):
-        return "whole"
-    return "part" if way.n_gpu_layers else "ram"
 
 
 # the box as it is now -----------------------------------------------------------------------------------------
 
 
-def _now(way: Alternative, devices: Sequence[str], status: HostStatus) -> tuple[str, ...]:
+def _now(way: PlacedWay, devices: Sequence[str], status: HostStatus) -> tuple[str, ...]:
     wanted = {device: used.total_bytes for device, used in zip(devices, way.devices, strict=False) if used.total_bytes}
     residents = [_resident(each) for each in status["residents"] if each["bytes_by_device"]]
     pools = [
@@ -124,24 +129,34 @@ def _resident(each: ResidentVariant) -> Resident:
 
 def _leaving_words(found: Leaving, names: Mapping[int, str]) -> tuple[str, ...]:
     if found.pinned:
-        who = _listed([names[each] for each in found.pinned])
-        return (f"Now it would have no room beside {who}, which {_is(found.pinned)} pinned.",)
+        return (
+            ngettext(
+                "Now it would have no room beside {names}, which is pinned.",
+                "Now it would have no room beside {names}, which are pinned.",
+                len(found.pinned),
+            ).format(names=_listed([names[each] for each in found.pinned])),
+        )
     if found.foreign_bytes:
-        return (f"Now other programs use {format_bytes(found.foreign_bytes)} of the memory that it needs.",)
-    words = []
+        words = _("Now other programs use {size} of the memory that it needs.")
+        return (words.format(size=format_bytes(found.foreign_bytes)),)
+    said = []
     if found.evicts:
-        words.append(f"Now {_listed([names[each] for each in found.evicts])} would have to leave for it.")
+        words = _("Now {names} would have to leave for it.")
+        said.append(words.format(names=_listed([names[each] for each in found.evicts])))
     if found.waits_for:
-        words.append(f"Now it would wait until {_listed([names[each] for each in found.waits_for])} has answered.")
-    return tuple(words)
-
-
-def _is(several: Sequence[int]) -> str:
-    return "is" if len(several) == 1 else "are"
+        words = ngettext(
+            "Now it would wait until {names} has answered.",
+            "Now it would wait until {names} have answered.",
+            len(found.waits_for),
+        )
+        said.append(words.format(names=_listed([names[each] for each in found.waits_for])))
+    return tuple(said)
 
 
 def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    if len(names) < 2:
+        return "".join(names)
+    return _("{some} and {last}").format(some=", ".join(names[:-1]), last=names[-1])
 
 
 # for the page -------------------------------------------------------------------------------------------------
@@ -162,12 +177,12 @@ class PlanRow(TypedDict):
     """What all variants of a repository have in common: `8.03B parameters · llama · trained with 131,072 tokens`."""
 
 
-FIT_WORDS = {
-    "whole": "Fits",
-    "part": "Fits in part",
-    "ram": "RAM only",
-    "no": "Does not fit",
-    "unknown": "Not known",
+FIT_WORDS: Mapping[Fit, str | Promise] = {
+    Fit.WHOLE: gettext_lazy("Fits"),
+    Fit.PART: gettext_lazy("Fits in part"),
+    Fit.RAM: gettext_lazy("RAM only"),
+    Fit.NO: gettext_lazy("Does not fit"),
+    Fit.UNKNOWN: gettext_lazy("Not known"),
 }
 
 
@@ -176,10 +191,10 @@ def plan_row(key: str, plan: RemotePlan) -> PlanRow:
     return {
         "type": "plan",
         "key": key,
-        "fit": plan.fit,
-        "fit_words": FIT_WORDS[plan.fit],
+        "fit": plan.fit.value,
+        "fit_words": str(FIT_WORDS[plan.fit]),
         "how": " · ".join(part for part in (plan.title, plan.memory) if part),
-        "decode": "" if speed is None else f"about {rate(speed)} tokens/s",
+        "decode": "" if speed is None else _("about {rate} tokens/s").format(rate=rate(speed)),
         "notes": list(plan.notes),
         "model": model_words(plan),
     }
@@ -188,11 +203,11 @@ def plan_row(key: str, plan: RemotePlan) -> PlanRow:
 def model_words(plan: RemotePlan) -> str:
     words = []
     if plan.n_params:
-        words.append(f"{format_params(plan.n_params)} parameters")
+        words.append(_("{n} parameters").format(n=format_params(plan.n_params)))
     if plan.architecture:
         words.append(plan.architecture)
     if plan.n_ctx_train:
-        words.append(f"trained with {plan.n_ctx_train:,} tokens of context")
+        words.append(_("trained with {n} tokens of context").format(n=f"{plan.n_ctx_train:,}"))
     return " · ".join(words)
 
 
@@ -201,8 +216,8 @@ def unplanned_row(key: str, why: str) -> PlanRow:
     return {
         "type": "plan",
         "key": key,
-        "fit": "unknown",
-        "fit_words": FIT_WORDS["unknown"],
+        "fit": Fit.UNKNOWN.value,
+        "fit_words": str(FIT_WORDS[Fit.UNKNOWN]),
         "how": why,
         "decode": "",
         "notes": [],
@@ -227,30 +242,48 @@ def recommended_row(found: Recommendation, plans: Mapping[str, RemotePlan], name
 
 def _reason(found: Recommendation, plans: Mapping[str, RemotePlan], names: Mapping[str, str]) -> str:
     if found.key is None:
-        return {
-            "nothing": "There is nothing to recommend.",
-            "too_large": "None of them fits this box. Look for a smaller model.",
-            "no_room": "The disk has no room for any that fits. Delete a model, or move the data folder.",
-            "unknown": "Nothing is recommended, because no header could be read.",
-        }[found.lack or "nothing"]
+        return _lack(found.lack or "nothing")
     plan = plans[found.key]
-    speed = f"about {rate(plan.decode_tokens_per_second or 0.0)} tokens/s"
+    facts = {"speed": rate(plan.decode_tokens_per_second or 0.0), "title": plan.title}
     match found.ground:
         case "best_whole":
-            reason = f"The best quality that fits this box wholly and answers fast: {speed}."
-            if found.better is not None:
-                slower = rate(plans[found.better].decode_tokens_per_second or 0.0)
-                reason += f" {names[found.better]} would fit too, but answers at about {slower} tokens/s."
-            return reason
+            reason = _("The best quality that fits this box and answers fast: about {speed} tokens/s.").format(**facts)
+            if found.better is None:
+                return reason
+            slower = rate(plans[found.better].decode_tokens_per_second or 0.0)
+            words = _("{name} would fit too, but answers at about {speed} tokens/s.")
+            return f"{reason} {words.format(name=names[found.better], speed=slower)}"
         case "best_part":
-            return f"None fits the GPU wholly; this is the best quality that still answers fast: {plan.title}, {speed}."
+            words = _(
+                "None fits the GPU as a whole; this is the best quality that still answers fast: {title}, about {speed} "
+                "tokens/s."
+            )
         case "small_whole":
-            return (
-                f"The best that fits this box wholly, {speed}. It has lost some quality: larger ones do not fit, and would "
-                "be slow."
+            words = _(
+                "The best that fits this box, about {speed} tokens/s. It has lost some quality: larger ones do not fit, "
+                "and would be slow."
             )
         case "fastest":
-            return f"All are slow on this box; this is the fastest without a clear loss of quality: {speed}."
+            words = _(
+                "All are slow on this box; this is the fastest without a clear loss of quality: about {speed} tokens/s."
+            )
         case "small":
-            return f"Only heavily quantized ones fit; this is the best of them: {speed}. A smaller model may answer better."
-    return f"Only unquantized ones are offered; this is the fastest: {speed}."
+            words = _(
+                "Only heavily quantized ones fit; this is the best of them: about {speed} tokens/s. A smaller model may "
+                "answer better."
+            )
+        case _unquantized:
+            words = _("Only unquantized ones are offered; this is the fastest: about {speed} tokens/s.")
+    return words.format(**facts)
+
+
+def _lack(lack: Lack) -> str:
+    match lack:
+        case "nothing":
+            return _("There is nothing to recommend.")
+        case "too_large":
+            return _("None of them fits this box. Look for a smaller model.")
+        case "no_room":
+            return _("The disk has no room for any that fits. Delete a model, or move the data folder.")
+        case "unknown":
+            return _("Nothing is recommended, because no header could be read.")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from models_app.gguf.quantization import described
 from models_app.hub.names import Contents, RemoteVariant
 from models_app.hub.records import FoundRepository
@@ -54,24 +57,27 @@ class FoundView:
 
 
 def found_view(found: FoundRepository) -> FoundView:
-    owner, _, name = found.name.rpartition("/")
+    owner, _slash, name = found.name.rpartition("/")
     facts = []
     if found.n_params:
-        facts.append(f"{format_params(found.n_params)} parameters")
+        facts.append(_("{n} parameters").format(n=format_params(found.n_params)))
     if found.architecture:
         facts.append(found.architecture)
     if found.n_ctx_train:
-        facts.append(f"{found.n_ctx_train:,} tokens of context")
+        facts.append(_("{n} tokens of context").format(n=f"{found.n_ctx_train:,}"))
     if found.downloads is not None:
-        facts.append(f"{_counted(found.downloads, 'download')} in a month")
+        facts.append(
+            ngettext("{n} download in a month", "{n} downloads in a month", found.downloads).format(
+                n=_count(found.downloads)
+            )
+        )
     if found.likes:
-        facts.append(_counted(found.likes, "like"))
+        facts.append(ngettext("{n} like", "{n} likes", found.likes).format(n=_count(found.likes)))
     return FoundView(owner, name, " · ".join(facts), found.gated, found.private, found.updated_at)
 
 
-def _counted(count: int, what: str) -> str:
-    said = f"{count:,}" if count < 10_000 else format_params(count)
-    return f"{said} {what}{'' if count == 1 else 's'}"
+def _count(count: int) -> str:
+    return f"{count:,}" if count < 10_000 else format_params(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +114,12 @@ def _variant_view(
     return VariantView(
         key=variant.key,
         file=variant.key,
-        quantization=variant.quantization or "Type not named",
-        description=described(variant.quantization or "") or "The file's name does not tell how it is quantized.",
+        quantization=variant.quantization or _("Type not named"),
+        description=described(variant.quantization or "") or _("The file's name does not tell how it is quantized."),
         size=format_bytes(variant.size_bytes),
         n_files=len(variant.files),
         is_verifiable=variant.is_verifiable,
-        room=f"The disk lacks {format_bytes(lacking)} for it." if lacking else "",
+        room=_("The disk lacks {size} for it.").format(size=format_bytes(lacking)) if lacking else "",
         here=here.get(digest, ""),
         job_id=coming.get(digest),
     )

@@ -7,10 +7,11 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from inference.web.hub import remote_models
@@ -20,6 +21,7 @@ from inference.web.hub.rows import found_view, repository_named, variant_views
 from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from inference.web.visibility.signed_in import user_of
+from inference.web.visibility.staff import staff_required
 from models_app.catalog.access import usable_by
 from models_app.hub import hub, hub_as
 from models_app.hub.errors import Gated, HubError, NotOnHub, TokenRefused, Unreachable
@@ -85,13 +87,12 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
 
 
 @require_POST
+@staff_required
 def token(request: HttpRequest) -> HttpResponse:
     """`token` to be kept, or `forget`. Then back to `next`, a path of ours. Blocks on the network: a token is shown to the Hub first."""
-    if not request.user.is_staff:
-        raise PermissionDenied
     if "forget" in request.POST:
         if forget_token(settings.HUB_ENDPOINT, request.user):
-            messages.success(request, "The token is forgotten. On the Hub's settings page you can revoke it, too.")
+            messages.success(request, _("The token is forgotten. On the Hub's settings page you can revoke it, too."))
     else:
         _keep_token(request, request.POST.get("token", "").strip())
     return redirect(_back(request.POST.get("next", "")))
@@ -102,19 +103,21 @@ def _keep_token(request: HttpRequest, entered: str) -> None:
     try:
         check_token(entered)
         account = hub_as(entered).whose()
-        known = f"The Hub knows it as {account}'s." if account else ""
+        known = _("The Hub knows it as {account}'s.").format(account=account) if account else ""
     except BadToken as bad:
         messages.error(request, str(bad))
         return
     except TokenRefused:
         messages.error(
-            request, "The Hub does not accept this token, so it was not kept. Copy it again, or make a new one there."
+            request,
+            _("The Hub does not accept this token, so it was not kept. Copy it again, or make a new one there."),
         )
         return
     except HubError as error:
-        known = f"Whether the Hub accepts it could not be asked: {sentence(error)}"
+        known = _("Whether the Hub accepts it could not be asked: {problem}").format(problem=sentence(error))
     row = set_token(settings.HUB_ENDPOINT, entered, request.user)
-    messages.success(request, f"The token ending in {row.last_four} is kept, sealed. It is never shown again. {known}")
+    kept = _("The token ending in {last} is kept, sealed. It is never shown again.").format(last=row.last_four)
+    messages.success(request, f"{kept} {known}".rstrip())
 
 
 def _back(path: str) -> str:
@@ -204,10 +207,9 @@ def sources(request: HttpRequest, owner: str, name: str) -> JsonResponse:
 
 
 @require_POST
+@staff_required
 def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """`revision` and `key` of a variant. Sizes and digests are the Hub's, never the form's. Blocks on the network."""
-    if not request.user.is_staff:
-        raise PermissionDenied
     full_name = f"{owner}/{name}"
     back = redirect("hub-repository", owner, name)
     try:
@@ -218,19 +220,21 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     key = request.POST.get("key", "")
     variant = next((each for each in contents(found.files).variants if each.key == key), None)
     if variant is None:
-        messages.error(request, "The repository has no such variant any more. Look again.")
+        messages.error(request, _("The repository has no such variant any more. Look again."))
         return back
     try:
         job = start_download(found.name, found.revision, local_name(found.name, key), variant.files, request.user)
     except NoDigest as none:
         messages.error(
             request,
-            f"The Hub has no digest of {none.path}, so nobody could tell whether it came whole. Not downloaded.",
+            _("The Hub has no digest of {file}, so nobody could tell whether it came whole. Not downloaded.").format(
+                file=none.path
+            ),
         )
     except AlreadyInInventory as here:
-        messages.info(request, f"It is here already, as {here.variant.name}.")
+        messages.info(request, _("It is here already, as {variant}.").format(variant=here.variant.name))
     except ValidationError as unfit:
         messages.error(request, " ".join(unfit.messages))
     else:
-        messages.success(request, f"{job.title}: begun. It goes on when you leave this page.")
+        messages.success(request, _("{job}: started. It goes on when you leave this page.").format(job=job.title))
     return back

@@ -17,8 +17,8 @@ from inference.web.feeds.subscribers import AUTHORISED_SECONDS, MOST_UNSEEN, enc
 from inference.web.jobs import queries
 from inference.web.jobs.line_tail import LineTail
 from inference.web.jobs.rows import JobFrame, JobRow, job_row, line_row, may_read
-from inference.web.visibility import visibility
-from inference.web.visibility.redaction import NOTHING_KEPT
+from inference.web.visibility import queries as visibility_queries
+from inference.web.visibility.visibility import NOTHING
 from models_app.jobs.mentions import mentions_of
 from models_app.models import Job
 
@@ -36,10 +36,10 @@ class Watcher(subscribers.Watcher, Protocol):
 class _Seat:
     """What one watcher was told."""
 
-    __slots__ = ("discretion", "is_behind", "told", "unseen")
+    __slots__ = ("is_behind", "told", "unseen", "visibility")
 
     def __init__(self) -> None:
-        self.discretion = NOTHING_KEPT
+        self.visibility = NOTHING
         """Learnt before the first frame."""
         self.told: dict[int, JobRow] = {}
         self.unseen = 0
@@ -57,7 +57,7 @@ class JobWatch:
         self._last_job = 0
         self._tail: LineTail | None = None
         self._looked_for: set[int] = set()
-        """Variants that a job named and the watchers' discretion did not know: looked for once."""
+        """Variants that a job named and the watchers' visibility did not know: looked for once."""
 
     @property
     def is_running(self) -> bool:
@@ -154,18 +154,18 @@ class JobWatch:
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
-        found = await visibility.discretions({watcher.session[1] for watcher in watchers})
+        found = await visibility_queries.visibilities({watcher.session[1] for watcher in watchers})
         for watcher in watchers:
-            seat, discretion = self._seats.get(watcher), found[watcher.session[1]]
-            if seat is not None and seat.discretion != discretion:
-                seat.discretion, seat.is_behind = discretion, True
+            seat, visibility = self._seats.get(watcher), found[watcher.session[1]]
+            if seat is not None and seat.visibility != visibility:
+                seat.visibility, seat.is_behind = visibility, True
 
     async def _look_for_new(self, jobs: Collection[Job]) -> None:
         """A variant that is newer than what is known of the watchers would be told as one that is gone. Raises StorageFailed."""
         named = (mentions_of(job) for job in jobs)
         ids = {each for mentions in named for each in (*(mentions.title or ()), *(mentions.others or ()))}
         ids -= self._looked_for
-        if not all(seat.discretion.knows(ids) for seat in self._seats.values()):
+        if not all(seat.visibility.knows(ids) for seat in self._seats.values()):
             await self._learn(list(self._seats))
             self._looked_for |= ids
 
@@ -197,12 +197,12 @@ class JobWatch:
 
 def _may_read(watcher: Watcher, seat: _Seat, job: Job | None) -> bool:
     """The log of a job, which may be gone by now."""
-    return job is not None and may_read(job, watcher.session[1], watcher.is_staff, seat.discretion)
+    return job is not None and may_read(job, watcher.session[1], watcher.is_staff, seat.visibility)
 
 
 def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:
     now = timezone.now()
-    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.discretion) for job in jobs]
+    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.visibility) for job in jobs]
 
 
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from inference.web.crossing.database_thread import DatabaseThread
 from inference.web.jobs.line_tail import LATE_SECONDS
 from inference.web.jobs.rows import JobRow, job_row, may_act
-from inference.web.visibility.visibility import discretion_for
+from inference.web.visibility.queries import visibility_for
 from models_app import jobs
 from models_app.jobs import kinds
 from models_app.models import Job, JobLine
@@ -46,8 +46,8 @@ def recent_jobs(most_ended: int = RECENT, variant_id: int | None = None) -> list
 
 def job_rows(user: User, most_ended: int = RECENT, variant_id: int | None = None) -> list[JobRow]:
     """As `recent_jobs`, for a first paint. Blocks."""
-    now, discretion = timezone.now(), discretion_for(user)
-    return [job_row(job, user.pk, user.is_staff, now, discretion) for job in recent_jobs(most_ended, variant_id)]
+    now, visibility = timezone.now(), visibility_for(user)
+    return [job_row(job, user.pk, user.is_staff, now, visibility) for job in recent_jobs(most_ended, variant_id)]
 
 
 backlog = _reading(recent_jobs)
@@ -86,7 +86,7 @@ def counts() -> list[JobCount]:
     """Of all jobs whose rows are kept, in one query; and a zero for each state in which none of a kind is."""
     in_bytes = Sum("done", filter=Q(unit=Job.Unit.BYTES))
     rows = Job.objects.order_by().values_list("kind", "state").annotate(n=Count("pk"), done_bytes=in_bytes)
-    found = {(row[0], row[1]): JobCount(row[0], row[1], row[2], row[3]) for row in rows}
+    found = {(kind, state): JobCount(kind, state, n, done_bytes) for kind, state, n, done_bytes in rows}
     every = {(kind, str(state)) for kind in kinds.names() for state in Job.State.values}
     return [found.get((kind, state)) or JobCount(kind, state, 0, None) for kind, state in sorted(every | set(found))]
 

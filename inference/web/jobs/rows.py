@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 from inference.host.api.messages import Mention
-from inference.jobs.stages import LeaseStage, LeaseWait, lease_stage
-from inference.web.dashboard.rows import duration
-from inference.web.visibility.redaction import GONE, KEPT, NOTHING_KEPT, Discretion
-from inference.wording.waits_and_refusals import reason, reason_of
+from inference.jobs.stages import LeaseStage, lease_stage, wait_of
+from inference.web.visibility.visibility import Visibility
+from inference.wording import names, waits
 from models_app.jobs.mentions import Mentions, mentions_of
 from models_app.models import Job, JobLine
-from models_app.units import format_bytes
+from models_app.units import format_bytes, format_duration
 
 SOON_SECONDS = 0.5
 _UNITS: dict[str, str] = {Job.Unit.CHUNKS: "parts"}
@@ -94,32 +93,32 @@ def may_act(job: Job, user_id: int, is_staff: bool) -> bool:
     return is_staff or job.created_by_id == user_id
 
 
-def may_read(job: Job, user_id: int, is_staff: bool, discretion: Discretion) -> bool:
+def may_read(job: Job, user_id: int, is_staff: bool, visibility: Visibility) -> bool:
     """Whether somebody may read why it waits or failed, and its log: of who may act, those who may know whom these name."""
-    return may_act(job, user_id, is_staff) and _may_know_all(mentions_of(job), discretion)
+    return may_act(job, user_id, is_staff) and _may_know_all(mentions_of(job), visibility)
 
 
-def _may_know_all(mentions: Mentions, discretion: Discretion) -> bool:
-    return discretion.may_name(mentions.title) and discretion.may_name(mentions.others)
+def _may_know_all(mentions: Mentions, visibility: Visibility) -> bool:
+    return visibility.may_name(mentions.title) and visibility.may_name(mentions.others)
 
 
-def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, discretion: Discretion = NOTHING_KEPT) -> JobRow:
+def job_row(job: Job, user_id: int, is_staff: bool, now: datetime, visibility: Visibility) -> JobRow:
     """`job.created_by` is fetched. What went wrong, and in which files, is for those who may act; names that are kept from the
     person are left out.
     """
     may, mentions = may_act(job, user_id, is_staff), mentions_of(job)
     cancelling = job.wish == Job.Wish.CANCEL
     state = Job.State(job.state)
-    says_why = state in (Job.State.WAITING, Job.State.FAILED) and may_read(job, user_id, is_staff, discretion)
+    says_why = state in (Job.State.WAITING, Job.State.FAILED) and may_read(job, user_id, is_staff, visibility)
     return {
         "id": job.pk,
         "kind": job.kind,
         "state": state.value,
         "is_active": job.is_active,
         "variant_id": job.variant_id,
-        "title": _title(job, mentions, user_id, discretion),
-        "state_words": _state_words(job, mentions, discretion),
-        "facts": _facts(job, mentions, discretion, now),
+        "title": _title(job, mentions, user_id, visibility),
+        "state_words": _state_words(job, mentions, visibility),
+        "facts": _facts(job, mentions, visibility, now),
         "reason": job.reason if says_why else "",
         "by": "" if job.created_by is None else job.created_by.get_username(),
         "permille": _permille(job),
@@ -148,23 +147,23 @@ def seconds_left(job: Job) -> float | None:
     return max(0.0, (job.total - job.done) / job.rate_per_second)
 
 
-def _title(job: Job, mentions: Mentions, user_id: int, discretion: Discretion) -> str:
+def _title(job: Job, mentions: Mentions, user_id: int, visibility: Visibility) -> str:
     """Whoever started a job has read its title: that a model is gone meanwhile takes nothing from them."""
-    if discretion.may_name(mentions.title):
+    if visibility.may_name(mentions.title):
         return job.title
-    if job.created_by_id == user_id and not any(discretion.keeps(each) for each in mentions.title or ()):
+    if job.created_by_id == user_id and not any(visibility.keeps(each) for each in mentions.title or ()):
         return job.title
     template = _UNNAMED_TITLES.get(job.kind) or f"{job.kind.capitalize()} {{}}"
-    return template.format(_instead(mentions.title, discretion))
+    return template.format(_instead(mentions.title, visibility))
 
 
-def _instead(variant_ids: Collection[int] | None, discretion: Discretion) -> str:
+def _instead(variant_ids: Collection[int] | None, visibility: Visibility) -> str:
     if variant_ids is None:
         return SOME
-    return KEPT if any(discretion.keeps(each) for each in variant_ids) else GONE
+    return names.kept() if any(visibility.keeps(each) for each in variant_ids) else names.gone()
 
 
-def _state_words(job: Job, mentions: Mentions, discretion: Discretion) -> str:
+def _state_words(job: Job, mentions: Mentions, visibility: Visibility) -> str:
     if job.is_active and job.wish == Job.Wish.CANCEL:
         return "cancelling"
     if job.state == Job.State.RUNNING and job.wish == Job.Wish.PAUSE:
@@ -172,29 +171,22 @@ def _state_words(job: Job, mentions: Mentions, discretion: Discretion) -> str:
     if job.state == Job.State.RUNNING:
         lease = lease_stage(mentions.stage)
         if lease is not None:
-            return _lease_words(lease, discretion)
-        if job.stage and _may_know_all(mentions, discretion):
+            return _lease_words(lease, visibility)
+        if job.stage and _may_know_all(mentions, visibility):
             return job.stage[0].lower() + job.stage[1:]
     return _STATES[Job.State(job.state)]
 
 
-def _lease_words(stage: LeaseStage, discretion: Discretion) -> str:
-    name = _name(stage["variant"], discretion)
+def _lease_words(stage: LeaseStage, visibility: Visibility) -> str:
+    name = _name(stage["variant"], visibility)
     return f"waiting for {name}" if stage["kind"] == "waiting" else f"reading with {name}"
 
 
-def _wait_words(wait: LeaseWait, discretion: Discretion) -> str:
-    if wait["position"] is None or wait["why"] is None:
-        return wait["type"]
-    mentions = {each["variant_id"]: each for each in wait["mentions"]}
-    return reason(reason_of(wait["why"]), wait["position"], lambda each: _name(mentions[each], discretion))
+def _name(mention: Mention, visibility: Visibility) -> str:
+    return visibility.name(mention["variant_id"], mention["name"])
 
 
-def _name(mention: Mention, discretion: Discretion) -> str:
-    return discretion.instead(mention["variant_id"]) or mention["name"]
-
-
-def _facts(job: Job, mentions: Mentions, discretion: Discretion, now: datetime) -> str:
+def _facts(job: Job, mentions: Mentions, visibility: Visibility, now: datetime) -> str:
     if job.state == Job.State.DONE:
         total = _amount(job, job.total) if job.total and job.unit == Job.Unit.BYTES else ""
         return " · ".join(part for part in (total, _took(job)) if part)
@@ -203,13 +195,13 @@ def _facts(job: Job, mentions: Mentions, discretion: Discretion, now: datetime) 
     parts = [_progress(job)]
     if job.state == Job.State.RUNNING:
         lease = lease_stage(mentions.stage)
-        wait = None if lease is None else lease["wait"]
-        parts = ["" if wait is None else _wait_words(wait, discretion), *parts, _rate(job)]
+        wait = None if lease is None else wait_of(lease)
+        parts = ["" if wait is None else waits.of(wait, visibility.name), *parts, _rate(job)]
         left = seconds_left(job)
-        parts.append("" if left is None else f"{duration(left)} left")
+        parts.append("" if left is None else f"{format_duration(left)} left")
     elif job.state == Job.State.WAITING and job.run_after is not None:
         wait_seconds = (job.run_after - now).total_seconds()
-        parts.append(f"again in {duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
+        parts.append(f"again in {format_duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
     return " · ".join(part for part in parts if part)
 
 
@@ -230,14 +222,14 @@ def _rate(job: Job) -> str:
     if job.unit == Job.Unit.BYTES:
         return f"{format_bytes(int(job.rate_per_second))}/s"
     if job.rate_per_second < 0.5:
-        return f"{duration(1 / job.rate_per_second)} each"
+        return f"{format_duration(1 / job.rate_per_second)} each"
     return f"{job.rate_per_second:.3g} {_UNITS.get(job.unit, job.unit)}/s" if job.unit else ""
 
 
 def _took(job: Job) -> str:
     if job.started_at is None or job.ended_at is None:
         return ""
-    return f"took {duration((job.ended_at - job.started_at).total_seconds())}"
+    return f"took {format_duration((job.ended_at - job.started_at).total_seconds())}"
 
 
 def _permille(job: Job) -> int | None:

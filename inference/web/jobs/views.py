@@ -15,13 +15,15 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act, may_read
+from inference.web.visibility.queries import visibility_for
 from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
-from inference.web.visibility.visibility import discretion_for
 from models_app import audit
 from models_app.intake.limit_setting import BadLimit, current_limit, forget_limit, limit_text, read_limit, set_limit
 from models_app.intake.quarantine import discard, quarantined_files
@@ -31,7 +33,7 @@ from models_app.units import format_bytes
 
 MOST_ENDED = 100
 MOST_LINES = 500
-_REFUSED = "It is too late for that: the job has moved on. The page shows how it stands now."
+_REFUSED = gettext_lazy("It is too late for that: the job has moved on. The page shows how it stands now.")
 
 
 @login_required
@@ -67,31 +69,38 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
 @require_POST
 @staff_required
 def limit(request: HttpRequest) -> HttpResponse:
-    """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again."""
+    """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again. For staff."""
     if "forget" in request.POST:
-        forget_limit(user_of(request))
+        forget_limit(request.user)
     else:
         entered = request.POST.get("limit", "")
         try:
-            set_limit(read_limit(entered), user_of(request))
+            set_limit(read_limit(entered), request.user)
         except BadLimit as bad:
             return _page(request, entered[:40], str(bad), status=422)
-    messages.success(request, f"Downloads: {current_limit().words}. Those that run follow within seconds.")
+    messages.success(
+        request, _("Downloads: {limit}. Those that run follow within seconds.").format(limit=current_limit().words)
+    )
     return redirect(f"{reverse('jobs')}#limit")
 
 
 @require_POST
 @staff_required
 def discard_quarantined(request: HttpRequest) -> HttpResponse:
-    """`name` of a file in quarantine."""
+    """`name` of a file in quarantine. For staff."""
     name = request.POST.get("name", "")
     try:
-        gone = discard(name, user_of(request))
+        gone = discard(name, request.user)
     except OSError as error:
-        messages.error(request, f"{name} could not be removed: {error.strerror or error}.")
+        messages.error(
+            request, _("{file} could not be removed: {problem}.").format(file=name, problem=error.strerror or error)
+        )
     else:
-        told_so = f"{name} is gone already." if gone is None else f"{name} is discarded; {gone.size} are free again."
-        messages.success(request, told_so)
+        if gone is None:
+            words = _("{file} is gone already.").format(file=name)
+        else:
+            words = _("{file} is discarded; {size} are free again.").format(file=name, size=gone.size)
+        messages.success(request, words)
     return redirect(f"{reverse('jobs')}#quarantine")
 
 
@@ -104,15 +113,14 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _acted(request, pk)
     found = _found(pk)
-    user = user_of(request)
-    discretion = discretion_for(user)
-    is_readable = may_read(found, user.pk, user.is_staff, discretion)
-    newest = found.lines.order_by("-pk")[:MOST_LINES] if is_readable else found.lines.none()
+    user, visibility = user_of(request), visibility_for(request.user)
+    is_readable = may_read(found, user.pk, user.is_staff, visibility)
+    newest = list(found.lines.order_by("-pk")[:MOST_LINES]) if is_readable else []
     lines = [line_row(line) for line in reversed(newest)]
     if _wants_json(request):
         response: HttpResponse = JsonResponse({"lines": lines})
     else:
-        row = job_row(found, user.pk, user.is_staff, timezone.now(), discretion)
+        row = job_row(found, user.pk, user.is_staff, timezone.now(), visibility)
         may = may_act(found, user.pk, user.is_staff)
         context = {
             "job": row,
@@ -135,19 +143,19 @@ def _found(pk: int) -> Job:
     try:
         return Job.objects.select_related("created_by", "variant").get(pk=pk)
     except Job.DoesNotExist:
-        raise Http404("There is no such job.") from None
+        raise Http404(_("There is no such job.")) from None
 
 
 def _acted(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         done = queries.act(pk, request.POST.get("action", ""), user_of(request))
     except Job.DoesNotExist:
-        raise Http404("There is no such job.") from None
+        raise Http404(_("There is no such job.")) from None
     except queries.NotAllowed:
-        return _said(request, pk, "Only whoever started this job, or runs this box, may do that.", 403)
+        return _said(request, pk, _("Only whoever started this job, or runs this box, may do that."), 403)
     if done is None:
-        return _said(request, pk, "There is no such action.", 400)
-    return _said(request, pk, "" if done else _REFUSED, 200 if done else 409)
+        return _said(request, pk, _("There is no such action."), 400)
+    return _said(request, pk, "" if done else str(_REFUSED), 200 if done else 409)
 
 
 def _said(request: HttpRequest, pk: int, detail: str, status: int) -> HttpResponse:

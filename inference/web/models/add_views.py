@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from inference.web.jobs.queries import job_rows
+from inference.web.visibility.signed_in import user_of
+from inference.web.visibility.staff import staff_required
 from models_app.intake.import_job import BadImport, start_import, survey
 from models_app.units import format_bytes
 
@@ -18,13 +20,12 @@ LONGEST_PATH = 4096
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@staff_required
 def add(request: HttpRequest) -> HttpResponse:
     """GET `?path=…`: what lies there, to be looked at first. POST `path`, `how`: takes it in, by a job."""
-    if not request.user.is_staff:
-        raise PermissionDenied
     asked = request.POST if request.method == "POST" else request.GET
     path = asked.get("path", "").strip()[:LONGEST_PATH]
-    context = {"path": path, "folder": settings.MODELS_DIR, "jobs": job_rows(request.user, most_ended=0)}
+    context = {"path": path, "folder": settings.MODELS_DIR, "jobs": job_rows(user_of(request), most_ended=0)}
     if not path:
         return render(request, "models/add.html", context)
     try:
@@ -58,5 +59,5 @@ def add(request: HttpRequest) -> HttpResponse:
 def _path(text: str) -> Path:
     """Raises BadImport."""
     if "\0" in text:
-        raise BadImport("This is no path.")
+        raise BadImport(_("This is no path."))
     return Path(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from inference.core.loads.purposes import variant_of
 from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.web.crossing import ask_host
+from inference.wording import refusals
 from models_app.catalog import deletion
 from models_app.catalog.deletion import Removal
 from models_app.models import Variant
@@ -39,7 +40,8 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
         except HostRefusal as refusal:
             if refusal.code not in ("unknown_variant", "disabled"):  # those: it has left by itself
                 deletion.restore(variant)
-                raise InUse(refusal.detail) from None
+                detail = refusals.sentence(refusal.facts, variant.pk, lambda _: variant.name)
+                raise InUse(detail) from None
         except HostUnavailable:
             deletion.restore(variant)
             raise

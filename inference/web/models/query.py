@@ -6,29 +6,30 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from models_app.models import Variant
 
 ORDERS = {
-    "name": ("Name", ("name",)),
-    "size": ("Largest first", ("-size_bytes", "name")),
-    "small": ("Smallest first", ("size_bytes", "name")),
-    "used": ("Last used", (F("last_used_at").desc(nulls_last=True), "name")),
-    "new": ("Newest", ("-created_at", "name")),
+    "name": (_("Name"), ("name",)),
+    "size": (_("Largest first"), ("-size_bytes", "name")),
+    "small": (_("Smallest first"), ("size_bytes", "name")),
+    "used": (_("Last used"), (F("last_used_at").desc(nulls_last=True), "name")),
+    "new": (_("Newest"), ("-created_at", "name")),
 }
 STATES = {
-    "usable": "Usable",
-    "memory": "In memory",
-    "pinned": "Pinned",
-    "disabled": "Disabled",
-    "missing": "Files missing",
-    "broken": "Files broken",
+    "usable": _("Usable"),
+    "memory": _("In memory"),
+    "pinned": _("Pinned"),
+    "disabled": _("Disabled"),
+    "missing": _("Files missing"),
+    "broken": _("Files broken"),
 }
 LONGEST_SEARCH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InventoryFilter:
     """What cannot be understood counts as not asked."""
 
     words: tuple[str, ...] = ()
@@ -37,14 +38,10 @@ class Asked:
     state: str = ""
     order: str = "name"
 
-    @property
-    def narrows(self) -> bool:
-        return bool(self.words or self.architecture or self.quantization or self.state)
 
-
-def read(query: Mapping[str, str]) -> Asked:
+def read(query: Mapping[str, str]) -> InventoryFilter:
     state, order = query.get("state", ""), query.get("order", "")
-    return Asked(
+    return InventoryFilter(
         words=tuple(query.get("q", "").replace("\0", "")[:LONGEST_SEARCH].split()),
         architecture=query.get("architecture", "")[:80],
         quantization=query.get("quantization", "")[:40],
@@ -53,7 +50,7 @@ def read(query: Mapping[str, str]) -> Asked:
     )
 
 
-def found(variants: QuerySet[Variant], asked: Asked, in_memory: Collection[int]) -> QuerySet[Variant]:
+def found(variants: QuerySet[Variant], asked: InventoryFilter, in_memory: Collection[int]) -> QuerySet[Variant]:
     """Those of `variants`, in order. `in_memory`: ids, as the host told. Every word must stand somewhere in a variant's facts."""
     for word in asked.words:
         variants = variants.filter(

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from inference.web.dashboard.rows import STATE_WORDS, duration
-from inference.web.models.usage import Use
+from inference.web.dashboard.rows import STATE_WORDS
+from inference.web.models.usage import Usage
 from inference.web.plans.badge import Badge
+from inference.wording.times import ago
 from models_app.gguf.quantization import described
 from models_app.models import Variant
 from models_app.units import format_bytes, format_params
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfRow:
+class ModelRow:
     pk: int
     name: str
     size: str
@@ -36,10 +37,12 @@ class ShelfRow:
     """`3 days ago · 2 conversations of 1 person`; "" for never."""
 
 
-def shelf_row(variant: Variant, residents: Mapping[int, str], badge: Badge | None, use: Use, now: datetime) -> ShelfRow:
+def model_row(
+    variant: Variant, residents: Mapping[int, str], badge: Badge | None, usage: Usage, now: datetime
+) -> ModelRow:
     """`residents`: states by variant id, as the host told; a variant that it does not name is on disk."""
     state = residents.get(variant.pk, "absent")
-    return ShelfRow(
+    return ModelRow(
         pk=variant.pk,
         name=variant.name,
         size=format_bytes(variant.size_bytes),
@@ -52,7 +55,7 @@ def shelf_row(variant: Variant, residents: Mapping[int, str], badge: Badge | Non
         enabled=variant.enabled,
         trouble=variant.trouble or "",
         badge=badge,
-        used=" · ".join(filter(None, (last_used(variant, now), use.words))),
+        used=" · ".join(filter(None, (last_used(variant, now), usage.words))),
     )
 
 
@@ -62,11 +65,6 @@ def states_of(residents: Iterable[Mapping[str, Any]]) -> dict[int, str]:
 
 def last_used(variant: Variant, now: datetime) -> str:
     return "" if variant.last_used_at is None else ago(variant.last_used_at, now)
-
-
-def ago(at: datetime, now: datetime) -> str:
-    seconds = (now - at).total_seconds()
-    return "just now" if seconds < 60 else f"{duration(seconds)} ago"
 
 
 def _facts(variant: Variant) -> Iterable[str]:

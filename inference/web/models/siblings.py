@@ -5,18 +5,20 @@ What is drawn is decided here, in the plot's own units; the template only writes
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from math import sqrt
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from inference.jobs.orders import base_name
 from inference.jobs.texts import TEXT_NAME
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
-from inference.web.visibility.redaction import GONE, KEPT
+from inference.wording import names
 from models_app.hardware import Profile
 from models_app.models import Quality, Variant
 from models_app.units import format_bytes
@@ -25,6 +27,17 @@ WIDTH, HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 40
 _SMALLEST_DOT, _LARGEST_DOT = 4.0, 11.0
 _TICKS = 4
+
+
+class Comparison(Enum):
+    """How a variant stands to the best of its siblings."""
+
+    NOT_MEASURED = "not_measured"
+    REFERENCE = "reference"
+    """It is what the others were compared with, or was alone."""
+    STALE = "stale"
+    """It was compared with another one than its siblings, or on another text."""
+    COMPARED = "compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,7 @@ class Row:
     size: str
     is_own: bool
     perplexity: str
+    comparison: Comparison
     divergence: str
     same_top: str
     decode: str
@@ -119,13 +133,9 @@ def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Sibl
 
 
 def _compared(own: Quality, visible: QuerySet[Variant] | None) -> str:
-    if (
-        not own.reference_name
-        or visible is None
-        or (own.reference_id is not None and visible.filter(pk=own.reference_id).exists())
-    ):
+    if not own.reference_name or visible is None or visible.filter(pk=own.reference_id or 0).exists():
         return own.reference_name
-    return GONE if own.reference_id is None else KEPT
+    return names.gone() if own.reference_id is None else names.kept()
 
 
 def _quality(variant: Variant) -> Quality | None:
@@ -149,7 +159,8 @@ def _compared_with(variant: Variant, found: Quality) -> str:
 
 def _row(each: Variant, own: Variant, reference: str | None, label: str) -> Row:
     found = _quality(each)
-    is_stale = found is not None and (found.text != TEXT_NAME or _compared_with(each, found) != reference)
+    comparison = _comparison(each, found, reference)
+    is_stale = comparison is Comparison.STALE
     loss = None if found is None or is_stale else found.kl_divergence or 0.0
     return Row(
         pk=each.pk,
@@ -161,7 +172,8 @@ def _row(each: Variant, own: Variant, reference: str | None, label: str) -> Row:
         perplexity=f"{found.perplexity:.2f} ± {found.perplexity_error:.2f}"
         if found and found.text == TEXT_NAME
         else "",
-        divergence="measure again" if is_stale else _divergence(found),
+        comparison=comparison,
+        divergence=_divergence(comparison, found),
         same_top=f"{100 * found.same_top:.1f} %" if found and found.same_top is not None and not is_stale else "",
         decode=_speed(found.decode_tokens_per_second) if found else "",
         prefill=_speed(found.prefill_tokens_per_second) if found else "",
@@ -171,16 +183,27 @@ def _row(each: Variant, own: Variant, reference: str | None, label: str) -> Row:
     )
 
 
-def _divergence(found: Quality | None) -> str:
+def _comparison(variant: Variant, found: Quality | None, reference: str | None) -> Comparison:
     if found is None:
+        return Comparison.NOT_MEASURED
+    if found.text != TEXT_NAME or _compared_with(variant, found) != reference:
+        return Comparison.STALE
+    return Comparison.REFERENCE if found.kl_divergence is None else Comparison.COMPARED
+
+
+def _divergence(comparison: Comparison, found: Quality | None) -> str:
+    if comparison is Comparison.STALE:
+        return _("measure again")
+    if comparison is Comparison.REFERENCE:
+        return _("the reference")
+    loss = None if found is None else found.kl_divergence
+    if loss is None:
         return ""
-    if found.kl_divergence is None:
-        return "the reference"
-    return f"{found.kl_divergence:.4f}" if found.kl_divergence < 0.1 else f"{found.kl_divergence:.2f}"
+    return f"{loss:.4f}" if loss < 0.1 else f"{loss:.2f}"
 
 
 def _speed(per_second: float | None) -> str:
-    return "" if per_second is None else f"{rate(per_second)} tokens/s"
+    return "" if per_second is None else _("{rate} tokens/s").format(rate=rate(per_second))
 
 
 # the plot -----------------------------------------------------------------------------------------------------
@@ -226,7 +249,7 @@ def plot(rows: Sequence[Row], profile: Profile | None) -> Plot | None:
         losses=tuple(Tick(y(most_loss * n / _TICKS), f"{most_loss * n / _TICKS:.2g}") for n in range(_TICKS)),
         budget_x=x(budget_bytes) if is_inside and budget_bytes is not None else None,
         budget="" if budget_bytes is None else format_bytes(budget_bytes),
-        sentence="Size against quality loss: " + "; ".join(_sentence(row) for row in told) + ".",
+        sentence=_("Size against quality lost: {variants}.").format(variants="; ".join(map(_sentence, told))),
     )
 
 
@@ -241,9 +264,11 @@ def _radius(speed: float | None, fastest: float) -> float:
     """By area, as eyes compare dots."""
     if not speed or not fastest:
         return _SMALLEST_DOT
-    return round(_SMALLEST_DOT + (_LARGEST_DOT - _SMALLEST_DOT) * math.sqrt(speed / fastest), 1)
+    return round(_SMALLEST_DOT + (_LARGEST_DOT - _SMALLEST_DOT) * sqrt(speed / fastest), 1)
 
 
 def _sentence(row: Row) -> str:
-    loss = "the reference" if row.divergence == "the reference" else f"quality lost: {row.divergence}"
-    return f"{row.name}: {row.size}, {loss}{f', {row.decode}' if row.decode else ''}"
+    is_reference = row.comparison is Comparison.REFERENCE
+    words = _("{name}: {size}, the reference") if is_reference else _("{name}: {size}, quality lost: {loss}")
+    words = words.format(name=row.name, size=row.size, loss=row.divergence)
+    return f"{words}, {row.decode}" if row.decode else words

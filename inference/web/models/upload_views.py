@@ -12,52 +12,56 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from inference.web.visibility.staff import staff_required
 from models_app import jobs
 from models_app.intake import upload_job
 from models_app.intake.part import PartHeld
 from models_app.models import Job
 
 LONGEST_OFFER_BYTES = 64 * 1024
-_STAFF_ONLY = "Only whoever runs this box may add models."
 
 View = Callable[..., JsonResponse]
 
 
-def _for_staff(view: View) -> View:
+def _refusals_as_json(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
-        if not request.user.is_staff:
-            return _refused(_STAFF_ONLY, 403)
         try:
             return view(request, *args, **kwargs)
+        except PermissionDenied:
+            return _refused(_("Only whoever runs this box may add models."), 403)
         except upload_job.BadUpload as error:
             return _refused(str(error), 400)
         except upload_job.NoRoom as error:
             return _refused(error.sentence, 507)
         except PartHeld:
-            return _refused("Another page is sending this file already.", 423)
+            return _refused(_("Another page is sending this file already."), 423)
         except OSError as error:
-            return _refused(f"The box could not store this: {error.strerror or error}.", 507)
+            return _refused(_("The box could not store this: {problem}.").format(problem=error.strerror or error), 507)
 
     return guarded
 
 
 @require_http_methods(["POST"])
-@_for_staff
+@_refusals_as_json
+@staff_required
 def begin(request: HttpRequest) -> JsonResponse:
     job = upload_job.start_upload(_offered(request), request.user)
     return JsonResponse(_standing(job), status=201)
 
 
 @require_http_methods(["GET", "HEAD", "DELETE"])
-@_for_staff
+@_refusals_as_json
+@staff_required
 def upload(request: HttpRequest, pk: int) -> JsonResponse:
     job = _found(pk)
     if job is None:
-        return _refused("There is no such upload.", 404)
+        return _refused(_("There is no such upload."), 404)
     if request.method == "DELETE":
         jobs.cancel(job, request.user)
         return JsonResponse({})
@@ -65,20 +69,24 @@ def upload(request: HttpRequest, pk: int) -> JsonResponse:
 
 
 @require_http_methods(["PUT"])
-@_for_staff
+@_refusals_as_json
+@staff_required
 def piece(request: HttpRequest, pk: int, number: int) -> JsonResponse:
     job = _found(pk)
     if job is None or number >= len(job.spec["files"]):
-        return _refused("There is no such upload.", 404)
+        return _refused(_("There is no such upload."), 404)
     if job.state == Job.State.DONE:
         return _elsewhere(job.spec["files"][number]["size_bytes"])
     if not job.is_active or job.state == Job.State.PAUSED or job.wish == Job.Wish.CANCEL:
-        return _refused(f"This upload is {Job.State(job.state).label.lower()}.", 410 if not job.is_active else 409)
+        return _refused(
+            _("This upload is {state}.").format(state=str(Job.State(job.state).label).lower()),
+            410 if not job.is_active else 409,
+        )
     offset, length = request.headers.get("Upload-Offset", ""), request.headers.get("Content-Length", "")
     if not (offset.isascii() and offset.isdigit() and len(offset) < 19 and length.isascii() and length.isdigit()):
-        raise upload_job.BadUpload("A piece needs its length and its Upload-Offset.")
+        raise upload_job.BadUpload(_("A piece needs its length and its Upload-Offset."))
     if int(length) > upload_job.PIECE_BYTES:
-        return _refused(f"A piece has at most {upload_job.PIECE_BYTES} bytes.", 413)
+        return _refused(_("A piece has at most {n} bytes.").format(n=upload_job.PIECE_BYTES), 413)
     try:
         after = upload_job.add_piece(job, number, int(offset), request.read())
     except upload_job.WrongOffset as error:
@@ -87,7 +95,7 @@ def piece(request: HttpRequest, pk: int, number: int) -> JsonResponse:
 
 
 def _elsewhere(offset: int) -> JsonResponse:
-    return JsonResponse({"offset": offset, "detail": "The file does not end there."}, status=409)
+    return JsonResponse({"offset": offset, "detail": _("The file does not end there.")}, status=409)
 
 
 def _found(pk: int) -> Job | None:
@@ -111,7 +119,7 @@ def _offered(request: HttpRequest) -> list[upload_job.OfferedFile]:
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, list) or not all(_is_file(each) for each in told):
-        raise upload_job.BadUpload("Expected a list of files, each with name and size_bytes.")
+        raise upload_job.BadUpload(_("Expected a list of files, each with name and size_bytes."))
     return [upload_job.OfferedFile(each["name"], each["size_bytes"]) for each in told]
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import Count
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from inference.models import Conversation
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class Usage:
     n_conversations: int = 0
     n_people: int = 0
 
@@ -20,21 +22,19 @@ class Use:
         """`3 conversations of 2 people`; "" for none."""
         if not self.n_conversations:
             return ""
-        conversations = _counted(self.n_conversations, "conversation", "conversations")
-        return f"{conversations} of {_counted(self.n_people, 'person', 'people')}"
+        n = self.n_conversations
+        conversations = ngettext("{n} conversation", "{n} conversations", n).format(n=f"{n:,}")
+        people = ngettext("{n} person", "{n} people", self.n_people).format(n=f"{self.n_people:,}")
+        return _("{conversations} of {people}").format(conversations=conversations, people=people)
 
 
-def _counted(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
-
-
-def use_by_variant(*variant_ids: int) -> Mapping[int, Use]:
+def usage_by_variant(*variant_ids: int) -> Mapping[int, Usage]:
     """By id, those that anybody uses; of all variants where none is named. One query."""
     found = Conversation.objects.exclude(variant=None)
     if variant_ids:
         found = found.filter(variant_id__in=variant_ids)
     counted = found.values_list("variant_id").annotate(n=Count("pk"), people=Count("owner", distinct=True)).order_by()
-    return {variant_id: Use(n, people) for variant_id, n, people in counted}
+    return {variant_id: Usage(n, people) for variant_id, n, people in counted}
 
 
 def people_of(variant_id: int) -> list[tuple[str, int]]:

@@ -12,12 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inference.host.api.messages import HostStatus
-from inference.web.models.rows import ShelfRow, ago, shelf_row, states_of
-from inference.web.models.usage import Use, use_by_variant
+from inference.web.models.rows import model_row, states_of
+from inference.web.models.usage import Usage, usage_by_variant
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
-from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, told_of
+from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, estimates_of
 from inference.wishes import wishes_of
+from inference.wording.times import ago
 from models_app.gguf import Header
 from models_app.models import Measurement, Repository, Shard, Variant
 from models_app.units import format_bytes, format_params
@@ -58,11 +59,10 @@ def variant_context(
     shards = list(row.shards.order_by("number"))
     header, unread = _header(shards)
     states = states_of(host["residents"]) if host else {}
-    use = use_by_variant(row.pk).get(row.pk, Use())
-    shelf: ShelfRow = shelf_row(row, states, None, use, now)
+    usage = usage_by_variant(row.pk).get(row.pk, Usage())
     return {
         "variant": row,
-        "row": shelf,
+        "row": model_row(row, states, None, usage, now),
         "facts": list(facts(row, header)),
         "unread": unread,
         "template": _template(header),
@@ -70,7 +70,7 @@ def variant_context(
         "shards": [_shard(each) for each in shards],
         "provenance": list(provenance(row, visible, now, names_files=names_files)),
         "measured": [_measured(each, now) for each in row.measurements.order_by("-updated_at", "device")[:12]],
-        "use": use,
+        "usage": usage,
         "host_answers": host is not None,
     }
 
@@ -83,7 +83,7 @@ def _header(shards: list[Shard]) -> tuple[Header | None, str]:
     if not shards:
         return None, "It has no files."
     try:
-        return told_of([shard.path for shard in shards]).header, ""
+        return estimates_of([shard.path for shard in shards]).header, ""
     except CannotBePlanned as cannot:
         return None, cannot.detail
 
@@ -141,7 +141,7 @@ def _plan(row: Variant, shards: list[Shard]) -> Answer | None:
     profile = badges.here()
     if profile is None:
         return None
-    return answer(told_of([shard.path for shard in shards]), profile, wishes_of(row), Changes())
+    return answer(estimates_of([shard.path for shard in shards]), profile, wishes_of(row), Changes())
 
 
 # where it is, and whence it came ------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from inference.host.api.client import HostUnavailable
@@ -22,12 +23,13 @@ from inference.web.jobs.queries import job_rows
 from inference.web.models import query
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import ChangedMeanwhile, VariantForm
-from inference.web.models.rows import shelf_row, states_of
-from inference.web.models.usage import Use, people_of, use_by_variant
+from inference.web.models.rows import model_row, states_of
+from inference.web.models.usage import Usage, people_of, usage_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
+from inference.web.visibility.queries import status_for
 from inference.web.visibility.signed_in import user_of
-from inference.web.visibility.visibility import status_for
+from inference.web.visibility.staff import staff_required
 from models_app import audit
 from models_app.catalog import deletion
 from models_app.catalog.access import visible_to
@@ -41,17 +43,15 @@ SHOWN_JOBS = 5
 """That ended, beside those that have not."""
 PLANS_AT_ONCE = 32
 PLANS_WITHIN_SECONDS = 0.4
-AWAY = "The model host does not answer, so nobody can tell whether it is in use. Try again in a moment."
+AWAY = gettext_lazy("The model host does not answer, so nobody can tell whether it is in use. Try again in a moment.")
 
 
 # looking ------------------------------------------------------------------------------------------------------
 
-CHANGED_MEANWHILE = "Somebody changed this meanwhile. Look at what stands here now, and change it again."
-
 
 @require_safe
-def shelf(request: HttpRequest) -> HttpResponse:
-    """The inventory. Context: `rows` (ShelfRow), `asked`, what can be asked for, and the totals."""
+def inventory(request: HttpRequest) -> HttpResponse:
+    """The inventory. Context: `rows` (ModelRow), `asked`, what can be asked for, and the totals."""
     host = status_for(request.user)
     states = states_of(host["residents"]) if host else {}
     everything = _visible(request)
@@ -60,8 +60,8 @@ def shelf(request: HttpRequest) -> HttpResponse:
     variants = list(query.found(everything, asked, _in_memory(states))[:MOST_ROWS])
     profile = badges.here()
     known = badges.remembered(badges.subjects(variants, profile)) if profile else {}
-    use, now = use_by_variant(), timezone.now()
-    rows = [shelf_row(each, states, known.get(each.pk), use.get(each.pk, Use()), now) for each in variants]
+    usage, now = usage_by_variant(), timezone.now()
+    rows = [model_row(each, states, known.get(each.pk), usage.get(each.pk, Usage()), now) for each in variants]
     context = {
         "rows": rows,
         "jobs": job_rows(user_of(request), most_ended=0),
@@ -70,10 +70,10 @@ def shelf(request: HttpRequest) -> HttpResponse:
         "free": format_bytes(shutil.disk_usage(settings.DATA_DIR).free),
         "asked": asked,
         "words": " ".join(asked.words),
-        "architectures": sorted({name for name, *_ in choices if name}),
-        "quantizations": sorted({name for _, name, _ in choices if name}),
+        "architectures": sorted({name for name, *_others in choices if name}),
+        "quantizations": sorted({name for _architecture, name, _bytes in choices if name}),
         "states": query.STATES.items(),
-        "orders": [(name, words) for name, (words, _) in query.ORDERS.items()],
+        "orders": [(name, words) for name, (words, _columns) in query.ORDERS.items()],
         "residents": host["residents"] if host else [],
         "quarantined": _quarantined() if request.user.is_staff else "",
         "changes": audit.recent(Variant, 5) if request.user.is_staff else (),
@@ -101,7 +101,7 @@ def plans(request: HttpRequest) -> JsonResponse:
     found = badges.badges(variants, PLANS_WITHIN_SECONDS)
     return JsonResponse(
         {
-            str(pk): {"verdict": each.verdict, "words": each.words, "speed": each.speed, "detail": each.detail}
+            str(pk): {"fit": each.fit.value, "words": each.words, "speed": each.speed, "detail": each.detail}
             for pk, each in found.items()
         }
     )
@@ -110,19 +110,24 @@ def plans(request: HttpRequest) -> JsonResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def variant(request: HttpRequest, name: str) -> HttpResponse:
     """One variant. POST: VariantForm, from staff."""
+    if request.method == "POST":
+        return _change(request, name)
     row = _named(request, name)
-    if request.method != "POST":
-        return _page(request, row, VariantForm(instance=row))
-    _staff(request)
+    return _page(request, row, VariantForm(instance=row))
+
+
+@staff_required
+def _change(request: HttpRequest, name: str) -> HttpResponse:
+    row = _named(request, name)
     form = VariantForm(request.POST, instance=_named(request, name))
     if not form.is_valid():
         return _page(request, row, form, status=422)
     try:
         told = form.store(user_of(request).pk)
     except ChangedMeanwhile:
-        form.add_error(None, CHANGED_MEANWHILE)
-        return _page(request, row, VariantForm(instance=row), status=409, problem=CHANGED_MEANWHILE)
-    messages.success(request, told or "Nothing was changed.")
+        form.add_error(None, _("Somebody changed this meanwhile. Look at what stands here now, and change it again."))
+        return _page(request, row, VariantForm(instance=row), status=409, problem=str(form.non_field_errors()[0]))
+    messages.success(request, told or _("Nothing was changed."))
     return redirect("model", form.cleaned_data["name"])
 
 
@@ -149,21 +154,16 @@ def _visible(request: HttpRequest) -> QuerySet[Variant]:
 def _named(request: HttpRequest, name: str) -> Variant:
     row = _visible(request).select_related("repository", "made_from").filter(name=name).first()
     if row is None:
-        raise Http404(f"There is no model named “{name}”.")
+        raise Http404(_("There is no model named “{name}”.").format(name=name))
     return row
 
 
-def _staff(request: HttpRequest) -> None:
-    if not request.user.is_staff:
-        raise PermissionDenied
-
-
 @require_POST
+@staff_required
 def verify(request: HttpRequest, name: str) -> HttpResponse:
     """Has its files compared with their digests, by a job."""
-    _staff(request)
     row = _named(request, name)
-    start_verify(row, user_of(request))
+    start_verify(row, request.user)
     return redirect("model", row.name)
 
 
@@ -171,9 +171,9 @@ def verify(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@staff_required
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """GET: what would go and what depends on it. POST: does it."""
-    _staff(request)
     row = _named(request, name)
     if request.method != "POST":
         return _question(request, row)
@@ -182,11 +182,12 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     except InUse as used:
         return _question(request, row, used.detail, status=409)
     except HostUnavailable:
-        return _question(request, row, AWAY, status=503)
+        return _question(request, row, str(AWAY), status=503)
     except OSError as error:
-        detail = f"{error.filename or 'A file'} could not be deleted: {error.strerror or error}. The model is withheld; mend that and delete it again."
+        words = _("{file} could not be deleted: {problem}. The model is withheld; mend that and delete it again.")
+        detail = words.format(file=error.filename or _("A file"), problem=error.strerror or error)
         return _question(request, row, detail, status=500)
-    messages.success(request, f"{row.name} is gone. {gone.sentence}")
+    messages.success(request, _("{variant} is gone.").format(variant=row.name) + f" {gone.sentence}")
     return redirect("models")
 
 
@@ -195,7 +196,7 @@ def _question(request: HttpRequest, row: Variant, problem: str = "", status: int
     context: dict[str, Any] = {
         "variant": row,
         "removal": found,
-        "use": use_by_variant(row.pk).get(row.pk, Use()),
+        "usage": usage_by_variant(row.pk).get(row.pk, Usage()),
         "problem": problem,
     }
     return render(request, "models/delete.html", context, status=status)

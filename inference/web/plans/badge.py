@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from inference.core.planning.placement import Alternative, Placement
+from django.utils.translation import gettext as _
+
+from inference.core.planning.fit import Fit, fit_of
+from inference.core.planning.footprint import CannotTell
+from inference.core.planning.placement import PlacedWay, Placement
 from inference.web.plans.rows import rate
-from inference.wording.placements import reason_of
+from inference.web.plans.what_if import CannotBePlanned
+from inference.wording.placements import reason_of, unknown_reason
+from models_app.hardware import Profile
 from models_app.units import format_bytes
-
-Verdict = Literal["fits", "part", "ram", "no", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    verdict: Verdict
+    fit: Fit
     words: str
     """`fits`, `29 of 33 layers`, `RAM only`, `does not fit`."""
     speed: str
@@ -24,32 +27,44 @@ class Badge:
     """A sentence for a person."""
 
 
-def badge_of(placement: Placement, n_gpus: int) -> Badge:
-    """`n_gpus`: of the machine that it was placed on. In a machine without one, RAM is all there is: what fits there fits."""
-    if not placement.alternatives:
+Planned = Placement | CannotTell | CannotBePlanned
+"""What came of planning a variant: facts that can be kept, for readers of any language."""
+
+
+def badge_of(planned: Planned, profile: Profile) -> Badge:
+    """In the reader's language. `profile`: what it was planned for."""
+    if isinstance(planned, CannotTell):
+        return unknown_badge(unknown_reason(planned))
+    return unknown_badge(planned.detail) if isinstance(planned, CannotBePlanned) else _placed_badge(planned, profile)
+
+
+def _placed_badge(placement: Placement, profile: Profile) -> Badge:
+    fit = fit_of(placement, profile)
+    if not placement.ways:
         detail = "" if placement.shortfall is None else reason_of(placement.shortfall)
-        return Badge("no", "does not fit", "", detail)
-    best = placement.alternatives[0]
-    verdict, words = _where(best, n_gpus)
-    per_second = rate(best.speed.decode_tokens_per_second)
-    held = ", ".join(f"{format_bytes(each.total_bytes)} {each.name}" for each in best.devices if each.total_bytes)
-    detail = f"About {per_second} tokens/s with {best.n_seq_max} × {best.n_ctx_seq:,} tokens; takes {held}."
-    return Badge(verdict, words, f"{per_second} tokens/s", detail)
+        return Badge(fit, _("does not fit"), "", detail)
+    best = placement.ways[0]
+    speed = _("{rate} tokens/s").format(rate=rate(best.speed.decode_tokens_per_second))
+    detail = _("About {speed} with {n_slots} × {n_tokens} tokens; takes {held}.").format(
+        speed=speed,
+        n_slots=best.n_seq_max,
+        n_tokens=f"{best.n_ctx_seq:,}",
+        held=", ".join(f"{format_bytes(each.total_bytes)} {each.name}" for each in best.devices if each.total_bytes),
+    )
+    return Badge(fit, _words(fit, best, bool(profile.gpus)), speed, detail)
 
 
 def unknown_badge(detail: str) -> Badge:
     """`detail`: why nothing can be said, a sentence."""
-    return Badge("unknown", "not known", "", detail)
+    return Badge(Fit.UNKNOWN, _("not known"), "", detail)
 
 
-def _where(best: Alternative, n_gpus: int) -> tuple[Verdict, str]:
-    if n_gpus == 0:
-        return "fits", "fits in RAM"
-    if best.n_gpu_layers == 0:
-        return "ram", "RAM only"
+def _words(fit: Fit, best: PlacedWay, has_gpu: bool) -> str:
+    if fit is Fit.WHOLE:
+        return _("fits") if has_gpu else _("fits in RAM")
+    if fit is Fit.RAM:
+        return _("RAM only")
     n_most = best.n_layers + 1
     if best.n_gpu_layers < n_most:
-        return "part", f"{best.n_gpu_layers} of {n_most} layers"
-    if best.n_cpu_moe:
-        return "part", "experts in RAM"
-    return "fits", "fits"
+        return _("{n} of {n_most} layers").format(n=best.n_gpu_layers, n_most=n_most)
+    return _("experts in RAM")

@@ -1,4 +1,4 @@
-"""Plans of variants on this machine, as badges: remembered until the files, the wishes or the machine change.
+"""Plans of variants on this machine, kept as facts until the files, the wishes or the machine change, and shown as badges.
 
 Nothing is loaded. Reads headers; blocks. What is known is told at once, and what is not is worked out while there is time.
 """
@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from inference.core.planning.placement import CannotTell, Wishes, place
+from django.conf import settings
+
+from inference.core.planning.footprint import CannotTell
+from inference.core.planning.placement import place
+from inference.core.planning.wishes import Wishes
 from inference.web.crossing.recent_values import Recent
-from inference.web.plans.badge import Badge, badge_of, unknown_badge
-from inference.web.plans.what_if import CannotBePlanned, told_of
+from inference.web.plans.badge import Badge, Planned, badge_of
+from inference.web.plans.what_if import CannotBePlanned, estimates_of
 from inference.wishes import wishes_of
-from inference.wording.placements import unknown_reason
 from models_app.hardware import Profile
+from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
-from models_app.machines.this_machine_row import this_box
+from models_app.machines.this_machine_row import this_machine
 from models_app.models import Shard, Variant
 
 MOST_REMEMBERED = 4096
@@ -34,13 +38,13 @@ class Subject:
     profile: Profile
 
 
-_known: Recent[Subject, Badge] = Recent(MOST_REMEMBERED)
+_known: Recent[Subject, Planned] = Recent(MOST_REMEMBERED)
 
 
 def here() -> Profile | None:
     """This machine, with the box's own RAM budget; None where its stored devices make no sense. The first look takes a second."""
     try:
-        return this_box()
+        return with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
     except BadDevices:
         return None
 
@@ -56,9 +60,9 @@ def subjects(variants: Iterable[Variant], profile: Profile) -> dict[int, Subject
 
 
 def remembered(wanted: Mapping[int, Subject]) -> dict[int, Badge]:
-    """Those of which the badge is known, by id."""
-    found = {pk: _known.peek(subject) for pk, subject in wanted.items()}
-    return {pk: badge for pk, badge in found.items() if badge is not None}
+    """Those that were planned before, by id."""
+    found = {pk: (_known.peek(subject), subject.profile) for pk, subject in wanted.items()}
+    return {pk: badge_of(planned, profile) for pk, (planned, profile) in found.items() if planned is not None}
 
 
 def badges(
@@ -73,18 +77,20 @@ def badges(
     deadline = clock() + within_seconds
     for pk, subject in wanted.items():
         if pk not in found:
-            found[pk] = _known.get(subject, partial(_badge, subject))
+            found[pk] = badge_of(_known.get(subject, partial(_planned, subject)), profile)
             if clock() >= deadline:
                 break
     return found
 
 
-def _badge(subject: Subject) -> Badge:
+def _planned(subject: Subject) -> Planned:
     """From the files as they are now; up to a second for a large header."""
     try:
-        told = told_of([path for path, _, _ in subject.files])
-        return badge_of(place(told.header, subject.profile, subject.wishes, told), len(subject.profile.gpus))
+        estimates = estimates_of([path for path, _, _ in subject.files])
+        found = place(estimates.header, subject.profile, subject.wishes, estimates)
     except CannotBePlanned as cannot:
-        return unknown_badge(cannot.detail)
+        # A new one: those that were raised hold on to what they passed through.
+        return CannotBePlanned(cannot.name, cannot.problem)
     except CannotTell as cannot:
-        return unknown_badge(unknown_reason(cannot))
+        return CannotTell(cannot.what, cannot.architecture)
+    return replace(found, ways=found.ways[:1])

@@ -6,39 +6,42 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypedDict
 
-from inference.core.planning.placement import Alternative, DeviceBytes
-from inference.wording.placements import Caution
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from inference.core.planning.cautions import Caution
+from inference.core.planning.footprint import DeviceBytes
+from inference.core.planning.placement import PlacedWay
+from inference.wording.placements import sentence
 from models_app.hardware.pools import DevicePool
 from models_app.units import format_bytes
 
-ToldWay = tuple[Alternative, tuple[Caution, ...]]
+CautionedWay = tuple[PlacedWay, tuple[Caution, ...]]
 """One way to load, with what people should know about it."""
 
 
 def plan_as_json(
     profile_name: str,
-    told: Sequence[ToldWay],
+    ways: Sequence[CautionedWay],
     reason: str | None,
-    leaving: Mapping[Alternative, Sequence[str]] = MappingProxyType({}),
+    leaving: Mapping[PlacedWay, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Best first. `reason`: why there is no alternative; None where there is one. `leaving`: who would have to go, by name."""
-    rows = [alternative_as_json(each, said, leaving.get(each, ())) for each, said in told]
+    """Best first. `reason`: why there is no way; None where there is one. `leaving`: who would have to go, by name."""
+    rows = [way_as_json(each, said, leaving.get(each, ())) for each, said in ways]
     return {"profile": profile_name, "alternatives": rows, "reason": reason}
 
 
-def alternative_as_json(
-    alternative: Alternative, said: tuple[Caution, ...], evicts: Sequence[str] = ()
-) -> dict[str, Any]:
+def way_as_json(way: PlacedWay, said: tuple[Caution, ...], evicts: Sequence[str] = ()) -> dict[str, Any]:
     return {
-        "n_gpu_layers": alternative.n_gpu_layers,
-        "n_layers": alternative.n_layers,
-        "n_cpu_moe": alternative.n_cpu_moe,
-        "tensor_split": list(alternative.tensor_split),
-        "n_ctx_seq": alternative.n_ctx_seq,
-        "n_seq_max": alternative.n_seq_max,
-        "n_ubatch": alternative.n_ubatch,
-        "type_k": alternative.type_k,
-        "type_v": alternative.type_v,
+        "n_gpu_layers": way.n_gpu_layers,
+        "n_layers": way.n_layers,
+        "n_cpu_moe": way.n_cpu_moe,
+        "tensor_split": list(way.tensor_split),
+        "n_ctx_seq": way.n_ctx_seq,
+        "n_seq_max": way.n_seq_max,
+        "n_ubatch": way.n_ubatch,
+        "type_k": way.type_k,
+        "type_v": way.type_v,
         "devices": [
             {
                 "name": device.name,
@@ -49,13 +52,13 @@ def alternative_as_json(
                 "total_bytes": device.total_bytes,
                 "budget_bytes": device.budget_bytes,
             }
-            for device in alternative.devices
+            for device in way.devices
         ],
-        "decode_tokens_per_second": round(alternative.speed.decode_tokens_per_second, 3),
-        "prefill_tokens_per_second": round(alternative.speed.prefill_tokens_per_second, 1),
-        "limited_by": alternative.speed.limited_by,
+        "decode_tokens_per_second": round(way.speed.decode_tokens_per_second, 3),
+        "prefill_tokens_per_second": round(way.speed.prefill_tokens_per_second, 1),
+        "limited_by": f"{way.speed.limited_by} bandwidth",
         "evicts": list(evicts),
-        "warnings": [{"code": each.code, "sentence": each.sentence} for each in said],
+        "warnings": [{"code": each.code, "sentence": sentence(each)} for each in said],
     }
 
 
@@ -98,13 +101,13 @@ class WayView(TypedDict):
 
 
 _LABELS = {
-    "weights": "Weights",
-    "kv": "KV cache",
-    "compute": "Compute buffers",
-    "overhead": "Overhead",
-    "free": "Free to spend",
-    "outside": "Not to spend",
-    "reserve": "Kept free",
+    "weights": gettext_lazy("Weights"),
+    "kv": gettext_lazy("KV cache"),
+    "compute": gettext_lazy("Compute buffers"),
+    "overhead": gettext_lazy("Overhead"),
+    "free": gettext_lazy("Free to spend"),
+    "outside": gettext_lazy("Not to spend"),
+    "reserve": gettext_lazy("Kept free"),
 }
 
 
@@ -125,7 +128,7 @@ def bar_view(pool: DevicePool, used: DeviceBytes) -> BarView:
         width = 1000 * n_bytes / pool.capacity_bytes
         text = format_bytes(n_bytes)
         segments.append(
-            {"kind": kind, "label": _LABELS[kind], "text": text, "x": round(x, 2), "width": round(width, 2)}
+            {"kind": kind, "label": str(_LABELS[kind]), "text": text, "x": round(x, 2), "width": round(width, 2)}
         )
         x += width
     named = ", ".join(f"{_LABELS[kind]} {format_bytes(n_bytes)}" for kind, n_bytes in sizes.items() if n_bytes)
@@ -137,41 +140,52 @@ def bar_view(pool: DevicePool, used: DeviceBytes) -> BarView:
         "capacity": format_bytes(pool.capacity_bytes),
         "budget_x": round(1000 * pool.budget_bytes / pool.capacity_bytes, 2),
         "segments": segments,
-        "sentence": f"{pool.name}, {format_bytes(pool.capacity_bytes)}: {named}.",
+        "sentence": _("{device}, {size}: {parts}.").format(
+            device=pool.name, size=format_bytes(pool.capacity_bytes), parts=named
+        ),
     }
 
 
-def way_view(pools: Sequence[DevicePool], alternative: Alternative, said: Sequence[Caution]) -> WayView:
-    """`pools`: of the profile it was placed on, the RAM first, as the alternative's devices stand."""
-    speed = alternative.speed
-    used = [device for device in alternative.devices if device.total_bytes]
+def way_view(pools: Sequence[DevicePool], way: PlacedWay, said: Sequence[Caution]) -> WayView:
+    """`pools`: of the profile it was placed on, the RAM first, as the way's devices stand."""
+    speed = way.speed
+    used = [device for device in way.devices if device.total_bytes]
     return {
-        "title": _title(alternative, n_gpus=len(pools) - 1),
-        "context": f"{alternative.n_seq_max} × {alternative.n_ctx_seq:,}",
-        "cache": alternative.type_k,
+        "title": _title(way, n_gpus=len(pools) - 1),
+        "context": f"{way.n_seq_max} × {way.n_ctx_seq:,}",
+        "cache": way.type_k,
         "decode": rate(speed.decode_tokens_per_second),
         "prefill": rate(speed.prefill_tokens_per_second),
-        "limited_by": speed.limited_by,
+        "limited_by": _("{device} bandwidth").format(device=speed.limited_by),
         "memory": ", ".join(f"{format_bytes(device.total_bytes)} {device.name}" for device in used),
-        "cautions": [each.sentence for each in said],
-        "bars": [bar_view(pool, device) for pool, device in zip(pools, alternative.devices, strict=False)],
+        "cautions": [sentence(each) for each in said],
+        "bars": [bar_view(pool, device) for pool, device in zip(pools, way.devices, strict=False)],
     }
 
 
-def _title(alternative: Alternative, n_gpus: int) -> str:
-    if alternative.n_gpu_layers == 0:
-        return "All in RAM"
-    n_used = sum(count > 0 for count in alternative.tensor_split) or 1
-    where = "the GPU" if n_gpus == 1 else f"{n_used} of {n_gpus} GPUs" if n_used < n_gpus else f"{n_gpus} GPUs"
-    n_most = alternative.n_layers + 1
-    title = (
-        f"All {n_most} layers on {where}"
-        if alternative.n_gpu_layers == n_most
-        else f"{alternative.n_gpu_layers} of {n_most} layers on {where}"
-    )
-    if alternative.n_cpu_moe:
-        title += f", experts of {alternative.n_cpu_moe} in RAM"
-    return title if alternative.n_ubatch >= 512 else f"{title}, small batches"
+def _title(way: PlacedWay, n_gpus: int) -> str:
+    if way.n_gpu_layers == 0:
+        return _("All in RAM")
+    facts = {"n": way.n_gpu_layers, "n_most": way.n_layers + 1, "where": _gpus(way, n_gpus), "n_experts": way.n_cpu_moe}
+    if way.n_gpu_layers < way.n_layers + 1:
+        title = _("{n} of {n_most} layers on {where}")
+    else:
+        title = _("All {n_most} layers on {where}")
+    if way.n_cpu_moe:
+        title = _("{title}, experts of {n_experts} in RAM").format(title=title.format(**facts), **facts)
+    title = title.format(**facts)
+    return title if way.n_ubatch >= 512 else _("{title}, small batches").format(title=title)
+
+
+def _gpus(way: PlacedWay, n_gpus: int) -> str:
+    if n_gpus == 1:
+        return _("the GPU")
+    n_used = sum(count > 0 for count in way.tensor_split) or 1
+    return (
+        ngettext("{n_used} of {n} GPU", "{n_used} of {n} GPUs", n_gpus)
+        if n_used < n_gpus
+        else ngettext("{n} GPU", "{n} GPUs", n_gpus)
+    ).format(n_used=n_used, n=n_gpus)
 
 
 def rate(per_second: float) -> str:

@@ -9,10 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast, get_args
 
-from inference.core.planning.header_estimates import Told
-from inference.core.planning.placement import Alternative, CannotTell, Placement, Wishes, place
-from inference.web.plans.rows import ToldWay, WayView, plan_as_json, way_view
-from inference.wording.placements import cautions, reason_of, unknown_reason
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from inference.core.planning.cautions import cautions
+from inference.core.planning.footprint import CannotTell
+from inference.core.planning.header_estimates import HeaderEstimates
+from inference.core.planning.placement import PlacedWay, Placement, place
+from inference.core.planning.wishes import Wishes
+from inference.web.plans.rows import CautionedWay, WayView, plan_as_json, way_view
+from inference.wording.placements import reason_of, unknown_reason
 from models_app.catalog.read_files import NotAModel, explain, read_variant
 from models_app.gguf import BadGguf
 from models_app.hardware import Profile
@@ -22,6 +28,8 @@ KvChoice = Literal["auto", "f16", "q8_0"]
 KV_CHOICES: tuple[KvChoice, ...] = get_args(KvChoice)
 CONTEXT_RANGE = (64, 4_194_304)
 SLOTS_RANGE = (1, 64)
+CONTEXT_MUST = gettext_lazy("The context must be a whole number from {least} to {most}.")
+SLOTS_MUST = gettext_lazy("The number of slots must be a whole number from {least} to {most}.")
 
 
 class BadQuestion(ValueError):
@@ -33,11 +41,19 @@ class BadQuestion(ValueError):
 
 
 class CannotBePlanned(Exception):
-    """The variant's files cannot be read. `detail` is a sentence for a person."""
+    """A variant has no files (`problem` is None), or this file of its cannot be read."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, name: str, problem: str | None = None) -> None:
+        super().__init__(f"{name}: {problem or 'no files'}")
+        self.name = name
+        self.problem = problem
+
+    @property
+    def detail(self) -> str:
+        """A sentence for whoever reads it now."""
+        if self.problem is None:
+            return _("{name} has no files.").format(name=self.name)
+        return _("{file} cannot be planned: {problem}.").format(file=self.name, problem=self.problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +77,39 @@ def read_changes(query: Mapping[str, str]) -> Changes:
     """From `ctx`, `slots` and `kv`, each of which may be missing or empty. Raises BadQuestion."""
     problems: dict[str, str] = {}
     numbers: dict[str, int | None] = {}
-    for name, spoken, (least, most) in (
-        ("ctx", "The context", CONTEXT_RANGE),
-        ("slots", "The number of slots", SLOTS_RANGE),
+    for name, must, (least, most) in (
+        ("ctx", CONTEXT_MUST, CONTEXT_RANGE),
+        ("slots", SLOTS_MUST, SLOTS_RANGE),
     ):
         text = query.get(name, "").strip()
         numbers[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
         number = numbers[name]
         if text and (number is None or not least <= number <= most):
-            problems[name] = f"{spoken} must be a whole number from {least:,} to {most:,}."
+            problems[name] = must.format(least=f"{least:,}", most=f"{most:,}")
     kv = query.get("kv", "").strip() or "auto"
     if kv not in KV_CHOICES:
-        problems["kv"] = f"The cache type must be one of {', '.join(KV_CHOICES)}."
+        problems["kv"] = _("The cache type must be one of {choices}.").format(choices=", ".join(KV_CHOICES))
     if problems:
         raise BadQuestion(problems)
     return Changes(numbers["ctx"], numbers["slots"], cast(KvChoice, kv))
 
 
-def told_of(paths: Sequence[str]) -> Told:
+def estimates_of(paths: Sequence[str]) -> HeaderEstimates:
     """The header of the variant whose files these are; read again when one of them has changed. Blocks. Raises CannotBePlanned."""
     try:
         stats = [(path, os.stat(path)) for path in paths]
         return _read(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
     except (BadGguf, NotAModel, OSError) as error:
-        raise CannotBePlanned(f"{Path(paths[0]).name} cannot be planned: {explain(error)}.") from None
+        raise CannotBePlanned(Path(paths[0]).name, explain(error)) from None
 
 
 @lru_cache(maxsize=8)
-def _read(files: tuple[tuple[str, int, int], ...]) -> Told:
-    return Told(read_variant(Path(files[0][0])).header)
+def _read(files: tuple[tuple[str, int, int], ...]) -> HeaderEstimates:
+    return HeaderEstimates(read_variant(Path(files[0][0])).header)
 
 
 class Answer(TypedDict):
-    """`manage.py plan --json` and, for each alternative in its order, what a page shows of it."""
+    """`manage.py plan --json` and, for each way in its order, what a page shows of it."""
 
     profile: str
     alternatives: list[dict[str, Any]]
@@ -103,13 +119,13 @@ class Answer(TypedDict):
     note: str | None
 
 
-def answer(told: Told, profile: Profile, own: Wishes, changes: Changes) -> Answer:
+def answer(estimates: HeaderEstimates, profile: Profile, own: Wishes, changes: Changes) -> Answer:
     """Nothing is loaded. The first answer about a large header takes a tenth of a second."""
-    wishes, header = changes.to(own), told.header
-    ways: list[ToldWay] = []
+    wishes, header = changes.to(own), estimates.header
+    ways: list[CautionedWay] = []
     note: str | None = None
     try:
-        placement = place(header, profile, wishes, told)
+        placement = place(header, profile, wishes, estimates)
         found, note = _of_type(placement, changes.kv)
         ways = [(each, cautions(each, placement, header, profile, wishes)) for each in found]
         reason = None if placement.shortfall is None else reason_of(placement.shortfall)
@@ -121,12 +137,12 @@ def answer(told: Told, profile: Profile, own: Wishes, changes: Changes) -> Answe
     return cast(Answer, {**plan_as_json(profile.name, ways, reason), "asked": asked, "ways": views, "note": note})
 
 
-def _of_type(placement: Placement, kv: KvChoice) -> tuple[tuple[Alternative, ...], str | None]:
+def _of_type(placement: Placement, kv: KvChoice) -> tuple[tuple[PlacedWay, ...], str | None]:
     """Those with the cache that was asked for; all, and a sentence why, where it makes none faster."""
-    if kv != "q8_0" or not placement.alternatives:
-        return placement.alternatives, None
-    best = placement.alternatives[0].speed.decode_tokens_per_second
-    quantized = tuple(each for each in placement.alternatives if each.type_k == "q8_0")
+    if kv != "q8_0" or not placement.ways:
+        return placement.ways, None
+    best = placement.ways[0].speed.decode_tokens_per_second
+    quantized = tuple(each for each in placement.ways if each.type_k == "q8_0")
     if quantized and quantized[0].speed.decode_tokens_per_second >= best:
         return quantized, None
-    return placement.alternatives, "A q8_0 cache gains nothing here, so f16 is shown."
+    return placement.ways, _("A q8_0 cache gains nothing here, so f16 is shown.")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from inference.core.planning.recipe import TENSOR_CHOICES, Recipe
@@ -25,7 +25,10 @@ from inference.jobs.orders import Order, base_name, proposed_name
 from inference.web.crossing.ask_host import status_now
 from inference.web.hub.rows import Named, repository_named
 from inference.web.plans.what_if import BadQuestion, CannotBePlanned
-from inference.web.requantize.targets import QUALITIES, Question, Targets, imatrix_choices, read_question, targets
+from inference.web.requantize.question import QUALITIES, Question, read_question
+from inference.web.requantize.target import Problem, Target
+from inference.web.requantize.targets import Targets, imatrix_choices, targets
+from inference.web.visibility.staff import staff_required
 from models_app import jobs
 from models_app.intake.names import Names, giving_names
 from models_app.models import Job, Repository, Variant, validate_not_reserved, validate_variant_name
@@ -38,13 +41,12 @@ _SHOWN_AT_THEIR_FIELD = ("size", "ctx", "slots", "imatrix", "name")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@staff_required
 def requantize(request: HttpRequest, name: str) -> HttpResponse:
-    """GET: the choices and what each would take, by the parameters of inference.web.requantize.targets.Question. POST: starts the job."""
-    if not request.user.is_staff:
-        raise PermissionDenied
+    """GET: the choices and what each would take, by the parameters of Question. POST: starts the job."""
     row = Variant.objects.select_related("repository").filter(name=name).first()
     if row is None:
-        raise Http404(f"There is no model named “{name}”.")
+        raise Http404(_("There is no model named “{name}”.").format(name=name))
     if request.method == "POST":
         return _start(request, row)
     return _page(request, row, request.GET.dict())
@@ -69,7 +71,7 @@ def _page(
     context = {
         "variant": row,
         "residents": host["residents"] if host else [],
-        "asked": _asked(query, told),
+        "asked": _form_values(query, told),
         "problems": found,
         "other_problems": [words for field, words in found.items() if field not in _SHOWN_AT_THEIR_FIELD],
         "trouble": trouble,
@@ -77,7 +79,7 @@ def _page(
         "rows": _rows(row, query, told),
         "carried": [(name, query.get(name, "")) for name in _ASKED if name != "type" and query.get(name)],
         "name": query.get("name", ""),
-        "qualities": [(each, words) for each, (words, _) in QUALITIES.items()],
+        "qualities": [(each, words) for each, (words, _type) in QUALITIES.items()],
         "tensor_choices": TENSOR_CHOICES,
         "is_computing": Job.objects.filter(kind="imatrix", variant=row, state__in=Job.ACTIVE).exists(),
         "imatrices": imatrix_choices(_imatrix_folders(row)),
@@ -88,7 +90,7 @@ def _page(
     return render(request, "requantize/page.html", context, status=422 if found else 200)
 
 
-def _asked(query: Mapping[str, str], told: Targets | None) -> dict[str, str]:
+def _form_values(query: Mapping[str, str], told: Targets | None) -> dict[str, str]:
     asked = {name: query.get(name, "") for name in _ASKED}
     asked["goal"] = asked["goal"] or "fit"
     asked["quality"] = asked["quality"] or "balanced"
@@ -98,22 +100,33 @@ def _asked(query: Mapping[str, str], told: Targets | None) -> dict[str, str]:
     return asked
 
 
-def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[dict[str, Any]]:
-    """Each target with the name that the variant would get; those that few people want come last."""
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    target: Target
+    name: str
+    """That the variant would get."""
+    is_chosen: bool
+
+    @property
+    def is_rare(self) -> bool:
+        """Shown on demand."""
+        return not (self.target.is_usual or self.is_chosen)
+
+
+def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[TargetRow]:
+    """Those that few people want come last."""
     if told is None:
         return []
     pure, names = query.get("pure") == "on", Names(Job.ACTIVE)
-    rows: list[dict[str, Any]] = [
-        {
-            "target": each,
-            "name": names.take(proposed_name(row.name, Recipe(each.type, pure=pure))),
-            "is_chosen": told.chosen is not None and each.type == told.chosen.type,
-        }
+    rows = [
+        TargetRow(
+            each,
+            names.take(proposed_name(row.name, Recipe(each.type, pure=pure))),
+            told.chosen is not None and each.type == told.chosen.type,
+        )
         for each in told.rows
     ]
-    return [each for each in rows if each["target"].is_usual or each["is_chosen"]] + [
-        {**each, "is_rare": True} for each in rows if not (each["target"].is_usual or each["is_chosen"])
-    ]
+    return sorted(rows, key=lambda each: each.is_rare)
 
 
 def _imatrix_folders(row: Variant) -> list[Path]:
@@ -158,7 +171,8 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
     # Together with the start: of two orders at once only one gets the name.
     with giving_names(Job.ACTIVE) as names:
         if wish and names.is_taken(wish):
-            problems["name"] = f"There is a model or a file called {wish} already. Choose another name."
+            words = _("There is a model or a file called {name} already. Choose another name.")
+            problems["name"] = words.format(name=wish)
         else:
             name = wish or names.take(proposed_name(row.name, recipe))
             title = f"Requantize {row.name} to {recipe.type}{' (pure)' if recipe.pure else ''}"
@@ -166,7 +180,8 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
             jobs.start("requantize", order.to_json(), title, request.user, row)
     if problems:
         return _page(request, row, request.POST.dict(), problems)
-    messages.success(request, f"{name} is being made. It appears here when it is whole and was checked.")
+    words = _("{variant} is being made. It appears here when it is whole and was checked.")
+    messages.success(request, words.format(variant=name))
     return redirect("model", row.name)
 
 
@@ -182,7 +197,7 @@ def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
         except ValidationError as bad:
             problems["name"] = " ".join(bad.messages)
     if re.search(r"-\d{5}-of-\d{5}$", wish):
-        problems["name"] = "A name that ends like a part of a split model would not be found again. Choose another."
+        problems["name"] = _("A name that ends like a part of a split model would not be found again. Choose another.")
     if problems:
         return problems
     try:
@@ -191,47 +206,46 @@ def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
     except (CannotBePlanned, QuantizeFailed) as cannot:
         return {"type": cannot.detail}
     if chosen is None:
-        return {"type": f"llama.cpp cannot make {question.recipe.type} of this file."}
+        return {"type": _("llama.cpp cannot make {type} of this file.").format(type=question.recipe.type)}
     # A full disk is waited for; the matrix would never come by itself.
-    return {"type": chosen.problem} if "importance" in chosen.problem else {}
+    return {"type": chosen.problem_words} if chosen.problem is Problem.NEEDS_IMATRIX else {}
 
 
 # measuring ----------------------------------------------------------------------------------------------------
 
 
 @require_POST
+@staff_required
 def measure(request: HttpRequest, name: str) -> HttpResponse:
     """Starts the job that measures the variant, unless one is under way."""
-    if not request.user.is_staff:
-        raise PermissionDenied
     row = Variant.objects.filter(name=name).first()
     if row is None:
-        raise Http404(f"There is no model named “{name}”.")
+        raise Http404(_("There is no model named “{name}”.").format(name=name))
     if row.trouble:
         messages.error(request, row.trouble)
         return redirect("model", row.name)
     spec = {"variant_id": row.pk}
-    _, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", request.user, row, Job.Unit.CHUNKS)
+    _job, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", request.user, row, Job.Unit.CHUNKS)
     if is_new:
-        messages.success(request, f"{row.name} will be measured as soon as it gets its turn.")
+        words = _("{variant} will be measured as soon as it gets its turn.")
+        messages.success(request, words.format(variant=row.name))
     else:
-        messages.info(request, f"{row.name} is being measured already.")
+        messages.info(request, _("{variant} is being measured already.").format(variant=row.name))
     return redirect("model", row.name)
 
 
 @require_POST
+@staff_required
 def imatrix(request: HttpRequest, name: str) -> HttpResponse:
     """Starts the job that computes the variant's importance matrix, unless one is under way. `text`: a path, or nothing."""
-    if not request.user.is_staff:
-        raise PermissionDenied
     row = Variant.objects.filter(name=name).first()
     if row is None:
-        raise Http404(f"There is no model named “{name}”.")
+        raise Http404(_("There is no model named “{name}”.").format(name=name))
     text = request.POST.get("text", "").strip() or None
     if row.trouble:
         messages.error(request, row.trouble)
     elif text is not None and not (os.path.isabs(text) and os.path.isfile(text)):
-        messages.error(request, "There is no such text on this machine. Give its whole path, beginning with /.")
+        messages.error(request, _("There is no such text on this machine. Give its whole path, beginning with /."))
     else:
         _begin_imatrix(request, row, text)
     return redirect("requantize", row.name)
@@ -240,10 +254,10 @@ def imatrix(request: HttpRequest, name: str) -> HttpResponse:
 def _begin_imatrix(request: HttpRequest, row: Variant, text: str | None) -> None:
     spec = {"variant_id": row.pk, "name": row.name, "text": text}
     title = f"Importance matrix of {row.name}"
-    _, is_new = jobs.start_once("imatrix", spec, title, request.user, row, Job.Unit.CHUNKS)
+    _job, is_new = jobs.start_once("imatrix", spec, title, request.user, row, Job.Unit.CHUNKS)
     if is_new:
-        messages.success(
-            request, f"The importance matrix of {row.name} is being computed. Choose it here when it is done."
-        )
+        words = _("The importance matrix of {variant} is being computed. Choose it here when it is done.")
+        messages.success(request, words.format(variant=row.name))
     else:
-        messages.info(request, f"The importance matrix of {row.name} is being computed already.")
+        words = _("The importance matrix of {variant} is being computed already.")
+        messages.info(request, words.format(variant=row.name))

@@ -10,7 +10,8 @@ from typing import Any
 from inference.answering.refusals import HostStayedAway, NoChatTemplate, RefusedByHost, RefusedByWorker, WorkerGone
 from inference.engine.protocol import Done, Timings, Token
 from inference.host.api.client import HostRefusal, WorkerRefusal
-from inference.web.visibility.redaction import Discretion
+from inference.web.visibility.visibility import Visibility
+from inference.wording import refusals
 
 SOON_SECONDS = 5
 
@@ -55,14 +56,14 @@ def cannot_run(name: str, trouble: str) -> Problem:
     return Problem(503, f"The model {name!r} cannot run. {trouble}", "model_unavailable", "model", retry=False)
 
 
-def problem_of(error: Exception, discretion: Discretion, prompt_param: str) -> Problem:
+def problem_of(error: Exception, visibility: Visibility, prompt_param: str) -> Problem:
     """What an answer's end without `done` is to the program that asked, as its person may read it.
 
     `prompt_param`: where the prompt stands in the request, messages or prompt.
     """
     match error:
         case RefusedByHost():
-            return _host_problem(error.refusal, discretion)
+            return _host_problem(error.refusal, visibility)
         case RefusedByWorker():
             return _worker_problem(error.refusal, prompt_param)
         case NoChatTemplate():
@@ -81,8 +82,8 @@ def problem_of(error: Exception, discretion: Discretion, prompt_param: str) -> P
     return Problem(500, "Something went wrong in the web process; its log has the details.", "internal", retry=False)
 
 
-def _host_problem(refusal: HostRefusal, discretion: Discretion) -> Problem:
-    detail = discretion.sentence(refusal.detail, refusal.mentions)
+def _host_problem(refusal: HostRefusal, visibility: Visibility) -> Problem:
+    detail = refusals.sentence(refusal.facts, refusal.variant_id, visibility.name)
     if refusal.code in ("unknown_variant", "disabled"):
         return Problem(404, detail, "model_not_found", "model")
     if refusal.code in ("shutting_down", "unloaded"):

@@ -28,9 +28,9 @@ from inference.web.crossing.database_thread import StorageFailed
 from inference.web.v1.reply import NO_KEY, Problem, Reply, cannot_run, no_such_model, problem_of
 from inference.web.v1.request import BadRequest, parse
 from inference.web.visibility.offered import OfferedVariant, offered_to
-from inference.web.visibility.redaction import NOTHING_KEPT
+from inference.web.visibility.queries import visibility_of
 from inference.web.visibility.signed_in import user_id_of
-from inference.web.visibility.visibility import discretion_towards
+from inference.web.visibility.visibility import NOTHING
 
 logger = logging.getLogger(__name__)
 
@@ -136,10 +136,10 @@ class _Reader:
         try:
             # Nobody but the host speaks of variants that were not asked for.
             is_hosts = isinstance(error, RefusedByHost)
-            discretion = await discretion_towards(self.user_id) if is_hosts else NOTHING_KEPT
+            visibility = await visibility_of(self.user_id) if is_hosts else NOTHING
         except StorageFailed as failed:
             return _storage(failed)
-        problem = problem_of(error, discretion, self.prompt_param)
+        problem = problem_of(error, visibility, self.prompt_param)
         if problem.status >= 500:
             logger.warning("%s: %s", type(error).__name__, error, exc_info=problem.code == "internal")
         return problem

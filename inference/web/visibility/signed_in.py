@@ -15,17 +15,18 @@ from django.http import HttpRequest
 from inference.web.crossing.database_thread import reading
 
 
+def user_of(request: HttpRequest) -> User:
+    """Whoever is signed in: for synchronous views that nobody else reaches."""
+    user = request.user
+    assert user.is_authenticated
+    return user
+
+
 async def user_id_of(request: HttpRequest) -> int:
     """Of whoever is signed in, or sent a key: for views that nobody else reaches."""
     user_id = (await request.auser()).pk
     assert user_id is not None
     return user_id
-
-
-def user_of(request: HttpRequest) -> User:
-    """Whoever is signed in: for views that nobody else reaches."""
-    assert isinstance(request.user, User)
-    return request.user
 
 
 @reading

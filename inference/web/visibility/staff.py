@@ -1,4 +1,4 @@
-"""What only those who run the box may do."""
+"""What only those may do who run the box."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
 P = ParamSpec("P")
-Answer = TypeVar("Answer", bound=HttpResponseBase)
-View = Callable[Concatenate[HttpRequest, P], Answer]
+R = TypeVar("R", bound=HttpResponseBase)
 
 
-def staff_required(view: View[P, Answer]) -> View[P, Answer]:
-    """Answers everybody else with 403, before the view is called."""
+def staff_required(view: Callable[Concatenate[HttpRequest, P], R]) -> Callable[Concatenate[HttpRequest, P], R]:
+    """Decorates a synchronous view: raises PermissionDenied, which is answered with 403, for anybody but staff."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> Answer:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if not request.user.is_staff:
             raise PermissionDenied
         return view(request, *args, **kwargs)

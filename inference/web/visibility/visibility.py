@@ -1,57 +1,83 @@
-"""Towards whom the box keeps which variants to itself, as the database has it."""
+"""What one person may see and name. Everybody sees that a variant is in memory, and its bytes; not everybody learns its name. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
-
-from inference.host.api.messages import HostStatus
-from inference.web.crossing.ask_host import status_now
-from inference.web.crossing.database_thread import DatabaseThread
-from inference.web.visibility.redaction import NOTHING_KEPT, Discretion, status_told_to
-from models_app.catalog.access import kept_from
-from models_app.models import Variant
-
-_reading = DatabaseThread("discretion")
+from inference.core.loads.purposes import variant_of
+from inference.host.api.messages import HostStatus, Mention, ResidentVariant
+from inference.wording import names
+from inference.wording.names import Name
 
 
-def discretion_for(user: Any) -> Discretion:
-    """Staff administers all variants, and knows them. Blocks; three queries at most."""
-    if user.is_staff or user.is_superuser:
-        return NOTHING_KEPT
-    return Discretion(kept_from(user), frozenset(Variant.objects.values_list("pk", flat=True)))
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Of one person; equal for all to whom the same is told, so that it is told in the same words."""
+
+    called: frozenset[tuple[int, str]] = frozenset()
+    """Ids and present names of the variants that the person may name."""
+    kept: frozenset[int] = frozenset()
+    """Ids of those that are there and kept for others."""
+    is_all: bool = False
+    """Nothing is kept from the person: what a variant that is gone was called may be told too."""
+    _names: Mapping[int, str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", dict(self.called))
+
+    def name(self, resident_id: int, remembered: str | None = None) -> str:
+        """What the person reads for the variant: its present name, or what is said instead. A wording.names.Name.
+
+        `remembered`: what it was called once, for those who may know it and where it has no name any more."""
+        variant_id, purpose = variant_of(resident_id)
+        present = self._names.get(variant_id)
+        if present is not None:
+            return names.reading(present) if purpose == "imatrix" else present
+        if self.keeps(resident_id):
+            return names.kept()
+        if self.is_all:
+            return remembered or names.numbered(variant_id)
+        return names.gone()
+
+    def distinct_name(self, resident_id: int, remembered: str | None = None) -> str:
+        """The same, but no two variants have it in common: for programs that tell them apart by it."""
+        name = self.name(resident_id, remembered)
+        return name if self.may_name((resident_id,)) else f"{name} ({resident_id})"
+
+    def remembering(self, mentions: Sequence[Mention]) -> Name:
+        """`name`, where some of whom is spoken may be gone by now."""
+        then = {each["variant_id"]: each["name"] for each in mentions}
+        return lambda resident_id: self.name(resident_id, then.get(resident_id))
+
+    def keeps(self, resident_id: int) -> bool:
+        """Of any of the variant's workers."""
+        return variant_of(resident_id)[0] in self.kept
+
+    def may_name(self, resident_ids: Collection[int] | None) -> bool:
+        """Whether every one of them may be named; None: it is not known which they are."""
+        if self.is_all:
+            return True
+        return resident_ids is not None and all(variant_of(each)[0] in self._names for each in resident_ids)
+
+    def knows(self, resident_ids: Iterable[int]) -> bool:
+        """Whether every one of them was there when this was learnt: one that was not is gone, or new."""
+        return all((row := variant_of(each)[0]) in self._names or row in self.kept for each in resident_ids)
+
+    def status(self, status: HostStatus) -> HostStatus:
+        """As far as pages show it: who is in memory."""
+        return {**status, "residents": [self._resident(each) for each in status["residents"]]}
+
+    def _resident(self, resident: ResidentVariant) -> ResidentVariant:
+        shown: dict[str, Any] = {**resident, "name": self.name(resident["variant_id"], resident["name"])}
+        if not self.may_name((resident["variant_id"],)):
+            # It may name files.
+            shown["failure_detail"] = None
+        return cast(ResidentVariant, shown)
 
 
-def status_for(user: Any) -> HostStatus | None:
-    """The host's status as the person may read it; None where the host does not answer. Blocks."""
-    status = status_now()
-    return None if status is None else status_told_to(discretion_for(user), status)
-
-
-@_reading
-def discretions(user_ids: Collection[int]) -> dict[int, Discretion]:
-    """By user id. Somebody who is not there any more is told nothing of any variant."""
-    everything = Discretion(frozenset(Variant.objects.values_list("pk", flat=True)), frozenset())
-    users = get_user_model().objects.in_bulk(list(user_ids))
-    groups: dict[int, set[int]] = {pk: set() for pk in users}
-    for user_id, group_id in Group.user_set.through.objects.filter(user_id__in=users).values_list(
-        "user_id", "group_id"
-    ):
-        groups[user_id].add(group_id)
-    # People of the same groups are told the same: a room full of open pages must not cost queries for each.
-    found: dict[tuple[bool, frozenset[int]], Discretion] = {}
-    by_user: dict[int, Discretion] = {}
-    for pk, user in users.items():
-        key = (user.is_staff or user.is_superuser, frozenset(groups[pk]))
-        if key not in found:
-            found[key] = discretion_for(user)
-        by_user[pk] = found[key]
-    return {pk: by_user.get(pk, everything) for pk in user_ids}
-
-
-async def discretion_towards(user_id: int) -> Discretion:
-    """Raises StorageFailed."""
-    return (await discretions((user_id,)))[user_id]
+EVERYTHING = Visibility(is_all=True)
+"""Of who runs the box, at its console."""
+NOTHING = Visibility()
+"""Of whom it cannot be found out what they may see, and of whoever is not there any more."""

@@ -75,6 +75,8 @@ export interface LogLine {
   variant_id: number | null;
   variant: string | null;
   sentence: string;
+  /** The figures behind it; may be empty. */
+  details: string;
 }
 
 interface State {

@@ -134,6 +134,7 @@ export class Log {
       const at = new Date(decision.at * 1000);
       time.dateTime = at.toISOString();
       fill(line, { time: at.toLocaleTimeString(undefined, { hour12: false }), kind: decision.kind, sentence: decision.sentence });
+      if (decision.details) find(line, "[data-f=sentence]").title = decision.details;
       line.dataset.kind = decision.kind;
       this.#root.prepend(line);
     }

@@ -8,7 +8,7 @@ import { followResidency } from "../shared/residency.js";
 
 /**
  * @import { VariantTelemetry } from "../dashboard/frames"
- * @typedef {{verdict: string, words: string, speed: string, detail: string}} Badge
+ * @typedef {{fit: string, words: string, speed: string, detail: string}} Badge
  */
 
 const PLANS_AT_ONCE = 24;
@@ -48,13 +48,13 @@ class Plans {
    * @param {string} id
    * @param {Badge} badge
    */
-  #show(id, { verdict, words, speed, detail }) {
+  #show(id, { fit, words, speed, detail }) {
     const cell = this.#cells.get(id);
     this.#cells.delete(id);
     if (!cell) return;
     const chip = document.createElement("span");
     chip.className = "chip";
-    chip.dataset.verdict = verdict;
+    chip.dataset.fit = fit;
     chip.title = detail;
     chip.textContent = words;
     const rate = document.createElement("span");

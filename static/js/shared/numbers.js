@@ -32,10 +32,11 @@ export function size(count) {
 const DURATIONS = [[90, 1, words.seconds], [5400, 60, words.minutes], [129_600, 3600, words.hours]];
 
 /**
- * 5 s, 3 min, 2 h, 4 d; as inference.web.dashboard.rows.duration writes it.
+ * 0.4 s, 5 s, 3 min, 2 h, 4 d; as models_app.units.format_duration writes it.
  * @param {number} seconds
  */
 export function duration(seconds) {
+  if (seconds >= 0.05 && seconds < 0.95) return words.seconds(ROUNDED[1].format(seconds));
   for (const [limit, length, worded] of DURATIONS) {
     if (seconds < limit) return worded(ROUNDED[0].format(seconds / length));
   }

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 
+from inference.core.scheduling.reasons import Reason
 from inference.models import Message
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost, evicting, mention, queued
+from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab
 
 
@@ -50,9 +51,14 @@ async def test_what_the_answer_waits_for_is_shown(
                 return dict(patch["wait"])
 
     lease = await host.take("lease")
-    await lease.say(queued(2, "Bob's question goes first."))
-    assert await shown("queued") == {"stage": "queued", "position": 2, "reason": "Bob's question goes first."}
-    await lease.say(evicting(mention(variant.pk, "other")))
+    await lease.say({"type": "queued", "position": 2, "reason": Reason("slots", (variant.pk,))})
+    assert await shown("queued") == {
+        "stage": "queued",
+        "position": 2,
+        "reason": "All slots of smol are busy. 1 goes first.",
+    }
+    other = await Variant.objects.acreate(repository=variant.repository, name="other", size_bytes=1)
+    await lease.say({"type": "evicting", "variants": [other.pk]})
     assert await shown("evicting") == {"stage": "evicting", "variants": ["other"]}
     await lease.say({"type": "loading", "fraction": 0.5})
     assert await shown("loading") == {"stage": "loading", "fraction": 0.5}

@@ -5,9 +5,10 @@ import uuid
 
 from django.contrib.auth.models import User
 
+from inference.core.scheduling.reasons import Reason
 from inference.models import Message
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost, queued
+from tests.web.fake_host import FakeHost
 from tests.web.tab import OpenTab, asked
 
 
@@ -35,7 +36,7 @@ async def test_stop_leaves_the_queue_at_once(open_tab: OpenTab, host: FakeHost, 
     tab = await open_tab(alice)
     accepted = await tab.send("Hello", variant.pk)
     lease = await host.take("lease")
-    await lease.say(queued(3, "Two before you."))
+    await lease.say({"type": "queued", "position": 3, "reason": Reason("slots", (variant.pk,))})
     await tab.hear("patch", message=accepted["message"])
     await tab.say(type="stop", message=accepted["message"])
     await lease.hung_up()

@@ -10,8 +10,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
+from inference.core.scheduling.preview import Leaver
+from inference.core.scheduling.reasons import Reason
+from inference.core.scheduling.refusals import DoesNotFit
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost, preview
+from tests.web.fake_host import GIB, FakeHost, preview, refused
 from tests.web.pages import signed_in
 
 JSON = {"accept": "application/json"}
@@ -23,13 +26,16 @@ async def staff(user: User) -> AsyncClient:
     return await signed_in(user)
 
 
-async def test_a_load_that_fits_is_told_in_the_hosts_words(host: FakeHost, alice: User, variant: Variant) -> None:
-    host.previews[False] = preview(variant.pk, "evicts", "m takes 1 GiB, after n has left.")
+async def test_a_load_is_told_with_what_it_does_to_others(host: FakeHost, alice: User, variant: Variant) -> None:
+    other = await Variant.objects.acreate(repository=variant.repository, name="other", size_bytes=1)
+    leaver = Leaver(other.pk, {"ram": GIB}, 60.0, 0, 2.0, 0.5)
+    host.previews[False] = preview(variant.pk, "evicts", evicts=(leaver,))
     asked = await (await staff(alice)).get(f"/residency/{variant.pk}/", headers=JSON)
     assert asked.json() == {
         "variant_id": variant.pk,
-        "name": "m",
-        "sentence": "m takes 1 GiB, after n has left.",
+        "name": "smol",
+        "sentence": "smol takes 1.0 GiB in RAM and loads in about 1 s, "
+        "after other (idle for 60 s, reload about 2 s) has left.",
         "may_anyway": False,
         "instead": "",
         "load_words": "Load",
@@ -37,35 +43,48 @@ async def test_a_load_that_fits_is_told_in_the_hosts_words(host: FakeHost, alice
     assert "Accept" in asked["Vary"]
 
 
+BUSY: dict[str, Any] = {"waits_for": (Leaver(9, {"ram": GIB}, None, 1, 2.0, 0.5),)}
+LEAVES: dict[str, Any] = {"evicts": (Leaver(9, {"ram": GIB}, 60.0, 0, 2.0, 0.5),)}
+BEHIND: dict[str, Any] = {"way": None, "reason": Reason("behind")}
+TOO_BIG: dict[str, Any] = {"way": None, "unfit": DoesNotFit("ram", 2 * GIB, GIB, device_name="RAM")}
+LATER = "Load when there is room"
+
+
 @pytest.mark.parametrize(
-    ("outcome", "anyway", "said", "expected"),
+    ("found", "anyway", "expected"),
     [
-        ("waits", "waits", "It goes first.", (True, "It goes first.", "Load when there is room")),
-        ("waits", "evicts", "It waits.", (True, "", "Load when there is room")),
-        ("waits", "cannot", "It cannot.", (False, "", "Load when there is room")),
-        ("cannot", "fits", "It fits.", (False, "", "")),
-        ("resident", "fits", "It fits.", (False, "", "")),
+        (("waits", BUSY), ("waits", {**BUSY, "anyway": True}), (True, "smol waits for", LATER)),
+        (("waits", BUSY), ("evicts", LEAVES), (True, "smol takes", LATER)),
+        (("waits", BEHIND), ("waits", BEHIND), (True, "", LATER)),
+        (("waits", BUSY), ("cannot", TOO_BIG), (False, "", LATER)),
+        (("cannot", TOO_BIG), ("fits", {}), (False, "", "")),
+        (("resident", {}), ("fits", {}), (False, "", "")),
     ],
 )
 async def test_load_anyway_is_offered_where_a_load_would_have_to_wait(
-    host: FakeHost, alice: User, variant: Variant, outcome: str, anyway: str, said: str, expected: tuple[Any, ...]
+    host: FakeHost, alice: User, variant: Variant, found: Any, anyway: Any, expected: tuple[bool, str, str]
 ) -> None:
     host.previews = {
-        False: preview(variant.pk, outcome, "It waits."),
-        True: preview(variant.pk, anyway, said),
+        False: preview(variant.pk, found[0], **found[1]),
+        True: preview(variant.pk, anyway[0], **anyway[1]),
     }
     asked = (await (await staff(alice)).get(f"/residency/{variant.pk}/", headers=JSON)).json()
-    assert asked["sentence"] == "It waits."
-    assert (asked["may_anyway"], asked["instead"], asked["load_words"]) == expected
+    may_anyway, instead, load_words = expected
+    assert (asked["may_anyway"], asked["load_words"]) == (may_anyway, load_words)
+    assert asked["instead"].startswith(instead)
+    assert bool(asked["instead"]) == bool(instead)
+    assert asked["instead"] != asked["sentence"]
 
 
 async def test_without_scripts_the_question_is_a_page_with_a_form(
     host: FakeHost, alice: User, variant: Variant
 ) -> None:
     client = await staff(alice)
-    host.previews[False] = preview(variant.pk, "fits", "It fits <b>.")
+    variant.name = "a<b>"
+    await variant.asave()
+    host.previews[False] = preview(variant.pk)
     page = await client.get(f"/residency/{variant.pk}/")
-    assert "It fits &lt;b&gt;." in page.content.decode()
+    assert "a&lt;b&gt; fits: it takes 1.0 GiB in RAM" in page.content.decode()
     asked = asyncio.ensure_future(client.post(f"/residency/{variant.pk}/", {"action": "load"}))
     line = await host.take("load")
     await line.say({"type": "completed"})
@@ -97,15 +116,15 @@ async def test_each_action_reaches_the_host(
     assert entry.change_message.startswith(action.partition("-")[0].capitalize())
 
 
-async def test_a_refusal_is_told_in_the_hosts_words(host: FakeHost, alice: User, variant: Variant) -> None:
+async def test_a_refusal_is_told_in_words(host: FakeHost, alice: User, variant: Variant) -> None:
     client = await staff(alice)
     for headers in (JSON, {}):
         asked = asyncio.ensure_future(client.post(f"/residency/{variant.pk}/", {"action": "load"}, headers=headers))
         line = await host.take("load")
-        await line.say({"type": "refused", "code": "does_not_fit", "detail": "Too big.", "facts": {}})
+        await line.say(refused(DoesNotFit("ram", 2 * GIB, GIB, device_name="RAM")))
         answer = await asked
         assert answer.status_code == 409
-        assert "Too big." in answer.content.decode()
+        assert "smol needs at least 2.0 GiB in RAM" in answer.content.decode()
     assert not await LogEntry.objects.aexists()
 
 

@@ -32,7 +32,7 @@ async def test_every_variant_is_planned_and_one_recommended(
         assert "llama · trained with 8,192 tokens of context" in plan["model"]
     assert lines[-1]["type"] == "recommended"
     assert lines[-1]["key"] == "Tiny-Q8_0.gguf"
-    assert lines[-1]["reason"].startswith("The best quality that fits this box wholly and answers fast:")
+    assert lines[-1]["reason"].startswith("The best quality that fits this box and answers fast:")
 
 
 async def test_a_plan_takes_one_range_request_a_file_and_none_the_second_time(

@@ -10,13 +10,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from inference.core.scheduling.reasons import Reason
 from inference.jobs.stages import WAITING, waiting
 from inference.web.jobs.rows import job_row
+from inference.web.visibility.visibility import Visibility
 from models_app import jobs
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT
 from models_app.jobs.mentions import KEY, Mentions
 from models_app.models import Job, JobLine, Variant
-from tests.web.fake_host import mention, queued
+from tests.web.fake_host import queued
 
 JSON = {"HTTP_ACCEPT": "application/json"}
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -90,8 +92,11 @@ def test_the_list_takes_a_fixed_number_of_queries(staff: User, django_assert_max
         client.get("/jobs/")
 
 
+SEES_ALL = Visibility(frozenset({(7, "a-model")}), is_all=True)
+
+
 def words(**fields: Any) -> tuple[str, str]:
-    row = job_row(Job(kind="download", title="x", unit=fields.pop("unit", "bytes"), **fields), 1, True, NOW)
+    row = job_row(Job(kind="download", title="x", unit=fields.pop("unit", "bytes"), **fields), 1, True, NOW, SEES_ALL)
     return row["state_words"], row["facts"]
 
 
@@ -99,11 +104,11 @@ def test_a_running_job_says_how_far_it_is_how_fast_and_how_long_still() -> None:
     running = {"state": "running", "done": 512 << 20, "total": 1 << 30, "rate_per_second": 16 << 20}
     assert words(**running, stage="Downloading") == ("downloading", "512 MiB of 1 GiB · 16.0 MiB/s · 32 s left")
     a_model = Variant(pk=7, name="a-model")
-    about = waiting(a_model, queued(1, "unread", mention(7, "a-model"), kind="slots"))  # type: ignore[arg-type]
+    about = waiting(a_model, queued(1, Reason("slots", (7,))))  # type: ignore[arg-type]
     kept = {KEY: Mentions(stage=about).to_json()}
     assert words(state="running", stage=WAITING, kept=kept) == (
         "waiting for a-model",
-        "All slots of a-model are busy; you are next.",
+        "All slots of a-model are busy. You are next.",
     )
     assert words(state="running", done=7, unit="tensors") == ("running", "7 tensors")
     slow = {"state": "running", "done": 3, "total": 6, "unit": "chunks", "rate_per_second": 0.05}

@@ -16,6 +16,7 @@ from django.db import connections
 from django.urls import reverse
 
 from inference.core.loads.purposes import PURPOSES, Purpose, resident_id
+from inference.core.scheduling.refusals import Refusal, ShuttingDown, VariantDisabled, VariantUnknown
 from inference.models import Conversation
 from models_app.catalog import deletion
 from models_app.catalog.register import add_model
@@ -23,7 +24,7 @@ from models_app.intake.scan import scan_models
 from models_app.models import Job, Repository, Variant
 from tests.gguf_builder import SHAPES, build
 from tests.web.dashboard.test_loading_from_the_dashboard import staff
-from tests.web.fake_host import FakeHost, resident
+from tests.web.fake_host import FakeHost, refused, resident
 from tests.web.pages import signed_in, text_of
 
 T = TypeVar("T")
@@ -172,15 +173,15 @@ async def test_it_is_unloaded_first_and_withheld_meanwhile(host: FakeHost, alice
     assert not await Variant.objects.aexists()
 
 
-@pytest.mark.parametrize("code", ["unknown_variant", "disabled"])
+@pytest.mark.parametrize("refusal", [VariantUnknown(), VariantDisabled(1)])
 async def test_one_that_left_the_memory_by_itself_is_deleted(
-    host: FakeHost, alice: User, ours: Variant, code: str
+    host: FakeHost, alice: User, ours: Variant, refusal: Refusal
 ) -> None:
     host.residents = [resident(ours.pk, "ours")]
     client = await staff(alice)
     asked = asyncio.ensure_future(client.post(url(ours)))
     unload = await host.take("unload")
-    await unload.say({"type": "refused", "code": code, "detail": "Gone.", "facts": {}})
+    await unload.say(refused(refusal))
     assert (await asked).status_code == 302
     assert not await Variant.objects.aexists()
 
@@ -189,10 +190,9 @@ async def test_a_host_that_refuses_or_ends_leaves_it_as_it_was(host: FakeHost, a
     host.residents = [resident(ours.pk, "ours")]
     client = await staff(alice)
     asked = asyncio.ensure_future(client.post(url(ours)))
-    refusal = {"type": "refused", "code": "shutting_down", "detail": "The box is stopping.", "facts": {}}
-    await (await host.take("unload")).say(refusal)
+    await (await host.take("unload")).say(refused(ShuttingDown()))
     response = await asked
-    assert (response.status_code, "The box is stopping." in text_of(response)) == (409, True)
+    assert (response.status_code, "The host is shutting down." in text_of(response)) == (409, True)
     await untouched(ours)
 
     asked = asyncio.ensure_future(client.post(url(ours)))

@@ -100,10 +100,10 @@ def test_a_plan_is_worked_out_once_and_then_painted_by_the_server(visitor: Clien
     assert "data-plan>" in visitor.get(reverse("models")).content.decode()
     found = visitor.get(reverse("models-plans"), {"ids": f"{tiny.pk},999,x"}).json()
     assert found.keys() == {str(tiny.pk)}
-    assert (found[str(tiny.pk)]["verdict"], found[str(tiny.pk)]["words"]) == ("fits", "fits")
+    assert (found[str(tiny.pk)]["fit"], found[str(tiny.pk)]["words"]) == ("whole", "fits")
     page = visitor.get(reverse("models")).content.decode()
     assert "data-plan>" not in page
-    assert 'data-verdict="fits"' in page
+    assert 'data-fit="whole"' in page
 
 
 def test_a_plan_is_worked_out_anew_when_wishes_machine_or_files_change(visitor: Client, tiny: Variant) -> None:
@@ -131,7 +131,7 @@ def test_what_does_not_fit_and_what_cannot_be_read_says_so(visitor: Client, tiny
     found |= missing
     assert found[str(big.pk)]["words"] == "does not fit"
     assert "GiB" in found[str(big.pk)]["detail"]
-    assert (found[str(tiny.pk)]["verdict"], found[str(tiny.pk)]["speed"]) == ("unknown", "")
+    assert (found[str(tiny.pk)]["fit"], found[str(tiny.pk)]["speed"]) == ("unknown", "")
     assert "missing" in found[str(tiny.pk)]["detail"]
 
 

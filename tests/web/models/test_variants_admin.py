@@ -14,12 +14,14 @@ from django.contrib.auth.models import Group, User
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
+from inference.core.scheduling.refusals import DoesNotFit
 from inference.web.crossing import background_host
 from models_app import jobs
 from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile, Job, JobLine, Variant
 from tests.gguf_builder import SHAPES, build
+from tests.web import fake_host
 from tests.web.fake_host import FakeHost, resident
 from tests.web.pages import text_of
 
@@ -96,14 +98,14 @@ async def test_the_host_is_asked_for_each_and_what_it_refuses_is_told(
     client = await administrator(root)
     posted = asyncio.ensure_future(client.post(LIST, chosen(action, two), follow=True))
     first = await host.take(asked["type"])
-    await first.say({"type": "refused", "code": "does_not_fit", "detail": "Too big by a mile.", "facts": {}})
+    await first.say(fake_host.refused(DoesNotFit("ram", 2 << 30, 1 << 30, device_name="RAM")))
     second = await host.take(asked["type"])
     await second.say({"type": "completed"})
     told = text_of(await posted)
     by_id = {each.pk: each for each in two}
     refused, done = by_id[first.request["variant_id"]], by_id[second.request["variant_id"]]
     assert {**asked, "variant_id": refused.pk} == first.request
-    assert f"{refused.name}: Too big by a mile." in told
+    assert f"{refused.name}: {refused.name} needs at least 2.0 GiB in RAM" in told
     assert f"{noted.rstrip('.')}: {done.name}." in told
     assert (await log_of(refused), await log_of(done)) == ([], [noted])
 

@@ -9,9 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from inference.core.planning.fit import Fit
 from inference.engine.tools import quantize
 from inference.web.plans.what_if import BadQuestion
-from inference.web.requantize.targets import Targets, read_question, targets
+from inference.web.requantize.question import read_question
+from inference.web.requantize.targets import Targets, targets
 from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB
 from models_app.models import HardwareProfile, Job, Repository, Variant
@@ -65,11 +67,11 @@ def test_to_fit_is_the_largest_type_that_runs_on_the_card_as_a_whole(
     plenty(monkeypatch)
     found = told(large, goal="fit", ctx="8192", slots="1")
     assert found.chosen is not None
-    assert found.chosen.badge.verdict == "fits"
+    assert found.chosen.badge.fit is Fit.WHOLE
     assert found.reason == "The largest that is smaller and fits on the GPU as a whole with 1 × 8,192 tokens."
     larger = [row for row in found.rows if row.n_bytes > found.chosen.n_bytes and not row.problem]
     assert larger
-    assert all(row.badge.verdict != "fits" for row in larger if "_K" in row.type)
+    assert all(row.badge.fit is not Fit.WHOLE for row in larger if "_K" in row.type)
 
 
 def test_more_context_means_a_smaller_type(large: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,13 +125,13 @@ def test_by_quality_is_a_type_that_has_it(large: Variant, monkeypatch: pytest.Mo
 
 def test_a_full_disk_is_told_before_anything_starts(large: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.web.requantize.targets.free_bytes", lambda _: 4 * GIB)
-    rows = {row.type: row.problem for row in told(large).rows}
+    rows = {row.type: row.problem_words for row in told(large).rows}
     assert rows["Q8_0"] == "The disk has no room: 4 GiB are free."
 
 
 def test_types_that_need_an_importance_matrix_say_so(large: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
     plenty(monkeypatch)
-    rows = {row.type: row.problem for row in told(large).rows}
+    rows = {row.type: row.problem_words for row in told(large).rows}
     assert rows["IQ2_XXS"] == "Needs an importance matrix."
     assert rows["Q4_K_M"] == ""
 
@@ -198,7 +200,7 @@ def test_a_question_that_makes_no_sense_gets_a_sentence_for_its_field(query: dic
 
 def test_the_page_shows_every_type_with_its_size_and_what_it_would_take(staff: Client, small: Variant) -> None:
     page = staff.get(f"/models/{small.name}/requantize/").content.decode()
-    for words in ("Q4_K_M", "IQ2_XXS", "Needs an importance matrix.", "fits", "tokens/s"):
+    for words in ("Q4_K_M", "IQ2_XXS", "Needs an importance matrix.", ">fits</span>", "tokens/s"):
         assert words in page
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from inference.core.scheduling.reasons import Reason
+from inference.core.scheduling.refusals import DoesNotFit
 from inference.web.v1 import views
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost, queued
+from tests.web.fake_host import FakeHost, refused
 from tests.web.program import Program, events
 
 
@@ -129,12 +131,11 @@ async def test_a_long_wait_starts_the_stream_and_keeps_it_alive(
     program = await Program.of(alice)
     answer = program.ask(stream=True)
     lease = await host.take("lease")
-    await lease.say(queued(1, "Others first."))
+    await lease.say({"type": "queued", "position": 1, "reason": Reason("behind")})
     heard = events(await answer)
     assert (await heard.__anext__())["choices"][0]["delta"]["role"] == "assistant"
     assert (await heard.__anext__()).startswith(":")
-    facts = {"needed_bytes": 2, "budget_bytes": 1}
-    await lease.say({"type": "refused", "code": "does_not_fit", "detail": "Too big.", "facts": facts})
+    await lease.say(refused(DoesNotFit("ram", 2, 1, device_name="RAM")))
     rest = [each async for each in heard if not isinstance(each, str) or not each.startswith(":")]
     assert rest[0]["error"]["code"] == "does_not_fit"
     assert rest[1:] == ["[DONE]"]

@@ -6,8 +6,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
+from inference.core.scheduling.refusals import (
+    DoesNotFit,
+    FailedToLoad,
+    Refusal,
+    ShuttingDown,
+    UnloadedMeanwhile,
+    VariantDisabled,
+    VariantUnknown,
+)
 from models_app.models import Variant
-from tests.web.fake_host import FakeHost
+from tests.web.fake_host import FakeHost, refused
 from tests.web.program import HELLO, Program
 
 CHAT = "chat/completions"
@@ -99,23 +108,38 @@ async def test_parts_of_text_are_one_text(host: FakeHost, alice: User, variant: 
     ]
 
 
-HOST_SAYS: list[tuple[str, int, str, str | None, str | None]] = [
-    ("unknown_variant", 404, "model_not_found", None, None),
-    ("disabled", 404, "model_not_found", None, None),
-    ("does_not_fit", 503, "does_not_fit", None, "false"),
-    ("failed", 503, "failed", None, "false"),
-    ("unloaded", 503, "unloaded", "5", None),
-    ("shutting_down", 503, "shutting_down", "5", None),
+HOST_SAYS: list[tuple[Refusal, str, int, str, str | None, str | None]] = [
+    (VariantUnknown(), "There is no such model", 404, "model_not_found", None, None),
+    (VariantDisabled(1), "smol is switched off", 404, "model_not_found", None, None),
+    (
+        DoesNotFit("ram", 2 << 30, 1 << 30, device_name="RAM"),
+        "smol needs at least 2.0 GiB in RAM",
+        503,
+        "does_not_fit",
+        None,
+        "false",
+    ),
+    (
+        FailedToLoad("bad_file", "It ends early."),
+        "smol could not be loaded. It ends early.",
+        503,
+        "failed",
+        None,
+        "false",
+    ),
+    (UnloadedMeanwhile(), "smol was unloaded while you waited", 503, "unloaded", "5", None),
+    (ShuttingDown(), "The host is shutting down", 503, "shutting_down", "5", None),
 ]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("said", "status", "code", "retry_after", "should_retry"), HOST_SAYS)
+@pytest.mark.parametrize(("refusal", "said", "status", "code", "retry_after", "should_retry"), HOST_SAYS)
 async def test_what_the_host_refuses(
     host: FakeHost,
     alice: User,
     variant: Variant,
     stream: bool,
+    refusal: Refusal,
     said: str,
     status: int,
     code: str,
@@ -124,10 +148,11 @@ async def test_what_the_host_refuses(
 ) -> None:
     answer = (await Program.of(alice)).ask(stream=stream)
     lease = await host.take("lease")
-    await lease.say({"type": "refused", "code": said, "detail": "So it is.", "facts": {}})
+    await lease.say(refused(refusal))
     response = await answer
     error = response.json()["error"]
-    assert (response.status_code, error["code"], error["message"]) == (status, code, "So it is.")
+    assert (response.status_code, error["code"]) == (status, code)
+    assert error["message"].startswith(said)
     assert (response.get("Retry-After"), response.get("X-Should-Retry")) == (retry_after, should_retry)
 
 

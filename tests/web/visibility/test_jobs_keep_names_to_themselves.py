@@ -10,16 +10,17 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
+from inference.core.scheduling.reasons import Reason
 from inference.jobs.stages import READING, WAITING, reading, waiting
 from inference.web.jobs.feed import job_watch
 from inference.web.jobs.rows import job_row, may_read
-from inference.web.visibility.visibility import discretion_for
+from inference.web.visibility.queries import visibility_for
 from models_app import jobs
 from models_app.jobs import Running, kinds
 from models_app.jobs.mentions import KEY
 from models_app.jobs.runner import Runner
 from models_app.models import Job, JobLine, Variant
-from tests.web.fake_host import FakeHost, mention, queued
+from tests.web.fake_host import FakeHost, queued
 from tests.web.tab import Tab, session_cookie
 
 JSON = {"HTTP_ACCEPT": "application/json"}
@@ -71,11 +72,11 @@ def run(kind: str, code: Any, job: Job) -> Job:
 def row(user: User, job: Job) -> Any:
     now = job.created_at
     found = Job.objects.select_related("created_by").get(pk=job.pk)
-    return job_row(found, user.pk, user.is_staff, now, discretion_for(user))
+    return job_row(found, user.pk, user.is_staff, now, visibility_for(user))
 
 
 def readable(user: User, job: Job) -> bool:
-    return may_read(Job.objects.get(pk=job.pk), user.pk, user.is_staff, discretion_for(user))
+    return may_read(Job.objects.get(pk=job.pk), user.pk, user.is_staff, visibility_for(user))
 
 
 # the title --------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def test_an_old_row_that_made_what_is_gone_does_not_name_it(alice: User, staff: 
 
 
 def test_a_sentence_that_an_old_row_keeps_of_its_wait_is_for_staff(alice: User, staff: User, variant: Variant) -> None:
-    stage = "Waiting for smol: Waiting for secret-7B to make room; you are next."
+    stage = "Waiting for smol: Waiting for secret-7B to make room. You are next."
     job = old(
         "measure", "Measure smol", spec={"variant_id": variant.pk}, variant=variant, stage=stage, created_by=alice
     )
@@ -184,7 +185,7 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
     def code(running: Running) -> None:
         running.progress(0, 6, WAITING, waiting(kept))
         seen.append((row(alice, running.job), row(staff, running.job)))
-        wait: Any = queued(1, "unread", mention(kept.pk, kept.name), mention(variant.pk, "smol"))
+        wait: Any = queued(1, Reason("room", (kept.pk, variant.pk)))
         running.progress(0, 6, WAITING, waiting(kept, wait))
         seen.append((row(alice, running.job), row(staff, running.job)))
         running.progress(1, 6, READING, reading(kept))
@@ -197,13 +198,13 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
         "waiting for a model kept for others",
         "reading with a model kept for others",
     ]
-    assert theirs[1]["facts"].startswith("Waiting for a model kept for others and smol to make room; you are next.")
+    assert theirs[1]["facts"].startswith("Waiting for a model kept for others and smol to make room. You are next.")
     assert [each["state_words"] for each in ours] == [
         "waiting for secret-7B-Q4_K_M",
         "waiting for secret-7B-Q4_K_M",
         "reading with secret-7B-Q4_K_M",
     ]
-    assert ours[1]["facts"].startswith("Waiting for secret-7B-Q4_K_M and smol to make room; you are next.")
+    assert ours[1]["facts"].startswith("Waiting for secret-7B-Q4_K_M and smol to make room. You are next.")
 
 
 def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: User, kept: Variant) -> None:

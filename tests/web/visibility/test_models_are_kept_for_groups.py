@@ -14,23 +14,24 @@ from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
 from inference.core.loads.purposes import resident_id
-from inference.web.dashboard.feed import host_watch
+from inference.core.scheduling.decisions import Evicted, Failed, Refused, Spared, Unloaded
+from inference.core.scheduling.reasons import InQueue, Reason
+from inference.core.scheduling.refusals import DoesNotFit
+from inference.web.dashboard.feed import telemetry_feed
 from inference.web.jobs.feed import job_watch
-from inference.web.visibility.redaction import without_names
-from inference.web.visibility.visibility import discretions
+from inference.web.visibility.queries import visibilities
 from models_app.catalog.access import Access, access_of, restrictions, usable_by
 from models_app.models import Job, Quality, Repository, Variant
 from tests.web.fake_host import (
     FakeHost,
     decision,
     device,
-    evicting,
-    mention,
-    queued,
+    refused,
     resident,
     segment,
     telemetry,
     variant_telemetry,
+    waiting,
 )
 from tests.web.pages import payload, signed_in
 from tests.web.program import Program
@@ -154,46 +155,26 @@ def test_staff_names_the_groups_on_the_variants_page(client: Client, alice: User
 
 def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
     """The box has evicted one that is everybody's for one that is kept, and somebody waits for that."""
-    ours = {"variant_id": smol.pk, "name": "smol"}
-    theirs = {"variant_id": kept.pk, "name": "kept-as-it-was-called"}
+    loads = DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")
     return telemetry(
         "backlog",
         devices=[device("ram", "RAM", [segment("weights", 3 << 30, kept.pk)])],
         variants=[
             variant_telemetry(kept.pk, "kept-before", failure_detail="/models/kept.gguf is broken", state="failed")
         ],
-        queue=[
-            {
-                "position": 1,
-                "user": "0",
-                "variant_id": smol.pk,
-                "variant": "smol",
-                "kind": "chat",
-                "reason": "Waiting for kept and kept-before to make room; kept-2 is another, and you are next.",
-                "mentions": [mention(kept.pk, "kept"), mention(kept.pk, "kept-before")],
-                "waiting_seconds": 1.0,
-            }
-        ],
+        queue=[waiting(1, "0", smol.pk, InQueue(1, Reason("room", (kept.pk, smol.pk), 0)))],
         decisions=[
-            decision(
-                1,
-                "smol leaves: kept-as-it-was-called needs the room.",
-                "smol",
-                "evict",
-                variant_id=smol.pk,
-                mentions=[ours, theirs],
-            ),
-            decision(
-                2,
-                "kept-as-it-was-called failed. /models/kept.gguf is broken",
-                "kept-as-it-was-called",
-                "failure",
-                variant_id=kept.pk,
-                mentions=[theirs],
-            ),
+            decision(1, evicted(smol.pk, kept.pk), smol=smol.pk, kept_once=kept.pk),
+            decision(2, Failed(kept.pk, "bad_file", "/models/kept.gguf is broken.", 1), kept_once=kept.pk),
+            decision(3, Refused(smol.pk, loads), smol=smol.pk, kept_once=kept.pk),
         ],
-        decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept", "n": 3}],
+        decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept_once", "n": 3}],
     )
+
+
+def evicted(variant_id: int, for_variant: int) -> Evicted:
+    spared = (Spared(for_variant, 9.0),)
+    return Evicted(variant_id, "room", {"ram": 1 << 30}, 60.0, 0, for_variant, 2.0, 0.5, 1.0, spared)
 
 
 async def test_the_dashboard_shows_the_bytes_and_not_the_name(
@@ -205,19 +186,20 @@ async def test_the_dashboard_shows_the_bytes_and_not_the_name(
     page = (await member.get("/")).content.decode()
     assert "a model kept for others" in page
     assert "3 GiB" in page
-    others = "a model kept for others and a model kept for others"
-    assert f"Waiting for {others} to make room; kept-2 is another" in page
+    assert "Waiting for a model kept for others and smol to make room. You are next." in page
     assert "smol leaves: a model kept for others needs the room." in page
     assert "A model kept for others failed." in page
-    without = page.replace("kept for others", "").replace("kept-2", "").replace("kept free", "")
+    assert "of the budget of 4.0 GiB there a model kept for others keeps 3.0 GiB pinned" in page
+    without = page.replace("kept for others", "").replace("kept free", "")
     assert not re.search(r"\bkept\b", without)
     assert not re.search(r"\bboth\b", without)
+    assert "kept_once" not in page
     for address in ("/models/", "/hardware/", "/models/smol/"):
         told = (await member.get(address)).content.decode()
         assert "a model kept for others" in told, address
         assert not re.search(r">\s*kept\s*<", told), address
     await sync_to_async(join)(alice, "grown-ups")
-    assert "kept-as-it-was-called failed. /models/kept.gguf" in (await member.get("/")).content.decode()
+    assert "kept failed. /models/kept.gguf" in (await member.get("/")).content.decode(), "by its present name"
 
 
 async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
@@ -227,13 +209,13 @@ async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
     host.backlog = crowded(kept, variant)
     tabs = {user: await Tab(await session_cookie(user), "/ws/host/").connect() for user in (alice, bob)}
     try:
-        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept-before"
+        assert (await tabs[bob].frame())["variants"][0]["name"] == "kept"
         assert "/models/kept.gguf" not in json.dumps(await tabs[alice].frame())
         await host.tell_telemetry(telemetry("delta", 2, variants=[variant_telemetry(kept.pk, "kept")]))
         assert (await tabs[alice].frame())["variants"][0]["name"] == "a model kept for others"
         assert (await tabs[bob].frame())["variants"][0]["name"] == "kept"
         await sync_to_async(join)(alice, "grown-ups")
-        await host_watch().check_sessions()
+        await telemetry_feed().check_sessions()
         await host.tell_telemetry(telemetry("delta", 3, variants=[variant_telemetry(kept.pk, "kept")]))
         anew = await tabs[alice].frame()
         assert (anew["type"], anew["variants"][0]["name"]) == ("backlog", "kept")
@@ -246,14 +228,11 @@ async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
     host: FakeHost, alice: User, variant: Variant, kept: Variant
 ) -> None:
     reader = resident_id(kept.pk, "imatrix")
-    waiting = {"position": 1, "user": "0", "kind": "batch", "reason": "You are next.", "mentions": []}
     host.backlog = telemetry(
         "backlog",
         variants=[variant_telemetry(reader, "kept, read", purpose="imatrix")],
-        queue=[{**waiting, "variant_id": reader, "variant": "kept, read", "waiting_seconds": 1.0}],
-        decisions=[
-            decision(1, "kept, read leaves.", "kept, read", mentions=[{"variant_id": reader, "name": "kept, read"}])
-        ],
+        queue=[waiting(1, "0", reader, InQueue(1, Reason("leaving", (reader,))), "kept, read")],
+        decisions=[decision(1, Unloaded(reader, "unwanted"), kept_once=reader)],
     )
     host.residents = [resident(reader, "kept, read")]
     member = await signed_in(alice)
@@ -261,6 +240,9 @@ async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
         page = (await member.get(address)).content.decode()
         assert "a model kept for others" in page
         assert "kept, read" not in page
+        assert "kept_once" not in page
+    await sync_to_async(join)(alice, "grown-ups")
+    assert "kept (importance matrix) is unloaded" in (await member.get("/")).content.decode()
 
 
 async def test_one_that_is_gone_is_not_named_by_old_lines(
@@ -270,7 +252,11 @@ async def test_one_that_is_gone_is_not_named_by_old_lines(
     await kept.adelete()
     page = (await (await signed_in(alice)).get("/")).content.decode()
     assert "smol leaves: a model that is gone needs the room." in page
-    assert "kept-as-it-was-called" not in page
+    assert "kept_once" not in page
+    alice.is_staff = True
+    await alice.asave()
+    page = (await (await signed_in(alice)).get("/")).content.decode()
+    assert "smol leaves: kept_once needs the room." in page, "who runs the box knew it"
 
 
 async def test_one_that_is_gone_and_that_the_host_still_knows_is_not_named(
@@ -291,13 +277,12 @@ async def test_one_that_is_gone_and_that_the_host_still_knows_is_not_named(
         assert "kept.gguf" not in page
 
 
-async def test_one_that_waits_by_an_earlier_name_is_named_to_nobody_who_waits_behind_it(
+async def test_one_that_waits_is_named_to_nobody_who_waits_behind_it(
     host: FakeHost, alice: User, variant: Variant, kept: Variant
 ) -> None:
-    """It is not in memory: no frame tells which variant that name is of, but for the mention."""
-    entry = {"position": 2, "user": "0", "variant_id": variant.pk, "variant": "smol", "kind": "interactive"}
-    reason = {"reason": "old-name is loaded first; 1 goes first.", "mentions": [mention(kept.pk, "old-name")]}
-    host.backlog = telemetry("backlog", queue=[{**entry, **reason, "waiting_seconds": 1.0}])
+    """It is not in memory: the wait alone tells of it."""
+    wait = InQueue(2, Reason("behind", (kept.pk,)))
+    host.backlog = telemetry("backlog", queue=[waiting(2, "0", variant.pk, wait, "old-name")])
     page = (await (await signed_in(alice)).get("/")).content.decode()
     assert "A model kept for others is loaded first" in page
     assert "old-name" not in page
@@ -322,11 +307,11 @@ async def test_a_program_that_is_refused_does_not_learn_who_is_in_its_way(
     program = await Program.of(alice)
     answer = program.ask()
     lease = await host.take("lease")
-    refusal = {"type": "refused", "code": "does_not_fit", "detail": "smol is too big: there old-name is pinned."}
-    mentions = [mention(variant.pk, "smol"), mention(kept.pk, "old-name")]
-    await lease.say({**refusal, "facts": {}, "mentions": mentions})
+    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
     told = (await answer).json()["error"]["message"]
-    assert told == "smol is too big: there a model kept for others is pinned."
+    assert told.startswith(
+        "smol needs at least 2.0 GiB in RAM, but of the budget of 4.0 GiB there a model kept for others"
+    )
 
 
 def test_a_page_does_not_name_what_its_model_was_compared_or_made_with(
@@ -394,30 +379,14 @@ async def test_whoever_waits_for_it_in_the_chat_is_not_told_its_name(
             if patch["wait"] is not None and patch["wait"]["stage"] == stage:
                 return dict(patch["wait"])
 
-    ours, theirs = mention(variant.pk, "smol"), mention(kept.pk, "kept-when-it-was-loaded")
-    await lease.say(queued(1, "Waiting for kept-when-it-was-loaded to make room; you are next.", theirs))
+    await lease.say({"type": "queued", "position": 1, "reason": Reason("room", (kept.pk,), 0)})
     told = await waits("queued")
-    assert told["reason"] == "Waiting for a model kept for others to make room; you are next."
-    await lease.say(evicting(theirs, ours))
+    assert told["reason"] == "Waiting for a model kept for others to make room. You are next."
+    await lease.say({"type": "evicting", "variants": [kept.pk, variant.pk]})
     assert (await waits("evicting"))["variants"] == ["a model kept for others", "smol"]
-    refusal = {"type": "refused", "code": "does_not_fit", "detail": "There kept-when-it-was-loaded is pinned."}
-    await lease.say({**refusal, "facts": {}, "mentions": [theirs]})
+    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
     ended = (await tab.hear("final"))["view"]
-    assert ended["error_detail"] == "There a model kept for others is pinned."
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("big leaves.", "It leaves."),
-        ("For big.", "For it."),
-        ("big-2 and big.v2 and a.big stay", "big-2 and big.v2 and a.big stay"),
-        ("big, big; (big)", "It, it; (it)"),
-        ("bigger", "bigger"),
-    ],
-)
-def test_a_name_is_left_out_where_it_stands_by_itself(text: str, told: str) -> None:
-    assert without_names(text, {"big": "it"}) == told
+    assert "there a model kept for others keeps 3.0 GiB pinned" in ended["error_detail"]
 
 
 def test_jobs_tell_that_something_is_done_and_not_to_what(
@@ -450,6 +419,6 @@ async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User
 def test_what_is_kept_from_a_room_full_of_people_costs_no_queries_for_each(django_assert_max_num_queries: Any) -> None:
     people = [User.objects.create_user(f"person-{number}") for number in range(20)]
     with django_assert_max_num_queries(8):
-        found = discretions.__wrapped__({each.pk for each in people})
+        found = visibilities.__wrapped__({each.pk for each in people})
     assert len(found) == 20
     assert len({id(each) for each in found.values()}) == 1
