@@ -307,6 +307,6 @@ def process_bytes(pid: int) -> int | None:
     import psutil  # not at the top: only a status needs it
 
     try:
-        return cast(int, psutil.Process(pid).memory_info().rss)
+        return psutil.Process(pid).memory_info().rss
     except psutil.Error:
         return None
