@@ -13,7 +13,7 @@ from typing import cast
 
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits, Liveness
-from inference.core.scheduling.residency import Failure, VariantFacts
+from inference.core.scheduling.memory.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.shape import BadShape, check
 from inference.host.workers.exits import failure_of, oom_kills
@@ -307,6 +307,6 @@ def process_bytes(pid: int) -> int | None:
     import psutil  # not at the top: only a status needs it
 
     try:
-        return cast(int, psutil.Process(pid).memory_info().rss)
+        return psutil.Process(pid).memory_info().rss
     except psutil.Error:
         return None
