@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from inference.web.dashboard.rows import STATE_WORDS
 from inference.web.models.usage import Usage
 from inference.web.plans.badge import Badge
@@ -73,4 +75,4 @@ def _facts(variant: Variant) -> Iterable[str]:
     if variant.n_params is not None:
         yield format_params(variant.n_params)
     if variant.n_ctx_train is not None:
-        yield f"{variant.n_ctx_train:,} tokens"
+        yield _("{n} tokens").format(n=f"{variant.n_ctx_train:,}")

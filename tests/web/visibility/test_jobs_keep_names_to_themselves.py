@@ -16,7 +16,7 @@ from inference.web.jobs.feed import job_watch
 from inference.web.jobs.rows import job_row, may_read
 from inference.web.visibility.queries import visibility_for
 from models_app import jobs
-from models_app.jobs import Running, kinds
+from models_app.jobs import Attempt, kinds
 from models_app.jobs.mentions import KEY
 from models_app.jobs.runner import Runner
 from models_app.models import Job, JobLine, Variant
@@ -103,7 +103,7 @@ def test_a_deleted_one_is_not_named(alice: User, staff: User, kept: Variant) -> 
 
 
 def test_one_that_a_job_made_is_not_named_after_its_deletion(alice: User, staff: User, kept: Variant) -> None:
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.made(kept)
         running.line(f"Added as {kept.name}.")
 
@@ -182,7 +182,7 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
 ) -> None:
     seen: list[tuple[Any, Any]] = []
 
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.progress(0, 6, WAITING, waiting(kept))
         seen.append((row(alice, running.job), row(staff, running.job)))
         wait: Any = queued(1, Reason("room", (kept.pk, variant.pk)))
@@ -210,7 +210,7 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
 def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: User, kept: Variant) -> None:
     seen: list[Any] = []
 
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.progress(0, 6, f"Reading {kept.name}.gguf")
         seen.extend((row(alice, running.job), row(staff, running.job)))
 
@@ -224,7 +224,7 @@ def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: Use
 def test_a_log_that_names_another_is_for_those_who_may_know_that_one_too(
     alice: User, staff: User, variant: Variant, kept: Variant, members: Group
 ) -> None:
-    def code(running: Running) -> None:
+    def code(running: Attempt) -> None:
         running.line("It begins.")
         assert readable(alice, running.job)
         running.mention(kept.pk)
