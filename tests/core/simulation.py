@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling import events
-from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.residency import Failure, VariantFacts
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import Failure, VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
 
 

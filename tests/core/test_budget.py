@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.scheduling import eviction
-from inference.core.scheduling.eviction import CannotFit, Plan, Resident, Residents
+from inference.core.scheduling.memory import eviction
+from inference.core.scheduling.memory.eviction import CannotFit, Plan, Resident, Residents
 
 
 def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:
@@ -18,7 +18,7 @@ def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ra
 
 
 def plan(wanted: Mapping[str, int], residents: Iterable[Resident], room: Mapping[str, int]) -> Plan:
-    return eviction.plan(wanted, Residents(residents), room)
+    return eviction.plan_eviction(wanted, Residents(residents), room)
 
 
 def test_nobody_leaves_when_it_fits() -> None:

@@ -83,7 +83,7 @@ async def test_a_lowered_budget_sends_away_what_is_too_much(box: Box) -> None:
 
 async def test_the_log_says_how_well_a_model_was_loaded(box: Box) -> None:
     box.host.set_pools(pools())
-    qwen, large = shelve(box, "qwen", 4, lesser_worth=5.0), shelve(box, "large", 20, lesser_worth=5.0)
+    qwen, large = shelve(box, "qwen", 4, lesser_score=5.0), shelve(box, "large", 20, lesser_score=5.0)
     await use(box, qwen)
     assert log(box)[-1] == f"qwen is loaded with 4 GiB on {CARD} and 1 GiB in RAM."
     await box.client.unload(qwen)

@@ -13,7 +13,7 @@ import pytest
 from inference.core.loads.devices import RAM
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Drained
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.host.api.client import HostRefusal
 from inference.wording import previews
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say
@@ -30,15 +30,15 @@ def pools(foreign_bytes: int = 0) -> tuple[Pool, ...]:
     )
 
 
-def shelve(box: Box, name: str, gib: int, lesser_worth: float | None = None, **script: str) -> int:
+def shelve(box: Box, name: str, gib: int, lesser_score: float | None = None, **script: str) -> int:
     """A model that takes `gib` of the card and one of the RAM; with a `lesser_worth`, half the layers may go to RAM."""
     variant_id = box.add(name, GIB, **script)
     facts = box.inventory.rows[variant_id]
     best = replace(facts.options, n_gpu_layers=33)
     ways = [LoadWay(best, {"gpu0": gib * GIB, RAM: GIB}, score=10.0)]
-    if lesser_worth is not None:
+    if lesser_score is not None:
         halves = {"gpu0": gib * GIB // 2, RAM: gib * GIB // 2 + GIB}
-        ways.append(LoadWay(replace(best, n_gpu_layers=16), halves, score=lesser_worth))
+        ways.append(LoadWay(replace(best, n_gpu_layers=16), halves, score=lesser_score))
     box.inventory.rows[variant_id] = replace(facts, load_ways=tuple(ways))
     return variant_id
 
@@ -97,7 +97,7 @@ async def test_a_lesser_way_is_said_to_be_one_and_why(box: Box) -> None:
     box.host.set_pools(pools())
     llama, qwen, large = (
         shelve(box, "llama", 6),
-        shelve(box, "qwen", 8, lesser_worth=9.0),
+        shelve(box, "qwen", 8, lesser_score=9.0),
         shelve(box, "large", 20, 5.0),
     )
     assert await sentence(box, large) == (

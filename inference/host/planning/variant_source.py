@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from inference.core.loads.options import BadOptions
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
-from inference.core.scheduling.residency import VariantFacts
 from inference.host.planning.load_record import LoadMeasured
 
 
@@ -35,7 +35,7 @@ class Inventory(Protocol):
     """Every method raises InventoryUnavailable."""
 
     async def facts(self, resident_id: int) -> VariantFacts:
-        """What is known of the variant for its purpose: see core.purposes and core.reading. Raises UnknownVariant, DisabledVariant, BadOptions."""
+        """What is known of the variant for its purpose: see core.loads.purposes and host.planning.imatrix_load. Raises UnknownVariant, DisabledVariant, BadOptions."""
 
     async def pools(self) -> tuple[Pool, ...]:
         """What each device may hold, as its owner has it now; foreign memory is left out."""

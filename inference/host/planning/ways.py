@@ -29,7 +29,7 @@ from inference.core.planning.load_ways import (
     unknown_way,
 )
 from inference.core.planning.wishes import Wishes
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.engine.tools.children import FileIdentity, cache_key, engine_version
 from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
 from inference.host.planning.load_record import LoadMeasured
@@ -93,7 +93,7 @@ class Planning:
     def __init__(
         self, engine_devices: EngineDevices, ram_budget_bytes: int | None = None, n_rpc_clients: int = 1
     ) -> None:
-        """`engine_devices` as `survey` found them. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
+        """`engine_devices` as `detect_devices` found them. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
         answers at once; llama.cpp's own answers one."""
         self._gpus = engine_devices.gpus or ()
         self._remote = engine_devices.remote

@@ -8,10 +8,11 @@ from inference.engine.protocol import Ready
 
 def bytes_by_device(ready: Ready) -> dict[str, int]:
     """The buffers of a worker, by `Pool.device`."""
-    parts = ("weights_bytes", "kv_bytes", "compute_bytes")
-    return {each["device"]: sum(each[part] for part in parts) for each in ready["devices"]}
+    return {
+        each["device"]: each["weights_bytes"] + each["kv_bytes"] + each["compute_bytes"] for each in ready["devices"]
+    }
 
 
-def with_processes(buffers: BytesByDevice, told: BytesByDevice) -> dict[str, int]:
+def with_driver_readings(buffers: BytesByDevice, told: BytesByDevice) -> dict[str, int]:
     """What the whole process holds where the driver tells it. Memory that it was given and has not touched yet counts too."""
     return {device: max(n_bytes, buffers.get(device, 0)) for device, n_bytes in told.items()}

@@ -13,13 +13,13 @@ from typing import cast
 
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits, Liveness
-from inference.core.scheduling.residency import Failure, VariantFacts
+from inference.core.scheduling.memory.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.shape import BadShape, check
 from inference.host.workers.exits import failure_of, oom_kills
 from inference.host.workers.log import WorkerLog
 from inference.host.workers.pipes import LONGEST_REPORT_BYTES
-from inference.host.workers.spare import Spare
+from inference.host.workers.prestarted_worker import PrestartedWorker
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Worker:
         facts: VariantFacts,
         launch: int,
         *,
-        spare: Spare,
+        prestarted: PrestartedWorker,
         engine_devices: EngineDevices | None = None,
         socket_path: str,
         log_path: Path,
@@ -64,7 +64,7 @@ class Worker:
         self.pid: int | None = None
         self.ready: protocol.Ready | None = None
         self.stats: protocol.Stats | None = None
-        self._spare = spare
+        self._prestarted = prestarted
         self._engine_devices = engine_devices or EngineDevices()
         self._log = WorkerLog(log_path)
         self._limits = limits
@@ -87,7 +87,7 @@ class Worker:
         with suppress(FileNotFoundError):
             os.unlink(self.socket_path)
         try:
-            process = await self._spare.take()
+            process = await self._prestarted.take()
         except OSError as error:
             self._on_end(self, Failure("crashed", f"No worker could be started: {error.strerror or error}."))
             return
@@ -307,6 +307,6 @@ def process_bytes(pid: int) -> int | None:
     import psutil  # not at the top: only a status needs it
 
     try:
-        return cast(int, psutil.Process(pid).memory_info().rss)
+        return psutil.Process(pid).memory_info().rss
     except psutil.Error:
         return None

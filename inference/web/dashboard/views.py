@@ -13,6 +13,7 @@ from inference.web.dashboard.feed import telemetry_feed
 from inference.web.dashboard.frames import worded
 from inference.web.dashboard.rows import model_row, page
 from inference.web.visibility.queries import visibility_for
+from inference.web.visibility.signed_in import user_id_of
 
 
 @login_required
@@ -29,7 +30,7 @@ async def dashboard(request: HttpRequest) -> HttpResponse:
     names = {row["id"]: row["name"] for row in rows}
     context = {
         "state": state,
-        "page": None if state is None else page(state, user.pk),
+        "page": None if state is None else page(state, await user_id_of(request)),
         "models": [model_row(row["id"], row["name"], row["size_bytes"], row["trouble"], state) for row in rows],
         "names": names,
     }

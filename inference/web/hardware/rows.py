@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import ngettext
 
 from models_app.hardware import Device, Profile
-from models_app.hardware.budgets import Amounts, StoredAmounts, warnings
+from models_app.hardware.budgets import AmountName, Amounts, StoredAmounts, warnings
 from models_app.hardware.pools import RAM, named_devices, with_ram_budget
 from models_app.units import format_bytes, format_rate
 
@@ -34,7 +34,7 @@ class DeviceView:
     """In the fields: what is stored, or what a person wrote that would not do."""
     default: Amounts
     """What empty fields mean."""
-    problems: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[AmountName, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     setting: str | None = None
     """The box's own setting that goes before the stored budget."""

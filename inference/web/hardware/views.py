@@ -37,7 +37,7 @@ from models_app.catalog.access import visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read_amounts
 from models_app.hardware.cards import cards
-from models_app.hardware.pools import named_devices
+from models_app.hardware.pools import named_devices, with_ram_budget
 from models_app.hardware.stored import BadDevices
 from models_app.machines.edits import (
     AmountsChanged,
@@ -50,7 +50,7 @@ from models_app.machines.edits import (
     stored_amounts,
 )
 from models_app.machines.forms import ProfileForm
-from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_box, this_machine
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
 from models_app.models import HardwareProfile, Variant
 
 UNDO = "hardware_undo"
@@ -96,8 +96,9 @@ def _answer(user: Any, query: Mapping[str, str]) -> Answer:
 def _profile(name: str) -> Profile:
     """This machine's without a name. Raises BadQuestion."""
     try:
-        if name in ("", this_machine().name):
-            return this_box()
+        row = this_machine()
+        if name in ("", row.name):
+            return with_ram_budget(row.profile(), settings.BUDGET_BYTES)
         return profile_named(name)
     except UnknownProfile:
         raise BadQuestion(

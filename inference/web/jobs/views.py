@@ -71,11 +71,11 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
 def limit(request: HttpRequest) -> HttpResponse:
     """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again. For staff."""
     if "forget" in request.POST:
-        forget_limit(user_of(request))
+        forget_limit(request.user)
     else:
         entered = request.POST.get("limit", "")
         try:
-            set_limit(read_limit(entered), user_of(request))
+            set_limit(read_limit(entered), request.user)
         except BadLimit as bad:
             return _page(request, entered[:40], str(bad), status=422)
     messages.success(
@@ -90,7 +90,7 @@ def discard_quarantined(request: HttpRequest) -> HttpResponse:
     """`name` of a file in quarantine. For staff."""
     name = request.POST.get("name", "")
     try:
-        gone = discard(name, user_of(request))
+        gone = discard(name, request.user)
     except OSError as error:
         messages.error(
             request, _("{file} could not be removed: {problem}.").format(file=name, problem=error.strerror or error)

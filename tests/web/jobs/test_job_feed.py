@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
-from inference.web.jobs.feed import MOST_UNSEEN, job_watch
+from inference.web.jobs.feed import MOST_UNSEEN, job_feed
 from models_app.models import Job, JobLine
 from tests.web.tab import Tab, session_cookie
 
@@ -33,7 +33,7 @@ async def watch(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Asyn
     yield open_
     for tab in tabs:
         await tab.close()
-    assert not job_watch().is_running
+    assert not job_feed().is_running
 
 
 @sync_to_async
@@ -52,7 +52,7 @@ def say(job: Job, text: str) -> None:
 
 
 async def look() -> None:
-    await job_watch().look()
+    await job_feed().look()
 
 
 async def test_a_backlog_comes_first_and_then_only_what_changed(watch: Watch, alice: User) -> None:
@@ -140,7 +140,7 @@ async def test_whoever_logs_out_hears_nothing_more(watch: Watch, alice: User) ->
     tab = await watch(alice)
     await tab.hear("backlog")
     await Session.objects.all().adelete()
-    await job_watch().check_sessions()
+    await job_feed().check_sessions()
     assert await tab.closed() == 4401
 
 

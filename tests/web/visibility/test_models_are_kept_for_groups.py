@@ -18,7 +18,7 @@ from inference.core.scheduling.decisions import Evicted, Failed, Refused, Spared
 from inference.core.scheduling.reasons import InQueue, Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.web.dashboard.feed import telemetry_feed
-from inference.web.jobs.feed import job_watch
+from inference.web.jobs.feed import job_feed
 from inference.web.visibility.queries import visibilities
 from models_app.catalog.access import Access, access_of, restrictions, usable_by
 from models_app.models import Job, Quality, Repository, Variant
@@ -55,9 +55,9 @@ def join(user: User, group: str) -> None:
 
 def test_groups_decide_and_administrators_use_everything(alice: User, bob: User, kept: Variant) -> None:
     def usable(user: User) -> list[str]:
-        access, kept_for = access_of(user), restrictions()
+        access, restricted_to = access_of(user), restrictions()
         found = [each.name for each in usable_by(user, Variant.objects.order_by("name"))]
-        assert found == [each.name for each in Variant.objects.all() if access.allows(kept_for.get(each.pk, ()))]
+        assert found == [each.name for each in Variant.objects.all() if access.allows(restricted_to.get(each.pk, ()))]
         return found
 
     assert usable(alice) == ["smol"]
@@ -406,8 +406,8 @@ async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User
     try:
         assert (await tab.frame())["jobs"][0]["title"] == "Verify a model kept for others"
         await sync_to_async(join)(alice, "grown-ups")
-        await job_watch().check_sessions()
-        await job_watch().look()
+        await job_feed().check_sessions()
+        await job_feed().look()
         assert (await tab.frame())["jobs"][0]["title"] == "Verify kept"
     finally:
         await tab.close()
