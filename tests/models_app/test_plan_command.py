@@ -212,7 +212,7 @@ def test_a_running_host_tells_who_would_leave_for_the_way_that_it_would_take(
         options = LoadOptions(**{name: way[name] for name in names} | {"n_gpu_layers": None})
         with host_that_says(previewed(options, *others)) as (settings.HOST_SOCKET, asked):
             evicts = [each["evicts"] for each in planned(variant.name)["alternatives"]]
-        assert evicts == [["old-one", "busy-one"] if each == number else [] for each in range(len(ways))]
+        assert evicts == [["old-one-Q4_0", "busy-one-Q4_0"] if each == number else [] for each in range(len(ways))]
         assert asked == [{"type": "preview", "variant_id": variant.pk, "anyway": False}]
 
 
