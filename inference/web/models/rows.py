@@ -32,7 +32,7 @@ class ModelRow:
     state_words: str
     pinned: bool
     enabled: bool
-    trouble: str
+    unusable_reason: str
     badge: Badge | None
     """None: not worked out yet."""
     used: str
@@ -55,7 +55,7 @@ def model_row(
         state_words=STATE_WORDS[state],
         pinned=variant.pinned,
         enabled=variant.enabled,
-        trouble=variant.trouble or "",
+        unusable_reason=variant.unusable_reason or "",
         badge=badge,
         used=" · ".join(filter(None, (last_used(variant, now), usage.words))),
     )
