@@ -40,7 +40,7 @@ LAST_LINES = 8
 
 
 def _row(job: Job) -> JobRow:
-    """As an administrator sees it."""
+    """The job as an administrator sees it."""
     return job_row(job, 0, True, timezone.now(), visibility_at_the_console())
 
 
@@ -85,7 +85,7 @@ class JobAdmin(ReadOnly, ModelAdmin):
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Beside the jobs: what holds for downloads, and what came wrong; both are dealt with on the page of jobs."""
+        """Lists jobs beside the limit on downloads and the quarantine, which the page of jobs deals with."""
         put_away_size = format_bytes(quarantined_bytes())
         told = {"limit": current_limit(), "n_put_away": len(quarantined_files()), "put_away_size": put_away_size}
         answer: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **told})
@@ -103,7 +103,7 @@ class JobAdmin(ReadOnly, ModelAdmin):
         return [live, *super().get_urls()]
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """How far it is, and the end of its log: a part of its page, which asks again for as long as it runs."""
+        """Renders how far the job is, with the end of its log. The page asks again for as long as it runs."""
         job = get_object_or_404(Job.objects.select_related("created_by"), pk=pk)
         if not self.has_view_permission(request, job):
             raise PermissionDenied

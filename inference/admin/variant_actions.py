@@ -66,7 +66,7 @@ class WishesForm(forms.Form):
 
 
 class VariantActions:
-    """For a ModelAdmin of Variant."""
+    """Adds the actions to a ModelAdmin of Variant."""
 
     actions = (
         "enable",
@@ -93,7 +93,7 @@ class VariantActions:
         self._switch(request, queryset, enabled=False)
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Variant], *, enabled: bool) -> None:
-        """Those that already are as wished don't count."""
+        """Enables or disables variants; those that already are as wished don't count."""
         done = gettext_noop("Enabled") if enabled else gettext_noop("Disabled")
         with transaction.atomic():
             changed = list(queryset.filter(enabled=not enabled))
@@ -226,7 +226,7 @@ class VariantActions:
 
     @admin.action(description=_("Delete selected variants …"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
-        """As a variant's own page does it: refused while in use, and only our own files leave the disk."""
+        """Deletes variants as their own pages do: not while in use, and only our own files leave the disk."""
         if "post" not in request.POST:
             told = [(each.pk, each.name, deletion.removal(each).sentence) for each in queryset]
             return self._form(request, "delete_selected", _("Delete these variants?"), _("Delete them"), told)

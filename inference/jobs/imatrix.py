@@ -1,4 +1,4 @@
-"""The kind `imatrix`: an importance matrix of a variant, for quantizing it, computed by a worker that a lease is taken of.
+"""The kind `imatrix`: a leased worker computes an importance matrix of a variant, for quantizing it.
 
 The worker is one of its own, under the budget like any other: it waits, sends away and is refused by the same rules, and goes
 with the lease. A lease is for a part of the text; the next one is asked for before it is given back, so that the worker
@@ -122,7 +122,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Of the next part, up to here."""
+    """The next part's file is written, up to here."""
 
     read: Read
 

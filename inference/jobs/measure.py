@@ -1,4 +1,4 @@
-"""The kind `measure`: how well a variant foretells a text, how far it is from its best sibling, and how fast it is.
+"""The kind `measure`: measures how well a variant foretells a text, against its best sibling, and how fast.
 
 It takes leases as a chat does: of the sibling first, of the variant then. Logits pass through files of the models' folder,
 the sibling's are kept until they have been compared.
@@ -195,7 +195,7 @@ async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> Asyn
 
 
 async def _speeds(lease: Any, request_id: str, length: int) -> Speeds:
-    """Of one answer: reading a prompt, and writing on."""
+    """Measures the speeds of one answer: reading a prompt, and writing on."""
     text = TEXT.read_text(encoding="utf-8")
     options = GenerationOptions(max_tokens=SPEED_TOKENS, temperature=0.0)
     async with aclosing(

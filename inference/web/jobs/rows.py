@@ -1,4 +1,4 @@
-"""Jobs as pages show them: the first paint and the frames of `/ws/jobs/` are made of the same rows. Words are made here alone."""
+"""Words jobs for one reader. First paint and frames of `/ws/jobs/` are made of the same rows."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def line_row(line: JobLine) -> LineRow:
 
 
 def seconds_left(job: Job) -> float | None:
-    """At the present rate; None where that cannot be told."""
+    """Seconds left at the present rate; None where that cannot be told."""
     if job.state != Job.State.RUNNING or job.total is None or not job.rate_per_second:
         return None
     return max(0.0, (job.total - job.done) / job.rate_per_second)

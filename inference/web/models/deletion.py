@@ -1,4 +1,4 @@
-"""Deleting a variant that may be in memory: refused while somebody uses it, then unloaded, then taken off the disk. Blocks."""
+"""Deletes a variant that may be in memory: unloads it first, and refuses while somebody uses it. Blocks."""
 
 from __future__ import annotations
 

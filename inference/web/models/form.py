@@ -1,4 +1,4 @@
-"""What the owner says about a variant: its name, whether it is offered, and how it is to be loaded."""
+"""Takes what the owner says of a variant: name, whether it is offered, how it is loaded."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ def _words(value: Any) -> str:
 
 
 def digest(variant: Variant) -> str:
-    """Of what the form can change, as it is stored."""
+    """A digest of what the form can change, as it is stored."""
     return sha256(repr([_value(variant, name) for name in VariantForm.Meta.fields]).encode()).hexdigest()[:16]

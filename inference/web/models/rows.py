@@ -42,7 +42,7 @@ class ModelRow:
 def model_row(
     variant: Variant, residents: Mapping[int, str], badge: Badge | None, usage: Usage, now: datetime
 ) -> ModelRow:
-    """`residents`: states by variant id, as the host told; a variant that it does not name is on disk."""
+    """What the list shows of a variant. `residents`: states by variant id, as the host told; others are on disk."""
     state = residents.get(variant.pk, "absent")
     return ModelRow(
         pk=variant.pk,

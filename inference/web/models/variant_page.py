@@ -1,4 +1,4 @@
-"""What a variant's page tells: its header, the plan on this machine, what loads took, where it came from. Reads the disk and the database."""
+"""Gathers what a variant's page tells: header, plan, measurements, provenance. Reads the disk and the database."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def variant_context(
 
 
 def _header(shards: list[Shard]) -> tuple[Header | None, str]:
-    """And why there is none, as a sentence."""
+    """The header, or why there is none, as a sentence."""
     if not shards:
         return None, _("It has no files.")
     try:

@@ -114,7 +114,7 @@ class TargetRow:
 
 
 def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[TargetRow]:
-    """Those that few people want come last."""
+    """The targets' rows; those that few people want come last."""
     if told is None:
         return []
     pure, names = query.get("pure") == "on", Names(Job.ACTIVE)
