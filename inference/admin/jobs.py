@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
@@ -128,25 +129,29 @@ class JobAdmin(ReadOnly, ModelAdmin):
 
     @admin.action(description=_("Pause"))
     def pause(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.pause, "Paused")
+        self._each(request, queryset, jobs.pause, _("Paused: {jobs}."))
 
     @admin.action(description=_("Resume"))
     def resume(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.resume, "Resumed")
+        self._each(request, queryset, jobs.resume, _("Resumed: {jobs}."))
 
     @admin.action(description=_("Cancel"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.cancel, "Cancelled")
+        self._each(request, queryset, jobs.cancel, _("Cancelled: {jobs}."))
 
     @admin.action(description=_("Retry"))
     def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.retry, "Retried")
+        self._each(request, queryset, jobs.retry, _("Retried: {jobs}."))
 
-    def _each(self, request: HttpRequest, queryset: QuerySet[Job], act: Callable[[Job, Any], bool], done: str) -> None:
+    def _each(self, request: HttpRequest, queryset: QuerySet[Job], act: Callable[[Job, Any], bool], done: Any) -> None:
         wanted = list(queryset)
         changed = [job for job in wanted if act(job, request.user)]
         if changed:
-            self.message_user(request, f"{done}: {', '.join(job.title for job in changed)}.")
+            self.message_user(request, done.format(jobs=", ".join(job.title for job in changed)))
         if n_not := len(wanted) - len(changed):
-            text = f"{n_not} {'is' if n_not == 1 else 'are'} in a state in which that does not apply."
-            self.message_user(request, text, messages.WARNING)
+            text = ngettext(
+                "{n} is in a state in which that does not apply.",
+                "{n} are in a state in which that does not apply.",
+                n_not,
+            )
+            self.message_user(request, text.format(n=n_not), messages.WARNING)

@@ -169,7 +169,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
 
     @admin.display(description=_("state"))
     def state_told(self, variant: Variant) -> Any:
-        return variant.trouble or (_("usable") if variant.enabled else _("disabled"))
+        return variant.unusable_reason or (_("usable") if variant.enabled else _("disabled"))
 
     @display(
         description=_("in memory"),

@@ -47,8 +47,8 @@ def run(attempt: Attempt) -> None:
     if variant is None:
         raise JobFailed("The variant whose importance matrix was wished for is gone from the inventory.")
     shard = variant.shards.order_by("number").first()
-    if shard is None or variant.trouble:
-        raise JobFailed(variant.trouble or f"{variant.name} has no files.")
+    if shard is None or variant.unusable_reason:
+        raise JobFailed(variant.unusable_reason or f"{variant.name} has no files.")
     target = imatrix_path(attempt.spec["name"])
     source = Path(attempt.spec["text"]) if attempt.spec.get("text") else TEXT
     try:

@@ -42,8 +42,8 @@ def run(attempt: Attempt) -> None:
     variant = Variant.objects.filter(pk=attempt.spec["variant_id"]).first()
     if variant is None:
         raise JobFailed("The variant that was to be measured is gone from the inventory.")
-    if variant.trouble:
-        raise JobFailed(variant.trouble)
+    if variant.unusable_reason:
+        raise JobFailed(variant.unusable_reason)
     folder = Path(settings.MODELS_DIR) / MEASURING / str(attempt.job.pk)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
