@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inference.core.loads.devices import RAM
+from inference.core.scheduling.decisions import Evicted, Paused, Resumed
 from inference.core.scheduling.ledger import Pool
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
@@ -40,10 +41,10 @@ async def test_an_idle_model_leaves_for_a_game_and_comes_back_when_somebody_asks
     assert await box.resident(variant_id) is not None, "beside the game there is room"
     await plays(3 * GIB)
     await box.until(lambda status: not status["residents"])
-    assert (await box.client.preview(variant_id))["outcome"] in ("waits", "cannot")
+    assert (await box.client.preview(variant_id)).outcome in ("waits", "cannot")
 
     await plays(0)
     await box.client.load(variant_id)
     assert await box.resident(variant_id) is not None
-    kinds = [each["kind"] for each in box.host.decisions()]
-    assert kinds.index("pause") < kinds.index("evict") < kinds.index("resume")
+    kinds = [type(each["decision"]) for each in box.host.decisions()]
+    assert kinds.index(Paused) < kinds.index(Evicted) < kinds.index(Resumed)
