@@ -14,9 +14,9 @@ VENV := .venv/bin
 
 .PHONY: help serve quick ring test test-gpu test-shared test-kills lint types check bench bench-memory clean
 
-# Rings that fill every core, with whole boxes that decode and are killed, run alone. The others run side by side, a file at a time,
+# Rings that decode with every core, and kill whole boxes that do, run alone. The others run side by side, a file at a time,
 # in as many processes as there are cores; in their order, so that a ring's boxes and browsers are started once a process.
-ALONE := live kills
+ALONE := engine live kills
 SIDE_BY_SIDE := -n logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 help:

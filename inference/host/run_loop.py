@@ -34,7 +34,7 @@ from inference.host.planning.variant_source import (
 )
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
-from inference.host.workers.spare import Spare
+from inference.host.workers.prestarted_worker import PrestartedWorker
 from inference.host.workers.worker import WORKER_ARGV
 from inference.host.workers.workers import Workers
 
@@ -54,7 +54,7 @@ class HostOptions:
     """A resident variant's row is read again behind a lease, but not more often than this."""
     limits: Limits = field(default_factory=Limits)
     worker_argv: tuple[str, ...] = WORKER_ARGV
-    spare_after_seconds: float = 1.0
+    prestart_after_seconds: float = 1.0
     """After a load, until the process for the next one is started."""
     engine_devices: EngineDevices = field(default_factory=EngineDevices)
     """What workers may load on."""
@@ -80,7 +80,7 @@ class Host:
         self._used_at: dict[int, float] = {}
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._workers = Workers(
-            spare=Spare(options.worker_argv, options.spare_after_seconds),
+            prestarted=PrestartedWorker(options.worker_argv, options.prestart_after_seconds),
             engine_devices=options.engine_devices,
             limits=options.limits,
             run_dir=run_dir,
@@ -226,7 +226,7 @@ class Host:
         return dict(self._options.engine_devices.bus_ids)
 
     def ways(self, variant_id: int) -> Sequence[LoadWay]:
-        """The ways to load a variant that isn't absent, most worth first; empty for one that the host doesn't know."""
+        """The ways to load a variant that isn't absent, best score first; empty for one that the host doesn't know."""
         residency = self._scheduler.residencies.get(variant_id)
         return residency.ways if residency else ()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from inference.core.monitoring.alarms import Alarm
-from inference.wording.amounts import size
 from inference.wording.translation import gettext as _
+from models_app.units import format_bytes
 
 
 def sentence(alarm: Alarm, device_name: str) -> str:
@@ -29,5 +29,5 @@ def _cure(alarm: Alarm) -> str:
         return _("Give compute buffers room: less context, fewer slots or a smaller quantization.")
     before = _("all") if alarm.n_gpu_layers is None else str(alarm.n_gpu_layers)
     return _("Give compute buffers room: n_gpu_layers {before} → {after} frees {size}.").format(
-        before=before, after=alarm.remedy.n_gpu_layers, size=size(alarm.remedy.frees_bytes)
+        before=before, after=alarm.remedy.n_gpu_layers, size=format_bytes(alarm.remedy.frees_bytes)
     )

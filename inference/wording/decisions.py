@@ -17,10 +17,11 @@ from inference.core.scheduling.decisions import (
     WentIdle,
 )
 from inference.wording import refusals
-from inference.wording.amounts import duration, on, places, size
+from inference.wording.amounts import on, places
 from inference.wording.names import Name, first, named
 from inference.wording.translation import gettext as _
 from inference.wording.translation import ngettext
+from models_app.units import format_bytes, format_duration
 
 
 def sentence(decision: Decision, name: Name) -> str:
@@ -35,7 +36,7 @@ def sentence(decision: Decision, name: Name) -> str:
             return _("{variant} stays: its room is not needed any more.").format(variant=variant)
         case WentIdle(idle_seconds=idle_seconds):
             return _("{variant} is unloaded: unused for {duration}.").format(
-                variant=variant, duration=duration(idle_seconds)
+                variant=variant, duration=format_duration(idle_seconds)
             )
         case Unloaded():
             return _unloaded(decision, variant)
@@ -86,7 +87,7 @@ def _loaded(decision: Loaded | Restored, variant: str) -> str:
 def _leaves(decision: Evicted | Drained, variant: str, name: Name) -> str:
     device = decision.device or ""
     device_name = decision.device_name or device
-    excess = size(decision.excess_bytes or 0)
+    excess = format_bytes(decision.excess_bytes or 0)
     if decision.departure == "foreign":
         return _("{variant} leaves: other programs need {size} {place}.").format(
             variant=variant, size=excess, place=on(device, device_name)
@@ -108,7 +109,7 @@ def _was(decision: Evicted | Drained) -> str:
         return _("It was still loading.")
     if decision.idle_seconds < 1:
         return _("It was used just now.")
-    return _("It was idle for {duration}.").format(duration=duration(decision.idle_seconds))
+    return _("It was idle for {duration}.").format(duration=format_duration(decision.idle_seconds))
 
 
 def _weighed(decision: Evicted | Drained, name: Name) -> str:
@@ -118,7 +119,7 @@ def _weighed(decision: Evicted | Drained, name: Name) -> str:
         said.append(_("It is cheaper to give up than {names}.").format(names=spared))
     said.append(
         _("A reload takes about {duration}; that it is wanted within ten minutes is {percent}% likely.").format(
-            duration=duration(decision.reload_seconds), percent=round(decision.likelihood * 100)
+            duration=format_duration(decision.reload_seconds), percent=round(decision.likelihood * 100)
         )
     )
     return " ".join(said)
@@ -136,7 +137,7 @@ def _unloaded(decision: Unloaded, variant: str) -> str:
 
 
 def _paused(decision: Paused) -> str:
-    place, excess = on(decision.device, decision.device_name), size(decision.excess_bytes)
+    place, excess = on(decision.device, decision.device_name), format_bytes(decision.excess_bytes)
     if decision.cause == "foreign":
         return _("Nothing more is loaded {place}: other programs use {size} that variants hold.").format(
             place=place, size=excess

@@ -8,11 +8,12 @@ from inference.core.loads.options import LoadOptions
 from inference.core.scheduling.preview import Leaver, Preview
 from inference.core.scheduling.reasons import ForEviction, Reason
 from inference.wording import waits
-from inference.wording.amounts import duration, places
+from inference.wording.amounts import places
 from inference.wording.names import Name, first, listed
 from inference.wording.refusals import does_not_fit
 from inference.wording.translation import gettext as _
 from inference.wording.translation import ngettext
+from models_app.units import format_duration
 
 
 def sentence(found: Preview, name: Name) -> str:
@@ -43,7 +44,7 @@ def _outcome(found: Preview, variant: str, name: Name) -> str:
     facts = {
         "variant": variant,
         "places": places(found.holds),
-        "duration": duration(found.load_seconds or 0),
+        "duration": format_duration(found.load_seconds or 0),
         "leavers": leavers,
         "busy": listed([_busy_leaver(each, name) for each in found.waits_for]),
     }
@@ -93,12 +94,14 @@ def _sooner(found: Preview) -> str:
 
 
 def _idle_leaver(leaver: Leaver, name: Name) -> str:
-    facts = {"variant": name(leaver.variant_id), "reload": duration(leaver.reload_seconds)}
+    facts = {"variant": name(leaver.variant_id), "reload": format_duration(leaver.reload_seconds)}
     if leaver.idle_seconds is None:
         return _("{variant} (loading, reload about {reload})").format(**facts)
     if leaver.idle_seconds < 1:
         return _("{variant} (used just now, reload about {reload})").format(**facts)
-    return _("{variant} (idle for {idle}, reload about {reload})").format(idle=duration(leaver.idle_seconds), **facts)
+    return _("{variant} (idle for {idle}, reload about {reload})").format(
+        idle=format_duration(leaver.idle_seconds), **facts
+    )
 
 
 def _busy_leaver(leaver: Leaver, name: Name) -> str:

@@ -14,9 +14,10 @@ from inference.core.scheduling.refusals import (
     VariantDisabled,
     VariantUnknown,
 )
-from inference.wording.amounts import on, size
+from inference.wording.amounts import on
 from inference.wording.names import Name, first, named
 from inference.wording.translation import gettext as _
+from models_app.units import format_bytes
 
 
 def sentence(refusal: Refusal, variant_id: int | None, name: Name) -> str:
@@ -49,12 +50,12 @@ def does_not_fit(unfit: DoesNotFit, variant: str, name: Name) -> str:
     facts = {
         "variant": first(variant),
         "it": variant,
-        "needed": size(unfit.needed_bytes),
-        "budget": size(unfit.budget_bytes),
+        "needed": format_bytes(unfit.needed_bytes),
+        "budget": format_bytes(unfit.budget_bytes),
         "place": on(unfit.device, unfit.device_name),
         "device": unfit.device_name,
         "pinned": named(unfit.pinned, name),
-        "pinned_size": size(unfit.pinned_bytes),
+        "pinned_size": format_bytes(unfit.pinned_bytes),
         "n": unfit.budget_bytes,
     }
     if unfit.pool == "clients":

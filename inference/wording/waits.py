@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Reason, Wait
-from inference.wording.amounts import on, size
+from inference.wording.amounts import on
 from inference.wording.names import Name, first, named
 from inference.wording.translation import gettext as _
 from inference.wording.translation import ngettext
+from models_app.units import format_bytes
 
 
 def sentence(reason: Reason, position: int, name: Name) -> str:
@@ -73,5 +74,5 @@ def _foreign(reason: Reason) -> str:
     if reason.short_bytes is None:
         return _("Other programs use too much memory {place}; it loads when they give back some.").format(place=place)
     return _("Other programs use too much memory {place}; it loads when they give back about {size}.").format(
-        place=place, size=size(reason.short_bytes)
+        place=place, size=format_bytes(reason.short_bytes)
     )

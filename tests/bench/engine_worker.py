@@ -18,7 +18,7 @@ from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.loads.options import LoadOptions
 from inference.engine import protocol
 from inference.host.workers.environment import worker_environment
-from inference.host.workers.spare import PROJECT_ROOT
+from inference.host.workers.prestarted_worker import PROJECT_ROOT
 from inference.host.workers.worker import WORKER_ARGV
 
 STOP_SECONDS = 10.0

@@ -20,7 +20,7 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from inference.host.planning.survey import survey
+    from inference.host.planning.device_detection import detect_devices
     from inference.host.workers.environment import worker_environment
     from models_app.catalog.register import add_model
     from models_app.machines.this_machine_row import this_machine
@@ -35,7 +35,7 @@ def main() -> None:
         Variant.objects.filter(pk=added.variant.pk).update(**row)
         ids[name] = added.variant.pk
     if wanted["gpu_budget"] is not None:
-        asyncio.run(survey(settings.RPC_SERVERS, worker_environment(os.environ)))
+        asyncio.run(detect_devices(settings.RPC_SERVERS, worker_environment(os.environ)))
         machine = this_machine()
         machine.gpus = [{**gpu, "budget": wanted["gpu_budget"]} for gpu in machine.gpus]
         machine.save()

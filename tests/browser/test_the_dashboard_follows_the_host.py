@@ -114,8 +114,8 @@ def test_bars_queue_and_reasons_follow_the_socket(box: Stage, open_page: OpenPag
     expect(page.locator("[data-device=gpu0] rect.foreign")).to_have_count(0)
     expect(page.locator("[data-device=gpu0] .legend tr", has_text=COMPLETION_VARIANT)).to_contain_text("4.75 GiB")
     expect(page.locator("[data-device=ram]")).to_have_count(0)
-    expect(page.locator("#log li").first).to_contain_text(f"{COMPLETION_VARIANT} is loaded with 6.5 GiB on {CARD}.")
-    expect(page.locator("#announcer")).to_contain_text(f"{COMPLETION_VARIANT} is loaded with 6.5 GiB on {CARD}.")
+    expect(page.locator("#log li").first).to_contain_text(f"{COMPLETION_VARIANT} is loaded with 6.50 GiB on {CARD}.")
+    expect(page.locator("#announcer")).to_contain_text(f"{COMPLETION_VARIANT} is loaded with 6.50 GiB on {CARD}.")
     row = page.locator("#residents tr", has_text=COMPLETION_VARIANT)
     expect(row).to_contain_text("in memory")
     expect(page.locator("#resident")).to_contain_text(COMPLETION_VARIANT)
@@ -196,7 +196,7 @@ def test_a_bar_is_told_part_by_part_with_the_arrow_keys(box: Stage, open_page: O
 
 def test_a_load_says_what_it_would_do_and_follows_by_keyboard_alone(stage: Stage, open_page: OpenPage) -> None:
     said = (
-        f"{VARIANT} takes 1.0 GiB in RAM and loads in about 1 s, "
+        f"{VARIANT} takes 1 GiB in RAM and loads in about 1 s, "
         f"after {COMPLETION_VARIANT} (idle for 3 min, reload about 4 s) has left."
     )
     stage.host.previews = {False: preview(1, "evicts", **idle(2)), True: preview(1)}
@@ -245,7 +245,7 @@ def test_without_a_script_a_load_asks_on_a_page_of_its_own(stage: Stage, open_pa
     page = open_page("/", java_script_enabled=False)
     page.get_by_role("link", name=f"Load {VARIANT}").click()
     expect(page.get_by_role("heading", name=f"Load {VARIANT}?")).to_be_visible()
-    expect(page.locator("main")).to_contain_text(f"{VARIANT} fits: it takes 1.0 GiB in RAM")
+    expect(page.locator("main")).to_contain_text(f"{VARIANT} fits: it takes 1 GiB in RAM")
     page.get_by_role("button", name="Load", exact=True).click(no_wait_after=True)
     line = stage.run(stage.host.take("load"))
     stage.tell(line, {"type": "completed"})

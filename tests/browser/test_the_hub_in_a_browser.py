@@ -134,5 +134,6 @@ def test_a_download_is_seen_under_way_and_in_its_row(open_hub_page: OpenHubPage)
 
     expect(page.locator(".under-way")).to_contain_text(f"Q4_0 from {REPOSITORY}")
     expect(page.locator(".variant").first).to_contain_text("On its way")
+    page.wait_for_load_state()  # before that no script has taken the button, and the form opens the job's page
     page.locator(".under-way").get_by_role("button", name="Cancel").click()
     expect(page.locator(".under-way")).to_contain_text("cancelling")

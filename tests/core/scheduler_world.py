@@ -30,10 +30,10 @@ def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: 
     )
 
 
-def way(worth: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadWay:
+def way(score: float, n_gpu_layers: int = 0, **bytes_by_device: int) -> LoadWay:
     """One way of a ladder; `n_gpu_layers` tells the ways of one variant apart."""
     options = LoadOptions(n_ctx_seq=64, n_seq_max=1, n_gpu_layers=n_gpu_layers)
-    return LoadWay(options, bytes_by_device, score=worth)
+    return LoadWay(options, bytes_by_device, score=score)
 
 
 def ram(budget_bytes: int = 100, foreign_bytes: int = 0, capacity_bytes: int = 1000) -> Pool:

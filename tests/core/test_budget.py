@@ -18,7 +18,7 @@ def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ra
 
 
 def plan(wanted: Mapping[str, int], residents: Iterable[Resident], room: Mapping[str, int]) -> Plan:
-    return eviction.plan(wanted, Residents(residents), room)
+    return eviction.plan_eviction(wanted, Residents(residents), room)
 
 
 def test_nobody_leaves_when_it_fits() -> None:

@@ -15,12 +15,12 @@ def world(*ladders: list[LoadWay]) -> World:
     return made
 
 
-def ladder(on_gpu: int, worth: float = 10.0) -> list[LoadWay]:
-    """Wholly on the card, half of it for 0.4 of the worth, or in RAM for a tenth."""
+def ladder(on_gpu: int, score: float = 10.0) -> list[LoadWay]:
+    """Wholly on the card, half of it for 0.4 of the score, or in RAM for a tenth."""
     return [
-        way(worth, 33, gpu0=on_gpu, ram=5),
-        way(worth * 0.4, 16, gpu0=on_gpu // 2, ram=on_gpu // 2),
-        way(worth * 0.1, 0, ram=on_gpu),
+        way(score, 33, gpu0=on_gpu, ram=5),
+        way(score * 0.4, 16, gpu0=on_gpu // 2, ram=on_gpu // 2),
+        way(score * 0.1, 0, ram=on_gpu),
     ]
 
 

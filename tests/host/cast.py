@@ -165,7 +165,7 @@ async def start_box(stack: AsyncExitStack, folder: Path, budget_bytes: int = 100
         HostOptions(
             (ram(budget_bytes),),
             folder / "logs",
-            **{"worker_argv": FAKE_WORKER, "spare_after_seconds": math.inf, **options},
+            **{"worker_argv": FAKE_WORKER, "prestart_after_seconds": math.inf, **options},
         ),
         inventory,
         run_dir,

@@ -31,8 +31,8 @@ async def test_a_game_sends_an_idle_model_away_and_the_log_says_why(box: Box) ->
         box.host.set_pools(pools(foreign_bytes=5 * GIB))
         await box.until(lambda status: by_name(status["residents"]) == {"qwen": "resident"})
         assert log(box)[-3:] == [
-            f"Nothing more is loaded on {CARD}: other programs use 3.5 GiB that variants hold.",
-            f"llama leaves: other programs need 3.5 GiB on {CARD}. It was idle.",
+            f"Nothing more is loaded on {CARD}: other programs use 3.50 GiB that variants hold.",
+            f"llama leaves: other programs need 3.50 GiB on {CARD}. It was idle.",
             f"Variants may be loaded on {CARD} again.",
         ]
         async with box.client.lease(variant_id=llama, user="bob", request_id="r") as waits:
@@ -50,7 +50,8 @@ async def test_a_busy_model_finishes_before_it_leaves_for_a_game(box: Box) -> No
         box.host.set_pools(pools(foreign_bytes=6 * GIB))
         assert by_name((await box.client.status())["residents"]) == {"qwen": "draining"}
         assert (
-            log(box)[-1] == f"qwen leaves: other programs need 2.5 GiB on {CARD}. It finishes its running answer first."
+            log(box)[-1]
+            == f"qwen leaves: other programs need 2.50 GiB on {CARD}. It finishes its running answer first."
         )
         box.host.set_pools(pools(foreign_bytes=3 * GIB))
         assert by_name((await box.client.status())["residents"]) == {"qwen": "resident"}
@@ -69,9 +70,9 @@ async def test_a_lowered_budget_sends_away_what_is_too_much(box: Box) -> None:
     box.host.set_pools([ram, type(card)(card.device, card.name, card.capacity_bytes, 7 * GIB)])
     await box.until(lambda status: len(by_name(status["residents"])) == 1)
     paused, left, resumed = log(box)[-3:]
-    assert paused == f"Nothing more is loaded on {CARD}: variants hold 3.0 GiB more than the budget allows."
+    assert paused == f"Nothing more is loaded on {CARD}: variants hold 3 GiB more than the budget allows."
     # Which of the two depends on how long each took to load.
-    assert re.match(rf"(llama|qwen) leaves: the budget of {CARD} is exceeded by 3.0 GiB. It was idle.", left)
+    assert re.match(rf"(llama|qwen) leaves: the budget of {CARD} is exceeded by 3 GiB. It was idle.", left)
     assert re.match(
         r"It is cheaper to give up than (llama|qwen). A reload takes about [\d.]+ s; "
         r"that it is wanted within ten minutes is \d+% likely.",
@@ -82,9 +83,9 @@ async def test_a_lowered_budget_sends_away_what_is_too_much(box: Box) -> None:
 
 async def test_the_log_says_how_well_a_model_was_loaded(box: Box) -> None:
     box.host.set_pools(pools())
-    qwen, large = shelve(box, "qwen", 4, lesser_worth=5.0), shelve(box, "large", 20, lesser_worth=5.0)
+    qwen, large = shelve(box, "qwen", 4, lesser_score=5.0), shelve(box, "large", 20, lesser_score=5.0)
     await use(box, qwen)
-    assert log(box)[-1] == f"qwen is loaded with 4.0 GiB on {CARD} and 1.0 GiB in RAM."
+    assert log(box)[-1] == f"qwen is loaded with 4 GiB on {CARD} and 1 GiB in RAM."
     await box.client.unload(qwen)
     assert log(box)[-1] == "qwen is unloaded: a person asked."
     await use(box, large)

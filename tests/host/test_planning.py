@@ -14,9 +14,9 @@ from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.purposes import resident_id
 from inference.core.planning.load_ways import Measured, digest
 from inference.host.planning.database import DjangoInventory
+from inference.host.planning.device_detection import detect_devices
 from inference.host.planning.dry_runs import DryRuns
 from inference.host.planning.load_record import LoadMeasured
-from inference.host.planning.survey import survey
 from inference.host.planning.ways import Planning
 from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB, PROCESS_BYTES
@@ -167,13 +167,13 @@ async def test_a_header_that_does_not_tell_is_asked_about_by_a_dry_run(
 
 @pytest.mark.live
 async def test_devices_of_other_machines_join_the_profile(machine: HardwareProfile, rpc_device: str) -> None:
-    engine_devices = await survey([rpc_device, "127.0.0.1:1"], ENVIRONMENT)
+    engine_devices = await detect_devices([rpc_device, "127.0.0.1:1"], ENVIRONMENT)
     assert engine_devices == EngineDevices((rpc_device,), (("gpu1", f"RPC0[{rpc_device}]"),))
     await machine.arefresh_from_db()
     assert [gpu["name"] for gpu in machine.gpus] == ["Card", f"RPC0[{rpc_device}]"]
-    assert await survey([rpc_device], ENVIRONMENT) == engine_devices
+    assert await detect_devices([rpc_device], ENVIRONMENT) == engine_devices
     again = await sync_to_async(this_machine)(again=True)
     assert f"RPC0[{rpc_device}]" in [gpu["name"] for gpu in again.gpus]
-    assert await survey([], ENVIRONMENT) == EngineDevices((), ())
+    assert await detect_devices([], ENVIRONMENT) == EngineDevices((), ())
     await machine.arefresh_from_db()
     assert not [gpu for gpu in machine.gpus if "engine_key" in gpu]

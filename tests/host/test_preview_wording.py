@@ -15,7 +15,7 @@ from inference.wording import previews
 GIB = 1 << 30
 NAMES = {1: "qwen", 2: "llama", 3: "phi"}
 BEST = LoadWay(LoadOptions(n_ctx_seq=8192, n_seq_max=4, n_gpu_layers=33), {"gpu0": 7 * GIB, "ram": 1 << 28})
-TAKES = "takes 7.0 GiB on GeForce and 256 MiB in RAM and loads in about 7 s"
+TAKES = "takes 7 GiB on GeForce and 256 MiB in RAM and loads in about 7 s"
 
 
 def leaver(variant_id: int, idle_seconds: float | None, answers: int = 0, reload_seconds: float = 4.2) -> Leaver:

@@ -30,15 +30,15 @@ def pools(foreign_bytes: int = 0) -> tuple[Pool, ...]:
     )
 
 
-def shelve(box: Box, name: str, gib: int, lesser_worth: float | None = None, **script: str) -> int:
+def shelve(box: Box, name: str, gib: int, lesser_score: float | None = None, **script: str) -> int:
     """A model that takes `gib` of the card and one of the RAM; with a `lesser_worth`, half the layers may go to RAM."""
     variant_id = box.add(name, GIB, **script)
     facts = box.inventory.rows[variant_id]
     best = replace(facts.options, n_gpu_layers=33)
     ways = [LoadWay(best, {"gpu0": gib * GIB, RAM: GIB}, score=10.0)]
-    if lesser_worth is not None:
+    if lesser_score is not None:
         halves = {"gpu0": gib * GIB // 2, RAM: gib * GIB // 2 + GIB}
-        ways.append(LoadWay(replace(best, n_gpu_layers=16), halves, score=lesser_worth))
+        ways.append(LoadWay(replace(best, n_gpu_layers=16), halves, score=lesser_score))
     box.inventory.rows[variant_id] = replace(facts, load_ways=tuple(ways))
     return variant_id
 
@@ -62,7 +62,7 @@ async def test_what_fits_is_said_with_its_bytes(box: Box) -> None:
     assert await sentence(box, qwen) == (
         "fits",
         False,
-        "qwen fits: it takes 7.0 GiB on GeForce RTX 3060 and 1.0 GiB in RAM and loads in about N s.",
+        "qwen fits: it takes 7 GiB on GeForce RTX 3060 and 1 GiB in RAM and loads in about N s.",
     )
     assert (await box.client.status())["residents"] == [], "a preview loads nothing"
 
@@ -74,7 +74,7 @@ async def test_what_is_there_or_under_way_is_said_to_be(box: Box) -> None:
     qwen = shelve(box, "qwen", 7, gate=str(gate))
     loading = asyncio.ensure_future(box.client.load(qwen))
     await box.until(lambda status: [each["state"] for each in status["residents"]] == ["loading"])
-    held = "7.0 GiB on GeForce RTX 3060 and 1.0 GiB in RAM"
+    held = "7 GiB on GeForce RTX 3060 and 1 GiB in RAM"
     assert await sentence(box, qwen) == ("loading", False, f"qwen is loading already with {held}.")
     await asyncio.to_thread(lambda: gate.open("w").close())
     await asyncio.wait_for(loading, DEADLINE_SECONDS)
@@ -88,7 +88,7 @@ async def test_who_would_leave_is_named_with_what_that_costs(box: Box) -> None:
     assert await sentence(box, qwen) == (
         "evicts",
         False,
-        "qwen takes 7.0 GiB on GeForce RTX 3060 and 1.0 GiB in RAM and loads in about N s, "
+        "qwen takes 7 GiB on GeForce RTX 3060 and 1 GiB in RAM and loads in about N s, "
         "after llama (idle, reload about N s) has left.",
     )
 
@@ -97,7 +97,7 @@ async def test_a_lesser_way_is_said_to_be_one_and_why(box: Box) -> None:
     box.host.set_pools(pools())
     llama, qwen, large = (
         shelve(box, "llama", 6),
-        shelve(box, "qwen", 8, lesser_worth=9.0),
+        shelve(box, "qwen", 8, lesser_score=9.0),
         shelve(box, "large", 20, 5.0),
     )
     assert await sentence(box, large) == (
@@ -110,7 +110,7 @@ async def test_a_lesser_way_is_said_to_be_one_and_why(box: Box) -> None:
     assert await sentence(box, qwen) == (
         "fits",
         True,
-        "qwen fits: it takes 4.0 GiB on GeForce RTX 3060 and 5.0 GiB in RAM and loads in about N s. "
+        "qwen fits: it takes 4 GiB on GeForce RTX 3060 and 5 GiB in RAM and loads in about N s. "
         "It gets 16 layers on the GPU instead of 33, so that nobody has to leave.",
     )
 
@@ -120,7 +120,7 @@ async def test_who_must_finish_first_is_named_and_that_it_can_be_loaded_anyway(b
     llama, qwen = shelve(box, "llama", 6), shelve(box, "qwen", 7)
     waits = (
         "qwen waits for llama (busy with 1 answer) to finish; "
-        "then it takes 7.0 GiB on GeForce RTX 3060 and 1.0 GiB in RAM and loads in about N s."
+        "then it takes 7 GiB on GeForce RTX 3060 and 1 GiB in RAM and loads in about N s."
     )
     async with box.client.lease(variant_id=llama, user="ann", request_id="r") as lease:
         await ready(lease)
@@ -158,7 +158,7 @@ async def test_what_can_never_fit_is_said_with_the_remedy(box: Box) -> None:
     await box.client.load(llama)
     await box.client.pin(llama, True)
     told = (
-        "qwen needs at least 7.0 GiB on GeForce RTX 3060, but of the budget of 11.0 GiB there llama keeps 6.0 GiB pinned. "
+        "qwen needs at least 7 GiB on GeForce RTX 3060, but of the budget of 11.0 GiB there llama keeps 6 GiB pinned. "
         "Unpin it, or give qwen less context."
     )
     assert await sentence(box, qwen) == ("cannot", False, told)
@@ -174,5 +174,5 @@ async def test_what_other_programs_keep_out_is_said_with_how_much_they_must_give
     assert outcome == "waits"
     assert words == (
         "qwen would have to wait. Other programs use too much memory on GeForce RTX 3060; "
-        "it loads when they give back about 2.5 GiB."
+        "it loads when they give back about 2.50 GiB."
     )

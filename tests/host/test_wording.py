@@ -42,7 +42,7 @@ NAMES = {1: "one", 2: "two", 3: "three"}
         (
             Reason("foreign", device="gpu0", device_name="GeForce", short_bytes=3 << 29),
             1,
-            "Other programs use too much memory on GeForce; it loads when they give back about 1.5 GiB. You are next.",
+            "Other programs use too much memory on GeForce; it loads when they give back about 1.50 GiB. You are next.",
         ),
         (Reason("loading", (1,)), 1, "one is loading and its slots go to earlier requests. You are next."),
     ],
@@ -60,7 +60,7 @@ def test_stages_have_sentences_too() -> None:
 def test_a_refusal_for_pinned_ones_names_them() -> None:
     unfit = DoesNotFit("ram", 3 * 1024**3, 4 * 1024**3, (1,), 2 * 1024**3, device_name="RAM")
     assert refusals.sentence(unfit, 2, NAMES.__getitem__) == (
-        "two needs at least 3.0 GiB in RAM, but of the budget of 4.0 GiB there one keeps 2.0 GiB pinned. "
+        "two needs at least 3 GiB in RAM, but of the budget of 4 GiB there one keeps 2 GiB pinned. "
         "Unpin it, or give two less context."
     )
 

@@ -113,7 +113,7 @@ def test_a_wait_and_a_refusal_are_kept_as_facts_about_whom_they_name(
         Runner("box", send=lambda _: None).work(job.pk)
     job.refresh_from_db()
     assert (job.state, job.stage) == (Job.State.FAILED, "Waiting")
-    assert "there m-Q2_K keeps 3.0 GiB pinned" in job.reason
+    assert "there m-Q2_K keeps 3 GiB pinned" in job.reason
     mentions = mentions_of(job)
     assert (mentions.title, mentions.others) == ((variant.pk,), (pinned.pk,))
     stage = lease_stage(mentions.stage)

@@ -72,7 +72,7 @@ async def test_a_worker_that_died_before_it_heard_anything_costs_no_answer(
 REFUSALS: list[tuple[Refusal, str]] = [
     (
         DoesNotFit("gpu0", 2 << 30, 1 << 30, device_name="RTX 3060"),
-        "smol needs at least 2.0 GiB on RTX 3060, more than the whole budget of 1.0 GiB there.",
+        "smol needs at least 2 GiB on RTX 3060, more than the whole budget of 1 GiB there.",
     ),
     (
         FailedToLoad("out_of_memory", "The system ran out of memory.", 3, is_final=True),

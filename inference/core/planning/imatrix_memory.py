@@ -1,4 +1,4 @@
-"""What the making of an importance matrix holds beside a model. Apart from core.reading: every worker imports this."""
+"""What the making of an importance matrix holds beside a model. Apart from host.planning.imatrix_load: every worker imports this."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.fair_turns import Request, Turns
-from inference.core.scheduling.free_space import Room
+from inference.core.scheduling.fair_turns import FairTurns, Request
+from inference.core.scheduling.free_space import FreeSpace
 from inference.core.scheduling.ledger import Ledger, Shortage
 from inference.core.scheduling.reasons import ForEviction, Reason
 from inference.core.scheduling.refusals import DoesNotFit
@@ -58,7 +58,7 @@ def admit(
     waiting: Sequence[Request],
     residencies: Mapping[int, Residency],
     ledger: Ledger,
-    turns: Turns,
+    turns: FairTurns,
     max_wait_seconds: float,
     now: float,
 ) -> Admission:
@@ -68,7 +68,7 @@ def admit(
     2. Loads that a person wants anyway come first; then overdue variants by arrival, or by when they last gave way to
        others, if that was later; the rest as turns go.
     3. What can never fit beside the pinned ones is hopeless; what only other programs keep out waits for them.
-    4. Of its ways the one is chosen that gives the most (core.choice). What fits into free bytes that nobody ahead has
+    4. Of its ways the one is chosen that gives the most (scheduling.way_choice). What fits into free bytes that nobody ahead has
        claimed starts.
     5. Idle residents leave for it, where that suffices; those whose people come back within moments only after a blink.
     6. Busy ones are asked to drain once the wait, and their own stay, have lasted `max_wait_seconds`
@@ -111,10 +111,10 @@ class _Look:
         self._residencies = residencies
         self._max_wait_seconds = max_wait_seconds
         self._now = now
-        self._room = Room(ledger, residencies, self._wanted_of, now)
+        self._space = FreeSpace(ledger, residencies, self._wanted_of, now)
         self._claimants: list[int] = []
 
-    def line(self, turns: Turns) -> dict[int, list[Request]]:
+    def line(self, turns: FairTurns) -> dict[int, list[Request]]:
         """The variants that must be loaded, in the order in which they may claim bytes, with their requests."""
         absent = [
             each for each in self._waiting if self._residencies[each.variant_id].state not in ("resident", "loading")
@@ -128,13 +128,13 @@ class _Look:
     def relieve(self, shortages: Mapping[str, Shortage]) -> None:
         if not shortages:
             return
-        leaving = self._room.relief(shortages).leaving
-        spared = self._room.spared(leaving)
+        leaving = self._space.relief(shortages).leaving
+        spared = self._space.spared(leaving)
         for variant_id in leaving:
             held = self._residencies[variant_id].bytes_by_device
             shortage = next(each for device, each in shortages.items() if held.get(device))
             self.leave[variant_id] = Leave(shortage.cause, None, shortage, spared)
-        self._room.take_out(leaving)
+        self._space.remove(leaving)
 
     def judge(self, variant_id: int, requests: Sequence[Request]) -> None:
         residency = self._residencies[variant_id]
@@ -146,7 +146,7 @@ class _Look:
             return
         anyway = any(each.anyway for each in requests)
         overdue = any(self._is_overdue(each) for each in requests)
-        choice = choose(ways, self._room, lingers=not (anyway or overdue))
+        choice = choose(ways, self._space, awaits_returns=not (anyway or overdue))
         if choice is None:
             self.blocked[variant_id] = Reason("behind", tuple(self._claimants))
             return
@@ -157,18 +157,18 @@ class _Look:
                 self._claim(variant_id, choice)
             return
         if choice.plan.leaving:
-            spared = self._room.spared(choice.plan.leaving)
+            spared = self._space.spared(choice.plan.leaving)
             self.leave.update(dict.fromkeys(choice.plan.leaving, Leave("room", variant_id, None, spared)))
-            self._room.take_out(choice.plan.leaving)
-        elif self._room.fits_now(wanted):
+            self._space.remove(choice.plan.leaving)
+        elif self._space.fits_now(wanted):
             self.start.append(variant_id)
-            self._room.start(wanted)
+            self._space.start(wanted)
         if variant_id not in self.start and not choice.plan.drain:
             self.blocked[variant_id] = self._leaving()
         self._claim(variant_id, choice)
 
     def _claim(self, variant_id: int, choice: Choice) -> None:
-        self._room.claim(choice.way.bytes_by_device)
+        self._space.claim(choice.way.bytes_by_device)
         self._claimants.append(variant_id)
 
     def _is_overdue(self, request: Request) -> bool:
@@ -181,15 +181,15 @@ class _Look:
 
     def _is_possible(self, variant_id: int, ways: Sequence[LoadWay]) -> bool:
         """Else it says why not: hopeless, or kept out by other programs for now."""
-        if self._room.unfit(ways, foreign=True) is None:
+        if self._space.unfit(ways, foreign=True) is None:
             return True
-        kept_out = [each for each in ways if self._room.unfit((each,), foreign=False) is None]
-        short = self._room.unfit(kept_out or ways, foreign=bool(kept_out))
+        kept_out = [each for each in ways if self._space.unfit((each,), foreign=False) is None]
+        short = self._space.unfit(kept_out or ways, foreign=bool(kept_out))
         assert short is not None
         if not kept_out:
             self.hopeless[variant_id] = short
             return False
-        pool = self._room.pools[short.device]
+        pool = self._space.pools[short.device]
         short_bytes = short.needed_bytes + short.pinned_bytes - pool.spendable_bytes
         steps = -(-short_bytes // SHORT_STEP_BYTES)
         self.blocked[variant_id] = Reason(
@@ -218,7 +218,7 @@ class _Look:
             return None
         arrived_at = min(each.arrived_at for each in requests)
         if not busy.leases:
-            return min(busy.use.lingers_until, arrived_at + self._max_wait_seconds)
+            return min(busy.demand.expected_back_until, arrived_at + self._max_wait_seconds)
         urgent_there = any(
             each.kind == "interactive" or self._is_overdue(each) for each in self._wanted_of.get(busy.variant_id, ())
         )

@@ -21,12 +21,12 @@ class _Returns:
 
 
 @dataclass(slots=True)
-class Use:
+class Demand:
     """Of one variant. All times are the events'."""
 
     used_at: float = 0.0
     """When a lease last began or ended, or when the worker became ready."""
-    lingers_until: float = 0.0
+    expected_back_until: float = 0.0
     """Whoever has just left is expected back until then."""
     _heat: float = 0.0
     _returns: dict[str, _Returns] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Use:
         """A lease was granted, or the variant was loaded by hand."""
         self._heat = self._heat_at(now) + 1.0
         self.used_at = max(self.used_at, now)
-        self.lingers_until = 0.0
+        self.expected_back_until = 0.0
 
     def ended(self, now: float, user: str, reload_seconds: float) -> None:
         """`user`'s lease ended. Who came back quickly the last times is expected back, but for no longer than a reload takes."""
@@ -64,7 +64,7 @@ class Use:
         gap_seconds = max(known.gaps_seconds, default=None)
         if gap_seconds is not None and gap_seconds <= reload_seconds:
             linger_seconds = min(LINGER_FACTOR * gap_seconds + LINGER_SLACK_SECONDS, reload_seconds)
-            self.lingers_until = max(self.lingers_until, now + linger_seconds)
+            self.expected_back_until = max(self.expected_back_until, now + linger_seconds)
 
     def _heat_at(self, now: float) -> float:
         return self._heat * float(2.0 ** (-max(0.0, now - self.used_at) / HALF_LIFE_SECONDS))

@@ -22,7 +22,7 @@ class _Left:
 
 
 class Displaced:
-    """Written by core.scheduler alone. People who wait bring a variant back by themselves; this is for the others."""
+    """Written by scheduling.scheduler alone. People who wait bring a variant back by themselves; this is for the others."""
 
     def __init__(self) -> None:
         self._left: dict[int, _Left] = {}

@@ -109,7 +109,7 @@ class Residents:
         return self.pinned.bytes_on(device) + self.idle.bytes_on(device) + self.busy.bytes_on(device)
 
 
-def plan(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> Plan:
+def plan_eviction(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> Plan:
     """The evictions that make `wanted` fit into `room` (by device, for `wanted` and `residents` together).
 
     Idle before busy; among each the set with the least `cost_seconds` in sum (exactly so for up to ten candidates); pinned never;
@@ -125,7 +125,7 @@ def plan(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> Pl
 
 
 def must_drain(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> bool:
-    """Whether busy residents must leave, or would have to, if that sufficed. Cheap, where `plan` is not."""
+    """Whether busy residents must leave, or would have to, if that sufficed. Cheap, where `plan_eviction` is not."""
     for device, n_bytes in wanted.items():
         staying_bytes = residents.pinned.bytes_on(device) + residents.busy.bytes_on(device)
         if n_bytes and n_bytes + staying_bytes > room.get(device, 0):

@@ -31,7 +31,7 @@ class Request:
         return now >= self.arrived_at + max_wait_seconds
 
 
-class Turns:
+class FairTurns:
     """Remembers who was served when, and puts those who wait in the order in which they would be served.
 
     The person served least recently goes first, so one person's fifty requests delay another's one by a single turn.

@@ -15,7 +15,7 @@ _INTERRUPTION_SECONDS = 1e6
 """On top of a busy resident's cost: no number of lingering ones outweighs a running answer."""
 
 
-class Room:
+class FreeSpace:
     """Pure: starts from the ledger, and changes nothing but itself."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Room:
         self._pinned_bytes: dict[str, int] = {}
         self._unclaimed = dict(self._limit)
         self._known: dict[bool, eviction.Residents] = {}
-        """By `lingers`, until somebody is taken out."""
+        """By `awaits_returns`, until somebody is removed."""
         for each in residencies.values():
             if each.state in ("loading", "resident") or (each.state == "draining" and each.departure in REVOCABLE):
                 self._staying[each.variant_id] = each
@@ -48,18 +48,18 @@ class Room:
             if n_bytes
         )
 
-    def plan(self, wanted: BytesByDevice, lingers: bool) -> eviction.Plan | None:
+    def plan(self, wanted: BytesByDevice, awaits_returns: bool) -> eviction.Plan | None:
         """Who must leave for `wanted`, beside what others have claimed; None: nobody's leaving would do.
 
-        `lingers`: residents whose people are expected back within moments count as busy."""
+        `awaits_returns`: residents whose people are expected back within moments count as busy."""
         try:
-            return eviction.plan(wanted, self._residents(lingers), self._unclaimed)
+            return eviction.plan_eviction(wanted, self._residents(awaits_returns), self._unclaimed)
         except eviction.CannotFit:
             return None
 
-    def must_drain(self, wanted: BytesByDevice, lingers: bool) -> bool:
+    def must_drain(self, wanted: BytesByDevice, awaits_returns: bool) -> bool:
         """Whether all idle residents together would not be enough for `wanted`. Cheap, where `plan` is not."""
-        return eviction.must_drain(wanted, self._residents(lingers), self._unclaimed)
+        return eviction.must_drain(wanted, self._residents(awaits_returns), self._unclaimed)
 
     def unfit(self, ways: Iterable[LoadWay], foreign: bool) -> DoesNotFit | None:
         """Where the way that lacks least would lack most, if none fits even with everybody gone who isn't pinned.
@@ -105,7 +105,7 @@ class Room:
 
     def relief(self, shortages: Mapping[str, Shortage]) -> eviction.Plan:
         """Who leaves so that overdrawn devices hold no more than they should; as far as the pinned ones allow."""
-        residents = self._residents(lingers=False)
+        residents = self._residents(awaits_returns=False)
         lacking = {}
         for device in shortages:
             excess = residents.bytes_on(device) - self._limit.get(device, 0)
@@ -120,7 +120,7 @@ class Room:
 
     # acting -------------------------------------------------------------------------------------------------------
 
-    def take_out(self, leaving: Sequence[int]) -> None:
+    def remove(self, leaving: Sequence[int]) -> None:
         """These go: their bytes are spoken for, though not free yet."""
         for variant_id in leaving:
             del self._staying[variant_id]
@@ -137,22 +137,24 @@ class Room:
 
     # residents ----------------------------------------------------------------------------------------------------
 
-    def _residents(self, lingers: bool) -> eviction.Residents:
-        if lingers not in self._known:
-            self._known[lingers] = eviction.Residents(self._resident(each, lingers) for each in self._staying.values())
-        return self._known[lingers]
+    def _residents(self, awaits_returns: bool) -> eviction.Residents:
+        if awaits_returns not in self._known:
+            self._known[awaits_returns] = eviction.Residents(
+                self._resident(each, awaits_returns) for each in self._staying.values()
+            )
+        return self._known[awaits_returns]
 
-    def _resident(self, residency: Residency, lingers: bool) -> eviction.Resident:
+    def _resident(self, residency: Residency, awaits_returns: bool) -> eviction.Resident:
         cost_seconds = residency.eviction_cost_seconds(self._now)
         is_awaited = residency.state in ("loading", "resident") and residency.variant_id in self._wanted
         if residency.leases or is_awaited:
             cost_seconds += _INTERRUPTION_SECONDS
-        is_lingering = lingers and residency.use.lingers_until > self._now
+        is_expected_back = awaits_returns and residency.demand.expected_back_until > self._now
         return eviction.Resident(
             residency.variant_id,
             residency.bytes_by_device,
             cost_seconds,
-            busy=bool(residency.leases) or is_awaited or is_lingering,
+            busy=bool(residency.leases) or is_awaited or is_expected_back,
             pinned=residency.facts.pinned,
             draining=residency.state == "draining",
             used_at=residency.used_at,

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from inference.core.scheduling.admission import by_variant
 from inference.core.scheduling.events import Complete, Grant
-from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.outbox import Outbox
 from inference.core.scheduling.queue import Queue
 from inference.core.scheduling.residency import Residency
 
 
 class Leases:
-    """Written by core.scheduler alone."""
+    """Written by scheduling.scheduler alone."""
 
-    def __init__(self, queue: Queue, turns: Turns, outbox: Outbox) -> None:
+    def __init__(self, queue: Queue, turns: FairTurns, outbox: Outbox) -> None:
         self._queue = queue
         self._turns = turns
         self._outbox = outbox
@@ -49,7 +49,7 @@ class Leases:
             residency, user = held
             residency.leases.discard(ticket)
             residency.batch_leases.discard(ticket)
-            residency.use.ended(now, user, residency.reload_seconds)
+            residency.demand.ended(now, user, residency.reload_seconds)
             residency.lease_ended = True
 
     def lose(self, residency: Residency) -> None:
@@ -62,7 +62,7 @@ class Leases:
         residency.leases.add(request.ticket)
         if request.kind == "batch":
             residency.batch_leases.add(request.ticket)
-        residency.use.began(now)
+        residency.demand.began(now)
         self._held[request.ticket] = residency, request.user
         self._turns.take(request.user)
         self._outbox.put(Grant(request.ticket, residency.variant_id, residency.launch))

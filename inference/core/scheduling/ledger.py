@@ -69,7 +69,7 @@ class Overdrawn(Exception):
 
 
 class Ledger:
-    """Bytes by launch and device. Written by core.scheduler alone.
+    """Bytes by launch and device. Written by scheduling.scheduler alone.
 
     A device that is in no pool has no bytes. `reserve` keeps every device within `Pool.spendable_bytes`; what others do later
     (a smaller budget, foreign memory, a worker that measures more than was estimated) shows in `shortages`.

@@ -9,7 +9,7 @@ from typing import Literal
 from inference.core.loads.devices import BytesByDevice, BytesOn
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.admission import admit
-from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.ledger import Ledger
 from inference.core.scheduling.reasons import ForEviction, Reason
 from inference.core.scheduling.refusals import DoesNotFit
@@ -30,7 +30,7 @@ class Leaver:
     answers: int
     reload_seconds: float
     likelihood: float
-    """Of being wanted again soon (core.use)."""
+    """Of being wanted again soon (scheduling.demand)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def preview(
     waiting: Sequence[Request],
     residencies: Mapping[int, Residency],
     ledger: Ledger,
-    turns: Turns,
+    turns: FairTurns,
     max_wait_seconds: float,
     now: float,
     anyway: bool = False,
@@ -139,5 +139,5 @@ def _leaver(residency: Residency, now: float) -> Leaver:
         None if is_busy else max(0.0, now - residency.used_at),
         len(residency.leases),
         residency.reload_seconds,
-        residency.use.likelihood(now),
+        residency.demand.likelihood(now),
     )

@@ -13,7 +13,7 @@ from inference.core.scheduling.refusals import Refusal, RefusalKind
 
 
 class Queue:
-    """Written by core.scheduler alone."""
+    """Written by scheduling.scheduler alone."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

@@ -34,8 +34,8 @@ from inference.core.scheduling.residency import REVOCABLE, Departure, Held, Resi
 from inference.core.scheduling.way_choice import Choice
 
 
-class Household:
-    """Moves residencies from state to state, and the ledger with them. It decides nothing: core.scheduler does."""
+class Residencies:
+    """Moves residencies from state to state, and the ledger with them. It decides nothing: scheduling.scheduler does."""
 
     def __init__(self, pools: Iterable[Pool], outbox: Outbox) -> None:
         self.ledger = Ledger(pools)
@@ -86,7 +86,7 @@ class Household:
             choice = Choice(residency.ways[rank], rank, Plan(), "lesser" if rank else "best")
             self.start(residency, choice, 0, now)
 
-    def send_away(self, residency: Residency, departure: Departure, now: float, leave: Leave | None = None) -> bool:
+    def evict(self, residency: Residency, departure: Departure, now: float, leave: Leave | None = None) -> bool:
         """Drains it, or ends its load at once. False where it is on its way out already."""
         if residency.state not in ("loading", "resident", "draining"):
             return False
@@ -106,7 +106,7 @@ class Household:
         residency.failure = None
         residency.failures_in_a_row = 0
 
-    def let_stay(self, residency: Residency, now: float) -> None:
+    def keep(self, residency: Residency, now: float) -> None:
         """The need that it drained for has passed."""
         assert residency.departure is not None
         self._outbox.decide(now, Stayed(residency.variant_id, residency.departure))
@@ -129,7 +129,7 @@ class Household:
             return
         residency.become("resident")
         residency.fraction = None
-        residency.ready_at = residency.use.used_at = event.now
+        residency.ready_at = residency.demand.used_at = event.now
         residency.load_seconds = event.now - residency.started_at
         residency.n_seq_max = event.n_seq_max
         residency.failure = None
@@ -201,7 +201,7 @@ class Household:
             len(residency.leases),
             leave.for_variant,
             residency.reload_seconds,
-            residency.use.likelihood(now),
+            residency.demand.likelihood(now),
             residency.eviction_cost_seconds(now),
             tuple(Spared(*each) for each in leave.spared),
             None if shortage is None else shortage.device,

@@ -9,7 +9,7 @@ from inference.core.loads.devices import RAM, BytesByDevice, memory_only
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.vocabulary import FailureReason, ResidencyState
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.demand import Use
+from inference.core.scheduling.demand import Demand
 
 Departure = Literal["room", "foreign", "budget", "asked", "idle", "unwanted", "changed", "shutdown"]
 """Why a variant leaves: to make room for another, for programs that are not ours, for a budget that it exceeds, because a
@@ -115,7 +115,7 @@ class IllegalTransition(Exception):
 
 @dataclass(slots=True)
 class Residency:
-    """The life of one variant in this host. Written by core.scheduler alone."""
+    """The life of one variant in this host. Written by scheduling.scheduler alone."""
 
     facts: VariantFacts
     state: ResidencyState = "absent"
@@ -137,7 +137,7 @@ class Residency:
     """Those of `leases` that are of kind batch."""
     started_at: float = 0.0
     ready_at: float | None = None
-    use: Use = field(default_factory=Use)
+    demand: Demand = field(default_factory=Demand)
     load_seconds: float | None = None
     """From the start of its last worker until that was ready."""
     measured: dict[LoadOptions, Held] = field(default_factory=dict)
@@ -169,11 +169,11 @@ class Residency:
 
     @property
     def used_at(self) -> float:
-        return self.use.used_at
+        return self.demand.used_at
 
     @property
     def ways(self) -> list[LoadWay]:
-        """How it may be loaded, most worth first, with measured bytes where there are any."""
+        """How it may be loaded, best score first, with measured bytes where there are any."""
         ways = self.facts.ways
         if self.measured:
             ways = tuple(
@@ -194,7 +194,7 @@ class Residency:
 
     def eviction_cost_seconds(self, now: float) -> float:
         """The seconds of a reload × the likelihood that it is wanted again soon."""
-        return self.reload_seconds * self.use.likelihood(now)
+        return self.reload_seconds * self.demand.likelihood(now)
 
     def become(self, state: ResidencyState, departure: Departure | None = None) -> None:
         """Moves to `state`. Raises IllegalTransition."""

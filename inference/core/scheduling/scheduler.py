@@ -3,12 +3,12 @@
 Its promises:
 
 - no load starts where reservations would exceed a device's budget, or with foreign memory and reserve its capacity
-  (core.ledger); where others break that promise, nothing more is loaded there, idle residents leave, busy ones drain;
+  (scheduling.ledger); where others break that promise, nothing more is loaded there, idle residents leave, busy ones drain;
 - at most `n_seq_max` leases per variant; a running answer is never cut by a swap;
-- the cheapest residents leave, and none for nothing (core.budget); pinned ones only when a person unloads them;
-- of a variant's ways the one is loaded that gives the most (core.choice);
-- turns go round people, interactive before batch (core.turns);
-- a busy resident cannot starve another variant's queue (core.admission): with S seconds for the longest answer, an unload and
+- the cheapest residents leave, and none for nothing (scheduling.eviction); pinned ones only when a person unloads them;
+- of a variant's ways the one is loaded that gives the most (scheduling.way_choice);
+- turns go round people, interactive before batch (scheduling.fair_turns);
+- a busy resident cannot starve another variant's queue (scheduling.admission): with S seconds for the longest answer, an unload and
   a load together, nobody waits longer than `max_wait_seconds` + S for each variant that others want, once more for one's own,
   and two answers for each other person in one's own line;
 - every wait has a position and a reason, told again whenever one changes; every decision is logged with its grounds;
@@ -41,7 +41,7 @@ from inference.core.scheduling.events import (
     WorkerMeasured,
     WorkerReady,
 )
-from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.leases import Leases
 from inference.core.scheduling.ledger import Ledger, Pool, Shortage
 from inference.core.scheduling.outbox import Outbox
@@ -49,7 +49,7 @@ from inference.core.scheduling.preview import Preview, preview
 from inference.core.scheduling.queue import Queue
 from inference.core.scheduling.reasons import Wait
 from inference.core.scheduling.refusals import DoesNotFit, FailedToLoad, ShuttingDown, UnloadedMeanwhile
-from inference.core.scheduling.residencies import Household
+from inference.core.scheduling.residencies import Residencies
 from inference.core.scheduling.residency import REVOCABLE, Residency, VariantFacts
 from inference.core.scheduling.waits import waits
 
@@ -64,9 +64,9 @@ class Scheduler:
     def __init__(self, pools: Iterable[Pool], max_wait_seconds: float = 30.0) -> None:
         self.max_wait_seconds = max_wait_seconds
         self._outbox = Outbox()
-        self._household = Household(pools, self._outbox)
+        self._residencies = Residencies(pools, self._outbox)
         self._queue = Queue(self._outbox)
-        self._turns = Turns(max_wait_seconds)
+        self._turns = FairTurns(max_wait_seconds)
         self._leases = Leases(self._queue, self._turns, self._outbox)
         self._paused: Mapping[str, Shortage] = {}
         self._closes_at: float | None = None
@@ -76,12 +76,12 @@ class Scheduler:
 
     @property
     def ledger(self) -> Ledger:
-        return self._household.ledger
+        return self._residencies.ledger
 
     @property
     def residencies(self) -> Mapping[int, Residency]:
         """Of every variant that was ever heard of, by id."""
-        return self._household.residencies
+        return self._residencies.residencies
 
     @property
     def budget_bytes(self) -> int:
@@ -96,7 +96,7 @@ class Scheduler:
     @property
     def is_closed(self) -> bool:
         """Shut down, and no worker is left."""
-        return self._closes_at is not None and self._household.is_empty
+        return self._closes_at is not None and self._residencies.is_empty
 
     def waiting(self) -> list[tuple[Request, int, Wait]]:
         """Everybody who waits, with position (from 1) and what for."""
@@ -133,7 +133,7 @@ class Scheduler:
             case Left():
                 self._left(event)
             case FactsRead(facts=facts):
-                self._household.know(facts)
+                self._residencies.know(facts)
             case WorkerLoading() | WorkerReady() | WorkerMeasured() | WorkerHealthy() | WorkerEnding() | WorkerEnded():
                 residency = self.residencies[event.variant_id]
                 if event.launch == residency.launch and residency.holds_bytes:
@@ -149,20 +149,20 @@ class Scheduler:
         return self._outbox.empty()
 
     def _lease_asked(self, event: LeaseAsked) -> None:
-        residency = self._household.know(event.facts)
+        residency = self._residencies.know(event.facts)
         request = Request(
             event.ticket, event.facts.variant_id, event.user, event.kind, event.now, event.request_id, "lease"
         )
-        residency.use.asked(event.now, event.user)
+        residency.demand.asked(event.now, event.user)
         if residency.failures_in_a_row >= MOST_FAILURES_IN_A_ROW:
             self._refuse_failed(residency, [request], event.now)
         else:
             self._queue.add(request)
 
     def _load_asked(self, event: LoadAsked) -> None:
-        residency = self._household.know(event.facts)
+        residency = self._residencies.know(event.facts)
         residency.failures_in_a_row = 0
-        residency.use.began(event.now)
+        residency.demand.began(event.now)
         self._queue.add(
             Request(
                 event.ticket, event.facts.variant_id, "", "interactive", event.now, wants="load", anyway=event.anyway
@@ -172,15 +172,15 @@ class Scheduler:
     def _unload_asked(self, event: UnloadAsked) -> None:
         residency = self.residencies.get(event.variant_id)
         self._queue.refuse(self._queue.wanting(event.variant_id), event.now, UnloadedMeanwhile())
-        self._household.displaced.forget(event.variant_id)
+        self._residencies.displaced.forget(event.variant_id)
         if residency is None or not residency.holds_bytes:
             if residency is not None and residency.state == "failed":
-                self._household.forget_failure(residency)
+                self._residencies.forget_failure(residency)
             self._outbox.put(Complete(event.ticket))
             return
         residency.unload_tickets.add(event.ticket)
         residency.failures_in_a_row = 0
-        self._household.send_away(residency, "asked", event.now)
+        self._residencies.evict(residency, "asked", event.now)
 
     def _left(self, event: Left) -> None:
         self._queue.drop(event.ticket)
@@ -191,11 +191,11 @@ class Scheduler:
     def _worker_reported(self, residency: Residency, event: WorkerEvent) -> None:
         match event:
             case WorkerLoading():
-                self._household.loading(residency, event)
+                self._residencies.loading(residency, event)
             case WorkerReady():
-                self._household.ready(residency, event)
+                self._residencies.ready(residency, event)
             case WorkerMeasured():
-                self._household.measured(residency, event)
+                self._residencies.measured(residency, event)
             case WorkerHealthy():
                 if residency.lease_ended:
                     residency.failures_in_a_row = 0
@@ -207,12 +207,12 @@ class Scheduler:
     def _worker_ended(self, residency: Residency, event: WorkerEnded) -> None:
         was_loading = residency.state == "loading"
         self._leases.lose(residency)
-        self._household.ended(residency, event)
+        self._residencies.ended(residency, event)
         if residency.state == "failed" and (
             residency.failures_in_a_row >= MOST_FAILURES_IN_A_ROW or (was_loading and event.failure.lasting)
         ):
             self._refuse_failed(residency, self._queue.wanting(residency.variant_id), event.now)
-        self._household.complete_unloads(residency)
+        self._residencies.complete_unloads(residency)
 
     # decisions ----------------------------------------------------------------------------------------------------
 
@@ -242,11 +242,11 @@ class Scheduler:
         for residency in self.residencies.values():
             launched = residency.launched_facts
             if residency.state in ("loading", "resident") and launched and not launched.loads_like(residency.facts):
-                self._household.send_away(residency, "changed", now)
+                self._residencies.evict(residency, "changed", now)
         if self.ledger.shortages:
             # Before anybody is served: nobody new is sent to a worker that has to leave.
             for variant_id, leave in relieve(self._queue.requests, self.residencies, self.ledger, now).items():
-                self._household.send_away(self.residencies[variant_id], leave.departure, now, leave)
+                self._residencies.evict(self.residencies[variant_id], leave.departure, now, leave)
         self._leases.serve(self.residencies, now)
         return admit(self._queue.requests, self.residencies, self.ledger, self._turns, self.max_wait_seconds, now)
 
@@ -258,25 +258,25 @@ class Scheduler:
         moved = self._make_room(admission, now)
         for variant_id in admission.start:
             n_waiting = len(self._queue.wanting(variant_id))
-            self._household.start(self.residencies[variant_id], admission.choices[variant_id], n_waiting, now)
+            self._residencies.start(self.residencies[variant_id], admission.choices[variant_id], n_waiting, now)
         if not admission.blocked and not admission.start:
-            self._household.restore(now)
+            self._residencies.restore(now)
         for residency in self.residencies.values():
             due = _idle_until(residency)
             if due is not None and now >= due:
-                self._household.send_away(residency, "idle", now)
+                self._residencies.evict(residency, "idle", now)
             if residency.facts.transient and not self._queue.wanting(residency.variant_id):
                 self._forsake(residency, now)
             if residency.state == "draining" and not residency.leases:
-                self._household.stop(residency, residency.departure)
+                self._residencies.stop(residency, residency.departure)
         return moved or len(self._outbox) > before
 
     def _forsake(self, residency: Residency, now: float) -> None:
         """Nobody waits for a transient one (any more)."""
         if residency.state in ("loading", "resident") and not residency.leases:
-            self._household.send_away(residency, "unwanted", now)
+            self._residencies.evict(residency, "unwanted", now)
         elif residency.state == "failed":
-            self._household.forget_failure(residency)
+            self._residencies.forget_failure(residency)
 
     def _make_room(self, admission: Admission, now: float) -> bool:
         """Sends away who must go, and lets stay who drained for a need that has passed. True if any moved."""
@@ -284,19 +284,19 @@ class Scheduler:
         for residency in self.residencies.values():
             leave = admission.leave.get(residency.variant_id)
             if leave is not None:
-                moved = self._household.send_away(residency, leave.departure, now, leave) or moved
+                moved = self._residencies.evict(residency, leave.departure, now, leave) or moved
             elif residency.state == "draining" and residency.departure in REVOCABLE:
-                self._household.let_stay(residency, now)
+                self._residencies.keep(residency, now)
                 moved = True
         return moved
 
     def _close(self, now: float) -> None:
         self._queue.refuse(self._queue.requests, now, ShuttingDown())
         for residency in self.residencies.values():
-            self._household.send_away(residency, "shutdown", now)
+            self._residencies.evict(residency, "shutdown", now)
             time_is_up = self._closes_at is not None and now >= self._closes_at
             if residency.state == "draining" and (time_is_up or not residency.leases):
-                self._household.stop(residency, "shutdown")
+                self._residencies.stop(residency, "shutdown")
 
     # refusals -----------------------------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ class Scheduler:
     # time ---------------------------------------------------------------------------------------------------------
 
     def _earliest(self, admission: Admission, now: float) -> float | None:
-        due = [*admission.due_at, *self._household.displaced.due_at()]
+        due = [*admission.due_at, *self._residencies.displaced.due_at()]
         due += [each.arrived_at + self.max_wait_seconds for each in self._queue.requests]
         due += [until for each in self.residencies.values() if (until := _idle_until(each)) is not None]
         return min((each for each in due if each > now), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from inference.core.scheduling.admission import by_variant
-from inference.core.scheduling.fair_turns import Request, Turns
+from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Reason, Wait
 from inference.core.scheduling.residency import Residency
 
@@ -14,7 +14,7 @@ def waits(
     waiting: Sequence[Request],
     residencies: Mapping[int, Residency],
     blocked: Mapping[int, Reason | ForEviction],
-    turns: Turns,
+    turns: FairTurns,
     now: float,
 ) -> dict[int, tuple[int, Wait]]:
     """Ticket → (position from 1, what for).

@@ -8,11 +8,11 @@ from typing import Literal
 
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.eviction import Plan
-from inference.core.scheduling.free_space import Room
+from inference.core.scheduling.free_space import FreeSpace
 
 LESSER_SHARE = 0.8
-"""A way worth so much of the best one is loaded beside the others, where the best one would send somebody away."""
-WAITED_WORTH = 2.0
+"""A way with so much of the best score is loaded beside the others, where the best one would send somebody away."""
+WAITED_SCORE = 2.0
 """A way must be worth so many times what could be had at once before anybody waits for busy residents to finish."""
 
 Why = Literal["best", "lesser", "spares", "waits"]
@@ -29,13 +29,13 @@ class Choice:
     why: Why
 
 
-def choose(ways: Sequence[LoadWay], room: Room, lingers: bool = True) -> Choice | None:
-    """The way and the evictions that give the most. `ways` come most worth first. None: no way has room for now.
+def choose(ways: Sequence[LoadWay], room: FreeSpace, awaits_returns: bool = True) -> Choice | None:
+    """The way and the evictions that give the most. `ways` come best score first. None: no way has room for now.
 
-    1. Of the ways that fit once idle residents have left, the one with the most worth;
-    2. but a way that fits with nobody leaving at all, if that is worth at least LESSER_SHARE of it;
+    1. Of the ways that fit once idle residents have left, the one with the best score;
+    2. but a way that fits with nobody leaving at all, if its score is at least LESSER_SHARE of that;
     3. and a way for which busy residents must finish first only where nothing else fits, or where it is worth
-       WAITED_WORTH times what 1 and 2 give. Such a wait is bounded as any other (core.admission).
+       WAITED_SCORE times what 1 and 2 give. Such a wait is bounded as any other (scheduling.admission).
 
     Nobody waits or leaves, and nothing is degraded, unless that gives more; with a single way this is evict-or-wait.
     """
@@ -45,10 +45,10 @@ def choose(ways: Sequence[LoadWay], room: Room, lingers: bool = True) -> Choice 
     for rank, way in enumerate(ways):
         if evicting is not None and way.score < LESSER_SHARE * ways[evicting[0]].score:
             break
-        if draining is not None and room.must_drain(way.bytes_by_device, lingers):
+        if draining is not None and room.must_drain(way.bytes_by_device, awaits_returns):
             # A better way that must wait is known already, and of these only the best counts.
             continue
-        plan = room.plan(way.bytes_by_device, lingers)
+        plan = room.plan(way.bytes_by_device, awaits_returns)
         if plan is None:
             continue
         if not plan.leaving:
@@ -60,7 +60,7 @@ def choose(ways: Sequence[LoadWay], room: Room, lingers: bool = True) -> Choice 
             evicting = evicting or (rank, plan)
     at_once = beside or evicting
     why: Why = "best"
-    if draining is not None and (at_once is None or ways[draining[0]].score >= WAITED_WORTH * ways[at_once[0]].score):
+    if draining is not None and (at_once is None or ways[draining[0]].score >= WAITED_SCORE * ways[at_once[0]].score):
         chosen, why = draining, "waits" if at_once is not None else "best"
     elif at_once is not None:
         chosen = at_once

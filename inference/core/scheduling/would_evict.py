@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.scheduling.eviction import CannotFit, Resident, Residents, plan
+from inference.core.scheduling.eviction import CannotFit, Resident, Residents, plan_eviction
 from inference.core.scheduling.ledger import Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class WouldEvict:
     """By id. All empty: it fits beside everybody."""
 
     evicts: tuple[int, ...] = ()
@@ -26,15 +26,15 @@ class Leaving:
         return not self.pinned and not self.foreign_bytes
 
 
-def leaving(wanted: BytesByDevice, residents: Sequence[Resident], pools: Sequence[Pool]) -> Leaving:
+def would_evict(wanted: BytesByDevice, residents: Sequence[Resident], pools: Sequence[Pool]) -> WouldEvict:
     """`wanted` keeps within every pool's budget: the machine as it is now is the question, not the machine."""
     room = {pool.device: pool.spendable_bytes for pool in pools}
     asked = {device: n_bytes for device, n_bytes in wanted.items() if device in room}
     try:
-        chosen = plan(asked, Residents(residents), room)
+        chosen = plan_eviction(asked, Residents(residents), room)
     except CannotFit as cannot:
         unfit = cannot.unfit
         if unfit.pinned:
-            return Leaving(pinned=unfit.pinned)
-        return Leaving(foreign_bytes=next(pool.foreign_bytes for pool in pools if pool.device == unfit.device) or 1)
-    return Leaving(chosen.evict, chosen.drain)
+            return WouldEvict(pinned=unfit.pinned)
+        return WouldEvict(foreign_bytes=next(pool.foreign_bytes for pool in pools if pool.device == unfit.device) or 1)
+    return WouldEvict(chosen.evict, chosen.drain)

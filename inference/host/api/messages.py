@@ -150,7 +150,7 @@ class LoggedDecision(TypedDict):
 
 class ResidentVariant(TypedDict):
     variant_id: int
-    """core.purposes.resident_id: of a worker that reads it is no row's."""
+    """core.loads.purposes.resident_id: of a worker that reads it is no row's."""
     name: str
     purpose: Purpose
     state: ResidencyState

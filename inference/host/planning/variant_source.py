@@ -35,7 +35,7 @@ class Inventory(Protocol):
     """Every method raises InventoryUnavailable."""
 
     async def facts(self, resident_id: int) -> VariantFacts:
-        """What is known of the variant for its purpose: see core.purposes and core.reading. Raises UnknownVariant, DisabledVariant, BadOptions."""
+        """What is known of the variant for its purpose: see core.loads.purposes and host.planning.imatrix_load. Raises UnknownVariant, DisabledVariant, BadOptions."""
 
     async def pools(self) -> tuple[Pool, ...]:
         """What each device may hold, as its owner has it now; foreign memory is left out."""

@@ -93,7 +93,7 @@ class Planning:
     def __init__(
         self, engine_devices: EngineDevices, ram_budget_bytes: int | None = None, n_rpc_clients: int = 1
     ) -> None:
-        """`engine_devices` as `survey` found them. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
+        """`engine_devices` as `detect_devices` found them. `ram_budget_bytes` goes before the profile's. `n_rpc_clients`: workers that an RPC server
         answers at once; llama.cpp's own answers one."""
         self._gpus = engine_devices.gpus or ()
         self._remote = engine_devices.remote

@@ -13,6 +13,6 @@ def bytes_by_device(ready: Ready) -> dict[str, int]:
     }
 
 
-def with_processes(buffers: BytesByDevice, told: BytesByDevice) -> dict[str, int]:
+def with_driver_readings(buffers: BytesByDevice, told: BytesByDevice) -> dict[str, int]:
     """What the whole process holds where the driver tells it. Memory that it was given and has not touched yet counts too."""
     return {device: max(n_bytes, buffers.get(device, 0)) for device, n_bytes in told.items()}

@@ -19,7 +19,7 @@ from inference.host.shape import BadShape, check
 from inference.host.workers.exits import failure_of, oom_kills
 from inference.host.workers.log import WorkerLog
 from inference.host.workers.pipes import LONGEST_REPORT_BYTES
-from inference.host.workers.spare import Spare
+from inference.host.workers.prestarted_worker import PrestartedWorker
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Worker:
         facts: VariantFacts,
         launch: int,
         *,
-        spare: Spare,
+        prestarted: PrestartedWorker,
         engine_devices: EngineDevices | None = None,
         socket_path: str,
         log_path: Path,
@@ -64,7 +64,7 @@ class Worker:
         self.pid: int | None = None
         self.ready: protocol.Ready | None = None
         self.stats: protocol.Stats | None = None
-        self._spare = spare
+        self._prestarted = prestarted
         self._engine_devices = engine_devices or EngineDevices()
         self._log = WorkerLog(log_path)
         self._limits = limits
@@ -87,7 +87,7 @@ class Worker:
         with suppress(FileNotFoundError):
             os.unlink(self.socket_path)
         try:
-            process = await self._spare.take()
+            process = await self._prestarted.take()
         except OSError as error:
             self._on_end(self, Failure("crashed", f"No worker could be started: {error.strerror or error}."))
             return

@@ -16,8 +16,8 @@ from inference.core.scheduling.residency import Failure
 from inference.engine.protocol import Ready, WorkerReport
 from inference.host.planning.load_record import LoadMeasured, measured_load
 from inference.host.run_dir import RunDir
-from inference.host.workers.memory_held import bytes_by_device, with_processes
-from inference.host.workers.spare import Spare
+from inference.host.workers.memory_held import bytes_by_device, with_driver_readings
+from inference.host.workers.prestarted_worker import PrestartedWorker
 from inference.host.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Workers(Mapping[int, Worker]):
     def __init__(
         self,
         *,
-        spare: Spare,
+        prestarted: PrestartedWorker,
         engine_devices: EngineDevices,
         limits: Limits,
         run_dir: RunDir,
@@ -44,7 +44,7 @@ class Workers(Mapping[int, Worker]):
         in_background: Callable[[Awaitable[None]], None],
         is_over: Callable[[], bool],
     ) -> None:
-        self._spare = spare
+        self._prestarted = prestarted
         self._engine_devices = engine_devices
         self._limits = limits
         self._run_dir = run_dir
@@ -82,7 +82,7 @@ class Workers(Mapping[int, Worker]):
         worker = Worker(
             replace(facts, options=start.way.options),
             start.launch,
-            spare=self._spare,
+            prestarted=self._prestarted,
             engine_devices=self._engine_devices,
             socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
             log_path=self._log_dir / f"worker-{facts.variant_id}.log",
@@ -92,7 +92,7 @@ class Workers(Mapping[int, Worker]):
             on_end=self._ended,
         )
         self._workers[start.launch] = worker
-        self._spare.put_off()
+        self._prestarted.put_off()
         self._in_background(self._live(worker))
 
     def stop(self, launch: int) -> None:
@@ -101,7 +101,7 @@ class Workers(Mapping[int, Worker]):
         worker.stop()
 
     def kill_all(self) -> None:
-        self._in_background(self._spare.dismiss())
+        self._in_background(self._prestarted.dismiss())
         for worker in self._workers.values():
             worker.kill()
 
@@ -117,13 +117,13 @@ class Workers(Mapping[int, Worker]):
             if ready is None or pid is None:
                 continue
             told = {device: held[pid] for device, held in processes.items() if pid in held}
-            measured = with_processes(bytes_by_device(ready), told)
+            measured = with_driver_readings(bytes_by_device(ready), told)
             if not self._is_news(worker.launch, measured):
                 continue
             self._measured[worker.launch] = measured
             self._apply(events.WorkerMeasured(_now(), worker.facts.variant_id, worker.launch, measured))
             recorded = self._recorded.get(worker.launch, {})
-            most = {**measured, **{device: n for device, n in recorded.items() if _stands(device, n, measured)}}
+            most = {**measured, **{device: n for device, n in recorded.items() if _keeps_highest(device, n, measured)}}
             if most != recorded:
                 self._recorded[worker.launch] = most
                 self._record(measured_load(worker.facts, ready, most))
@@ -164,7 +164,7 @@ class Workers(Mapping[int, Worker]):
         )
         self._apply(events.WorkerReady(_now(), worker.facts.variant_id, worker.launch, ready["n_seq_max"], buffers))
         self._record(measured_load(worker.facts, ready, {}))
-        self._spare.prepare_soon()
+        self._prestarted.prepare_soon()
 
     def _ending(self, worker: Worker) -> None:
         self._apply(events.WorkerEnding(_now(), worker.facts.variant_id, worker.launch))
@@ -175,10 +175,10 @@ class Workers(Mapping[int, Worker]):
         self._recorded.pop(worker.launch, None)
         self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
         if not self._workers:  # nor has its place been taken by another
-            self._in_background(self._spare.dismiss())
+            self._in_background(self._prestarted.dismiss())
 
 
-def _stands(device: str, recorded_bytes: int, measured: BytesByDevice) -> bool:
+def _keeps_highest(device: str, recorded_bytes: int, measured: BytesByDevice) -> bool:
     """Of a GPU the most counts: kernels take memory for themselves with the first long prompts, and keep it. In RAM conversations
     come and go: what the worker held before any is what the next one will."""
     return device == RAM or recorded_bytes >= measured.get(device, 0)

@@ -14,10 +14,10 @@ from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import preview_row
 from inference.web.visibility.queries import visibility_at_the_console
 from inference.wording import previews, refusals, waits
-from inference.wording.amounts import size
 from inference.wording.names import Name
 from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
+from models_app.units import format_bytes
 
 
 class Command(BaseCommand):
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(resident))
         else:
-            held = f", {size(resident['reserved_bytes'])} reserved" if resident else ""
+            held = f", {format_bytes(resident['reserved_bytes'])} reserved" if resident else ""
             self.stdout.write(self.style.SUCCESS(f"{variant.name} is resident{held}."))
 
 

@@ -15,8 +15,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference.core.monitoring.liveness import Limits
 from inference.host.planning.database import DjangoInventory
+from inference.host.planning.device_detection import detect_devices
 from inference.host.planning.dry_runs import DryRuns
-from inference.host.planning.survey import survey
 from inference.host.planning.variant_source import InventoryUnavailable
 from inference.host.planning.ways import Planning
 from inference.host.run_dir import HostIsRunning, RunDir
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 async def _host(run_dir: RunDir) -> Host:
     """Looks at what this machine has. Raises CommandError where the owner's settings for it cannot be used."""
     environment = worker_environment(os.environ)
-    engine_devices = await survey(settings.RPC_SERVERS, environment)
+    engine_devices = await detect_devices(settings.RPC_SERVERS, environment)
     planning = Planning(engine_devices, settings.BUDGET_BYTES, settings.RPC_CLIENTS)
     inventory = DjangoInventory(settings.KEEP_ALIVE_SECONDS, planning, DryRuns(engine_devices, environment))
     try:

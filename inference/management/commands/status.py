@@ -14,7 +14,7 @@ from inference.host.api.client import HostClient, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import status_row
 from inference.web.visibility.queries import visibility_at_the_console
-from inference.wording.amounts import size
+from models_app.units import format_bytes
 
 
 class Command(BaseCommand):
@@ -55,8 +55,8 @@ def _processes(path: Path) -> dict[str, Any]:
 
 def _lines(host: HostStatus, host_row: dict[str, Any]) -> list[str]:
     lines = [
-        f"{each['name']:<8} {size(each['reserved_bytes'])} held of a budget of {size(each['budget_bytes'])}; "
-        f"other programs use {size(each['foreign_bytes'])} of {size(each['capacity_bytes'])}"
+        f"{each['name']:<8} {format_bytes(each['reserved_bytes'])} held of a budget of {format_bytes(each['budget_bytes'])}; "
+        f"other programs use {format_bytes(each['foreign_bytes'])} of {format_bytes(each['capacity_bytes'])}"
         for each in host["devices"]
     ]
     if host["residents"]:
@@ -91,8 +91,8 @@ def _row(resident: ResidentVariant) -> tuple[str, ...]:
         resident["name"],
         resident["state"],
         f"{resident['slots_busy']}/{resident['n_seq_max']}",
-        size(resident["reserved_bytes"]),
-        "-" if resident["rss_bytes"] is None else size(resident["rss_bytes"]),
+        format_bytes(resident["reserved_bytes"]),
+        "-" if resident["rss_bytes"] is None else format_bytes(resident["rss_bytes"]),
         f"{resident['tokens_per_second']:.1f}",
         ", ".join(notes),
     )

@@ -26,7 +26,7 @@ FRESH_SECONDS = 10.0
 """The list of variants is read again when it is older and somebody asks: other processes add to it."""
 
 
-class HostFeed:
+class ResidencyFeed:
     """One `watch` connection to the host, renewed with back-off for as long as the process lives."""
 
     def __init__(self, client: HostClient) -> None:
@@ -41,7 +41,7 @@ class HostFeed:
         self.changed = ChangeCounter()
         """Counts when `variants` would answer differently than before."""
         self._last: Variants = {"type": "variants", "host": False, "rows": []}
-        self._kept_for: dict[int, frozenset[int]] = {}
+        self._restricted_to: dict[int, frozenset[int]] = {}
 
     @property
     def variants(self) -> Variants:
@@ -51,16 +51,16 @@ class HostFeed:
     @property
     def is_restricted(self) -> bool:
         """Whether some variants are kept for some people."""
-        return bool(self._kept_for)
+        return bool(self._restricted_to)
 
     def variants_for(self, access: Access) -> Variants:
         """`variants`, as far as this person may use them."""
-        rows = [row for row in self._last["rows"] if access.allows(self._kept_for.get(row["id"], ()))]
+        rows = [row for row in self._last["rows"] if access.allows(self._restricted_to.get(row["id"], ()))]
         return {**self._last, "rows": rows}
 
     def may_use(self, access: Access, variant_id: int) -> bool:
         """As far as this process knows."""
-        return access.allows(self._kept_for.get(variant_id, ()))
+        return access.allows(self._restricted_to.get(variant_id, ()))
 
     def naming(self, variant_id: int) -> Visibility:
         """Of whoever asks for this variant, as far as only that one is spoken of."""
@@ -130,7 +130,7 @@ class HostFeed:
             "host": self.status is not None,
             "rows": variant_views(self._variants, self.status),
         }
-        kept_for = {each.pk: each.kept_for for each in self._variants if each.kept_for}
-        if (now, kept_for) != (self._last, self._kept_for):
-            self._last, self._kept_for = now, kept_for
+        restricted_to = {each.pk: each.restricted_to for each in self._variants if each.restricted_to}
+        if (now, restricted_to) != (self._last, self._restricted_to):
+            self._last, self._restricted_to = now, restricted_to
             self.changed.increment()

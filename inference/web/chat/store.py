@@ -90,8 +90,8 @@ def _variant_name(variant_id: int, user_id: int) -> str:
     variant = Variant.objects.filter(pk=variant_id, enabled=True).first()
     if variant is None:
         raise NoVariant("This model is not offered any more; pick another one.")
-    kept_for = set(variant.groups.values_list("pk", flat=True))
-    if kept_for and not access_now(user_id).allows(kept_for):
+    restricted_to = set(variant.groups.values_list("pk", flat=True))
+    if restricted_to and not access_now(user_id).allows(restricted_to):
         raise NoVariant(NOT_YOURS)
     trouble = trouble_now(variant)
     if trouble is not None:

@@ -15,7 +15,7 @@ from inference.host.api.client import HostClient
 from inference.web.chat import store
 from inference.web.chat.frames import Regenerate, Send
 from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, Variants
-from inference.web.chat.residency_feed import HostFeed
+from inference.web.chat.residency_feed import ResidencyFeed
 from inference.web.chat.store import StartedTurn
 from inference.web.chat.turn import INTERRUPTED, STOPPED, Turn
 from inference.web.crossing.database_thread import StorageFailed
@@ -47,7 +47,7 @@ class Turns:
 
     def __init__(self, client: HostClient) -> None:
         self.client = client
-        self.feed = HostFeed(client)
+        self.feed = ResidencyFeed(client)
         self._turns: dict[UUID, Turn] = {}
         """By message, from before they are stored until their last word is."""
         self._tasks: set[asyncio.Task[Any]] = set()

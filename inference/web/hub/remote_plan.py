@@ -21,7 +21,7 @@ from inference.core.planning.wishes import Wishes
 from inference.core.scheduling.eviction import Resident
 from inference.core.scheduling.ledger import Pool
 from inference.core.scheduling.residency import LOAD_BYTES_PER_SECOND
-from inference.core.scheduling.would_evict import Leaving, leaving
+from inference.core.scheduling.would_evict import WouldEvict, would_evict
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.web.plans.rows import rate, way_view
 from inference.web.plans.what_if import Changes
@@ -110,7 +110,7 @@ def _now(way: PlacedWay, devices: Sequence[str], status: HostStatus) -> tuple[st
         for each in status["devices"]
     ]
     names = {each["variant_id"]: each["name"] for each in status["residents"]}
-    return _leaving_words(leaving(wanted, residents, pools), names)
+    return _leaving_words(would_evict(wanted, residents, pools), names)
 
 
 def _resident(each: ResidentVariant) -> Resident:
@@ -127,7 +127,7 @@ def _resident(each: ResidentVariant) -> Resident:
     )
 
 
-def _leaving_words(found: Leaving, names: Mapping[int, str]) -> tuple[str, ...]:
+def _leaving_words(found: WouldEvict, names: Mapping[int, str]) -> tuple[str, ...]:
     if found.pinned:
         return (
             ngettext(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.web.feeds.consumer import WatchConsumer
-from inference.web.jobs.feed import job_watch
+from inference.web.jobs.feed import job_feed
 
 
 class JobConsumer(WatchConsumer):
@@ -13,5 +13,5 @@ class JobConsumer(WatchConsumer):
 
     async def watch(self) -> None:
         self.is_staff = bool(getattr(self.scope["user"], "is_staff", False))
-        watch = self._watch = job_watch()
+        watch = self._watch = job_feed()
         await watch.join(self)

@@ -33,7 +33,7 @@ class Watcher(subscribers.Watcher, Protocol):
     is_staff: bool
 
 
-class _Seat:
+class _Subscription:
     """What one watcher was told."""
 
     __slots__ = ("is_behind", "told", "unseen", "visibility")
@@ -47,11 +47,11 @@ class _Seat:
         """Its next frame is a backlog."""
 
 
-class JobWatch:
+class JobFeed:
     """Lives in one event loop. The reader starts with the first watcher and ends with the last."""
 
     def __init__(self) -> None:
-        self._seats: dict[Watcher, _Seat] = {}
+        self._subscriptions: dict[Watcher, _Subscription] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._active: set[int] = set()
         self._last_job = 0
@@ -65,7 +65,7 @@ class JobWatch:
 
     async def join(self, watcher: Watcher) -> None:
         """The watcher hears a backlog, then what changes. It was found signed in just now."""
-        self._seats[watcher] = _Seat()
+        self._subscriptions[watcher] = _Subscription()
         if not self._tasks:
             self._tail = None
             self._tasks = [
@@ -75,18 +75,18 @@ class JobWatch:
         await self._catch_up([watcher])
 
     def leave(self, watcher: Watcher) -> None:
-        self._seats.pop(watcher, None)
-        if not self._seats:
+        self._subscriptions.pop(watcher, None)
+        if not self._subscriptions:
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
 
     async def seen(self, watcher: Watcher) -> None:
         """The watcher has taken in everything it was sent, or is near."""
-        seat = self._seats.get(watcher)
-        if seat is not None:
-            seat.unseen = 0
-            if seat.is_behind:
+        subscription = self._subscriptions.get(watcher)
+        if subscription is not None:
+            subscription.unseen = 0
+            if subscription.is_behind:
                 await self._catch_up([watcher])
 
     # looking ------------------------------------------------------------------------------------------------------
@@ -101,27 +101,31 @@ class JobWatch:
 
     async def look(self) -> None:
         """Tells every watcher what has changed since it was last told. Raises StorageFailed."""
-        await self._catch_up([watcher for watcher, seat in self._seats.items() if seat.is_behind])
+        await self._catch_up(
+            [watcher for watcher, subscription in self._subscriptions.items() if subscription.is_behind]
+        )
         # Whoever is told a backlog while the rows are read knows more than they say.
-        told = [(watcher, seat, seat.told) for watcher, seat in self._seats.items()]
+        told = [(watcher, subscription, subscription.told) for watcher, subscription in self._subscriptions.items()]
         tail = await self._lines()
         found = await queries.changes(self._active, self._last_job, tail.after, tail.seen)
         await self._look_for_new(found.jobs)
         self._remember(found.jobs)
         tail.tell([line.pk for line in found.lines], time.monotonic())
-        for watcher, seat, before in told:
-            if seat.told is not before or seat.is_behind:
+        for watcher, subscription, before in told:
+            if subscription.told is not before or subscription.is_behind:
                 continue
-            if seat.unseen >= MOST_UNSEEN:
-                seat.is_behind = True
+            if subscription.unseen >= MOST_UNSEEN:
+                subscription.is_behind = True
                 continue
-            rows = _rows(watcher, seat, found.jobs)
-            news = [row for row in rows if seat.told.get(row["id"]) != row]
+            rows = _rows(watcher, subscription, found.jobs)
+            news = [row for row in rows if subscription.told.get(row["id"]) != row]
             lines = [
-                line_row(line) for line in found.lines if _may_read(watcher, seat, found.speakers.get(line.job_id))
+                line_row(line)
+                for line in found.lines
+                if _may_read(watcher, subscription, found.speakers.get(line.job_id))
             ]
             if news or lines:
-                await self._tell(watcher, seat, {"type": "delta", "jobs": news, "lines": lines})
+                await self._tell(watcher, subscription, {"type": "delta", "jobs": news, "lines": lines})
 
     async def _lines(self) -> LineTail:
         """From the first time on; earlier lines are the pages' own to fetch. Raises StorageFailed."""
@@ -134,7 +138,7 @@ class JobWatch:
         self._last_job = max([self._last_job, *(job.pk for job in found)])
 
     async def _catch_up(self, watchers: list[Watcher]) -> None:
-        behind = [watcher for watcher in watchers if self._seats[watcher].unseen < MOST_UNSEEN]
+        behind = [watcher for watcher in watchers if self._subscriptions[watcher].unseen < MOST_UNSEEN]
         if not behind:
             return
         try:
@@ -147,31 +151,31 @@ class JobWatch:
         self._active |= {job.pk for job in jobs if job.is_active}
         self._last_job = max([self._last_job, *(job.pk for job in jobs)])
         for watcher in behind:
-            seat = self._seats.get(watcher)
-            if seat is not None:
-                seat.is_behind, seat.told = False, {}
-                await self._tell(watcher, seat, {"type": "backlog", "jobs": _rows(watcher, seat, jobs)})
+            subscription = self._subscriptions.get(watcher)
+            if subscription is not None:
+                subscription.is_behind, subscription.told = False, {}
+                await self._tell(watcher, subscription, {"type": "backlog", "jobs": _rows(watcher, subscription, jobs)})
 
     async def _learn(self, watchers: Collection[Watcher]) -> None:
         """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
         found = await visibility_queries.visibilities({watcher.session[1] for watcher in watchers})
         for watcher in watchers:
-            seat, visibility = self._seats.get(watcher), found[watcher.session[1]]
-            if seat is not None and seat.visibility != visibility:
-                seat.visibility, seat.is_behind = visibility, True
+            subscription, visibility = self._subscriptions.get(watcher), found[watcher.session[1]]
+            if subscription is not None and subscription.visibility != visibility:
+                subscription.visibility, subscription.is_behind = visibility, True
 
     async def _look_for_new(self, jobs: Collection[Job]) -> None:
         """A variant that is newer than what is known of the watchers would be told as one that is gone. Raises StorageFailed."""
         named = (mentions_of(job) for job in jobs)
         ids = {each for mentions in named for each in (*(mentions.title or ()), *(mentions.others or ()))}
         ids -= self._looked_for
-        if not all(seat.visibility.knows(ids) for seat in self._seats.values()):
-            await self._learn(list(self._seats))
+        if not all(subscription.visibility.knows(ids) for subscription in self._subscriptions.values()):
+            await self._learn(list(self._subscriptions))
             self._looked_for |= ids
 
-    async def _tell(self, watcher: Watcher, seat: _Seat, frame: JobFrame) -> None:
-        seat.unseen += 1
-        seat.told.update((row["id"], row) for row in frame["jobs"])
+    async def _tell(self, watcher: Watcher, subscription: _Subscription, frame: JobFrame) -> None:
+        subscription.unseen += 1
+        subscription.told.update((row["id"], row) for row in frame["jobs"])
         await tell(watcher, encode(frame))
 
     # who may watch ------------------------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ class JobWatch:
 
     async def check_sessions(self) -> None:
         """Closes the sockets of whoever is not signed in any more, and learns who has become staff or ceased to be."""
-        watchers = list(self._seats)
+        watchers = list(self._subscriptions)
         try:
             staff = await queries.staff_among({watcher.session[1] for watcher in watchers})
             for watcher in watchers:
@@ -195,19 +199,19 @@ class JobWatch:
             return
 
 
-def _may_read(watcher: Watcher, seat: _Seat, job: Job | None) -> bool:
+def _may_read(watcher: Watcher, subscription: _Subscription, job: Job | None) -> bool:
     """The log of a job, which may be gone by now."""
-    return job is not None and may_read(job, watcher.session[1], watcher.is_staff, seat.visibility)
+    return job is not None and may_read(job, watcher.session[1], watcher.is_staff, subscription.visibility)
 
 
-def _rows(watcher: Watcher, seat: _Seat, jobs: list[Job]) -> list[JobRow]:
+def _rows(watcher: Watcher, subscription: _Subscription, jobs: list[Job]) -> list[JobRow]:
     now = timezone.now()
-    return [job_row(job, watcher.session[1], watcher.is_staff, now, seat.visibility) for job in jobs]
+    return [job_row(job, watcher.session[1], watcher.is_staff, now, subscription.visibility) for job in jobs]
 
 
-_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobWatch] = weakref.WeakKeyDictionary()
+_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, JobFeed] = weakref.WeakKeyDictionary()
 
 
-def job_watch() -> JobWatch:
+def job_feed() -> JobFeed:
     """The watch of the running event loop: a web process has one."""
-    return _by_loop.setdefault(asyncio.get_running_loop(), JobWatch())
+    return _by_loop.setdefault(asyncio.get_running_loop(), JobFeed())

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from django.conf import settings
-
 from inference.core.planning.footprint import CannotTell
 from inference.core.planning.placement import place
 from inference.core.planning.wishes import Wishes
@@ -20,9 +18,8 @@ from inference.web.plans.badge import Badge, Planned, badge_of
 from inference.web.plans.what_if import CannotBePlanned, estimates_of
 from inference.wishes import wishes_of
 from models_app.hardware import Profile
-from models_app.hardware.pools import with_ram_budget
 from models_app.hardware.stored import BadDevices
-from models_app.machines.this_machine_row import this_machine
+from models_app.machines.this_machine_row import this_box
 from models_app.models import Shard, Variant
 
 MOST_REMEMBERED = 4096
@@ -44,7 +41,7 @@ _known: Recent[Subject, Planned] = Recent(MOST_REMEMBERED)
 def here() -> Profile | None:
     """This machine, with the box's own RAM budget; None where its stored devices make no sense. The first look takes a second."""
     try:
-        return with_ram_budget(this_machine().profile(), settings.BUDGET_BYTES)
+        return this_box()
     except BadDevices:
         return None
 

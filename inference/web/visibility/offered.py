@@ -27,7 +27,7 @@ class OfferedVariant:
     repository: str
     trouble: str | None
     """Why it cannot run, in sentences; None where it can, as far as is known."""
-    kept_for: frozenset[int] = frozenset()
+    restricted_to: frozenset[int] = frozenset()
     """Ids of the groups whose members alone may use it; everybody may where there are none."""
 
 
@@ -43,7 +43,7 @@ def offered_variants() -> list[OfferedVariant]:
             each.created_at,
             each.repository.name,
             trouble=trouble_now(each),
-            kept_for=kept.get(each.pk, frozenset()),
+            restricted_to=kept.get(each.pk, frozenset()),
         )
         for each in Variant.objects.filter(enabled=True).select_related("repository")
     ]
@@ -64,10 +64,10 @@ def access_now(user_id: int) -> Access:
 async def offered_to(user_id: int) -> list[OfferedVariant]:
     """Those that this person may use, as `offered_variants` has them. Raises StorageFailed."""
     offered = await offered_variants()
-    if not any(each.kept_for for each in offered):
+    if not any(each.restricted_to for each in offered):
         return offered
     access_of_person = await access_of(user_id)
-    return [each for each in offered if access_of_person.allows(each.kept_for)]
+    return [each for each in offered if access_of_person.allows(each.restricted_to)]
 
 
 def trouble_now(variant: Variant) -> str | None:

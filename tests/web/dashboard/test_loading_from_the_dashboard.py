@@ -34,7 +34,7 @@ async def test_a_load_is_told_with_what_it_does_to_others(host: FakeHost, alice:
     assert asked.json() == {
         "variant_id": variant.pk,
         "name": "smol",
-        "sentence": "smol takes 1.0 GiB in RAM and loads in about 1 s, "
+        "sentence": "smol takes 1 GiB in RAM and loads in about 1 s, "
         "after other (idle for 60 s, reload about 2 s) has left.",
         "may_anyway": False,
         "instead": "",
@@ -84,7 +84,7 @@ async def test_without_scripts_the_question_is_a_page_with_a_form(
     await variant.asave()
     host.previews[False] = preview(variant.pk)
     page = await client.get(f"/residency/{variant.pk}/")
-    assert "a&lt;b&gt; fits: it takes 1.0 GiB in RAM" in page.content.decode()
+    assert "a&lt;b&gt; fits: it takes 1 GiB in RAM" in page.content.decode()
     asked = asyncio.ensure_future(client.post(f"/residency/{variant.pk}/", {"action": "load"}))
     line = await host.take("load")
     await line.say({"type": "completed"})
@@ -124,7 +124,7 @@ async def test_a_refusal_is_told_in_words(host: FakeHost, alice: User, variant: 
         await line.say(refused(DoesNotFit("ram", 2 * GIB, GIB, device_name="RAM")))
         answer = await asked
         assert answer.status_code == 409
-        assert "smol needs at least 2.0 GiB in RAM" in answer.content.decode()
+        assert "smol needs at least 2 GiB in RAM" in answer.content.decode()
     assert not await LogEntry.objects.aexists()
 
 

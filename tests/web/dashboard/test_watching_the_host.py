@@ -19,7 +19,7 @@ from tests.web.fake_host import FakeHost, decision, telemetry, variant_telemetry
 from tests.web.tab import Tab, session_cookie
 
 ONE = Paused("ram", "RAM", 1 << 30, "foreign")
-ONE_WORDED = "Nothing more is loaded in RAM: other programs use 1.0 GiB that variants hold."
+ONE_WORDED = "Nothing more is loaded in RAM: other programs use 1 GiB that variants hold."
 CLOSED, BAD_FRAME, TOO_LARGE = 4401, 4400, 4413
 Watch = Callable[[User], Coroutine[Any, Any, Tab]]
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from inference.web.feeds.subscribers import MOST_UNSEEN
-from inference.web.jobs.feed import job_watch
+from inference.web.jobs.feed import job_feed
 from models_app.models import Job, JobLine
 from tests.web.tab import Tab, session_cookie
 
@@ -34,7 +34,7 @@ async def watch(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Asyn
     yield open_
     for tab in tabs:
         await tab.close()
-    assert not job_watch().is_running
+    assert not job_feed().is_running
 
 
 @sync_to_async
@@ -53,7 +53,7 @@ def say(job: Job, text: str) -> None:
 
 
 async def look() -> None:
-    await job_watch().look()
+    await job_feed().look()
 
 
 async def test_a_backlog_comes_first_and_then_only_what_changed(watch: Watch, alice: User) -> None:
@@ -141,7 +141,7 @@ async def test_whoever_logs_out_hears_nothing_more(watch: Watch, alice: User) ->
     tab = await watch(alice)
     await tab.hear("backlog")
     await Session.objects.all().adelete()
-    await job_watch().check_sessions()
+    await job_feed().check_sessions()
     assert await tab.closed() == 4401
 
 

@@ -105,7 +105,7 @@ async def test_the_host_is_asked_for_each_and_what_it_refuses_is_told(
     by_id = {each.pk: each for each in two}
     refused, done = by_id[first.request["variant_id"]], by_id[second.request["variant_id"]]
     assert {**asked, "variant_id": refused.pk} == first.request
-    assert f"{refused.name}: {refused.name} needs at least 2.0 GiB in RAM" in told
+    assert f"{refused.name}: {refused.name} needs at least 2 GiB in RAM" in told
     assert f"{noted.rstrip('.')}: {done.name}." in told
     assert (await log_of(refused), await log_of(done)) == ([], [noted])
 

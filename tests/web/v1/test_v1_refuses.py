@@ -113,7 +113,7 @@ HOST_SAYS: list[tuple[Refusal, str, int, str, str | None, str | None]] = [
     (VariantDisabled(1), "smol is switched off", 404, "model_not_found", None, None),
     (
         DoesNotFit("ram", 2 << 30, 1 << 30, device_name="RAM"),
-        "smol needs at least 2.0 GiB in RAM",
+        "smol needs at least 2 GiB in RAM",
         503,
         "does_not_fit",
         None,

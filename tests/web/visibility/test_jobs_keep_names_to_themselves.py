@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from inference.core.scheduling.reasons import Reason
 from inference.jobs.stages import READING, WAITING, reading, waiting
-from inference.web.jobs.feed import job_watch
+from inference.web.jobs.feed import job_feed
 from inference.web.jobs.rows import job_row, may_read
 from inference.web.visibility.queries import visibility_for
 from models_app import jobs
@@ -253,7 +253,7 @@ async def test_its_lines_are_not_sent_to_a_page_either(
         await tab.hear("backlog")
         await JobLine.objects.acreate(job=job, text="secret-7B-Q4_K_M.gguf could not be read.")
         await JobLine.objects.acreate(job=other, text="smol.gguf could not be read.")
-        await job_watch().look()
+        await job_feed().look()
         assert [line["text"] for line in (await tab.hear("delta"))["lines"]] == ["smol.gguf could not be read."]
     finally:
         await tab.close()
@@ -267,8 +267,8 @@ async def test_a_model_that_came_a_moment_ago_is_not_told_as_one_that_is_gone(
         await tab.hear("backlog")
         new = await Variant.objects.acreate(repository_id=variant.repository_id, name="new", size_bytes=1)
         await Job.objects.acreate(kind="verify", title="Verify new", variant=new)
-        await job_watch().look()
-        await job_watch().look()
+        await job_feed().look()
+        await job_feed().look()
         assert [row["title"] for row in (await tab.frame())["jobs"]] == ["Verify new"]
     finally:
         await tab.close()

@@ -19,7 +19,7 @@ from inference.core.scheduling.decisions import Evicted, Failed, Refused, Spared
 from inference.core.scheduling.reasons import InQueue, Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.web.dashboard.feed import telemetry_feed
-from inference.web.jobs.feed import job_watch
+from inference.web.jobs.feed import job_feed
 from inference.web.visibility.queries import visibilities
 from models_app.catalog.access import Access, access_of, restrictions, usable_by
 from models_app.models import Job, Quality, Repository, Variant
@@ -56,9 +56,9 @@ def join(user: User, group: str) -> None:
 
 def test_groups_decide_and_administrators_use_everything(alice: User, bob: User, kept: Variant) -> None:
     def usable(user: User) -> list[str]:
-        access, kept_for = access_of(user), restrictions()
+        access, restricted_to = access_of(user), restrictions()
         found = [each.name for each in usable_by(user, Variant.objects.order_by("name"))]
-        assert found == [each.name for each in Variant.objects.all() if access.allows(kept_for.get(each.pk, ()))]
+        assert found == [each.name for each in Variant.objects.all() if access.allows(restricted_to.get(each.pk, ()))]
         return found
 
     assert usable(alice) == ["smol"]
@@ -190,7 +190,7 @@ async def test_the_dashboard_shows_the_bytes_and_not_the_name(
     assert "Waiting for a model kept for others and smol to make room. You are next." in page
     assert "smol leaves: a model kept for others needs the room." in page
     assert "A model kept for others failed." in page
-    assert "of the budget of 4.0 GiB there a model kept for others keeps 3.0 GiB pinned" in page
+    assert "of the budget of 4 GiB there a model kept for others keeps 3 GiB pinned" in page
     without = page.replace("kept for others", "").replace("kept free", "")
     assert not re.search(r"\bkept\b", without)
     assert not re.search(r"\bboth\b", without)
@@ -310,9 +310,7 @@ async def test_a_program_that_is_refused_does_not_learn_who_is_in_its_way(
     lease = await host.take("lease")
     await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
     told = (await answer).json()["error"]["message"]
-    assert told.startswith(
-        "smol needs at least 2.0 GiB in RAM, but of the budget of 4.0 GiB there a model kept for others"
-    )
+    assert told.startswith("smol needs at least 2 GiB in RAM, but of the budget of 4 GiB there a model kept for others")
 
 
 def test_a_page_does_not_name_what_its_model_was_compared_or_made_with(
@@ -387,7 +385,7 @@ async def test_whoever_waits_for_it_in_the_chat_is_not_told_its_name(
     assert (await waits("evicting"))["variants"] == ["a model kept for others", "smol"]
     await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
     ended = (await tab.hear("final"))["view"]
-    assert "there a model kept for others keeps 3.0 GiB pinned" in ended["error_detail"]
+    assert "there a model kept for others keeps 3 GiB pinned" in ended["error_detail"]
 
 
 def test_jobs_tell_that_something_is_done_and_not_to_what(
@@ -409,8 +407,8 @@ async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User
     try:
         assert (await tab.frame())["jobs"][0]["title"] == "Verify a model kept for others"
         await sync_to_async(join)(alice, "grown-ups")
-        await job_watch().check_sessions()
-        await job_watch().look()
+        await job_feed().check_sessions()
+        await job_feed().look()
         assert (await tab.frame())["jobs"][0]["title"] == "Verify kept"
     finally:
         await tab.close()

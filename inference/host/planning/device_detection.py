@@ -16,7 +16,7 @@ from models_app.machines.engine_gpus import EngineGpu, this_machine_with
 logger = logging.getLogger(__name__)
 
 
-async def survey(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> EngineDevices:
+async def detect_devices(rpc_servers: Sequence[str], environment: Mapping[str, str]) -> EngineDevices:
     """The GPUs that workers can use, by the numbers of this machine's profile, where those that it lacked are entered.
 
     A child process asks llama.cpp, knowing nothing but `environment`. A server that does not answer is left out with a

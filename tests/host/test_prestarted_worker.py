@@ -14,7 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from inference.host.workers.spare import Process, Spare
+from inference.host.workers.prestarted_worker import PrestartedWorker, Process
 from tests.host.cast import DEADLINE_SECONDS, FAKE_WORKER, Box, say, start_box
 
 
@@ -37,30 +37,30 @@ def doorbell(tmp_path: Path) -> Doorbell:
 
 
 async def test_the_one_that_waits_is_taken(doorbell: Doorbell) -> None:
-    spare = Spare(doorbell.argv, after_seconds=0.0)
-    spare.prepare_soon()
+    prestarted = PrestartedWorker(doorbell.argv, after_seconds=0.0)
+    prestarted.prepare_soon()
     with await doorbell.opened() as told:
-        process = await spare.take()
+        process = await prestarted.take()
         assert process.transport.get_pid() == int(told.readline())
         await _end(process)
 
 
 async def test_where_none_waits_one_is_started(doorbell: Doorbell) -> None:
-    spare = Spare(doorbell.argv, after_seconds=0.0)
-    spare.prepare_soon()
-    spare.put_off()
+    prestarted = PrestartedWorker(doorbell.argv, after_seconds=0.0)
+    prestarted.prepare_soon()
+    prestarted.put_off()
     opened = asyncio.ensure_future(doorbell.opened())
-    process = await spare.take()
+    process = await prestarted.take()
     with await opened as told:
         assert process.transport.get_pid() == int(told.readline())
         await _end(process)
 
 
 async def test_one_that_is_not_needed_ends(doorbell: Doorbell) -> None:
-    spare = Spare(doorbell.argv, after_seconds=0.0)
-    spare.prepare_soon()
+    prestarted = PrestartedWorker(doorbell.argv, after_seconds=0.0)
+    prestarted.prepare_soon()
     with await doorbell.opened() as told:
-        await spare.dismiss()
+        await prestarted.dismiss()
         await asyncio.wait_for(asyncio.to_thread(told.read), DEADLINE_SECONDS)
 
 
@@ -71,22 +71,22 @@ async def test_one_that_is_not_needed_ends(doorbell: Doorbell) -> None:
 async def prepared(folder: Path) -> AsyncIterator[tuple[Box, int, int]]:
     """A host with room for one of two variants, the first resident; the second; the process that waits."""
     async with AsyncExitStack() as stack:
-        box = await start_box(stack, folder, spare_after_seconds=0.0)
+        box = await start_box(stack, folder, prestart_after_seconds=0.0)
         first, second = box.add("first", 600), box.add("second", 600)
         await say(box, first, "hello")
-        (spare,) = await _processes(2) - {await _pid(box, first)}
-        yield box, second, spare
+        (prestarted,) = await _processes(2) - {await _pid(box, first)}
+        yield box, second, prestarted
 
 
 async def test_a_swap_loads_in_the_process_that_waited(prepared: tuple[Box, int, int]) -> None:
-    box, second, spare = prepared
+    box, second, prestarted = prepared
     assert await say(box, second, "hello") == "hello"
-    assert await _pid(box, second) == spare
+    assert await _pid(box, second) == prestarted
 
 
 async def test_a_killed_one_costs_nobody_an_answer(prepared: tuple[Box, int, int]) -> None:
-    box, second, spare = prepared
-    os.kill(spare, signal.SIGKILL)
+    box, second, prestarted = prepared
+    os.kill(prestarted, signal.SIGKILL)
     assert await say(box, second, "hello") == "hello"
 
 

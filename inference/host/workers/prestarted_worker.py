@@ -34,7 +34,7 @@ async def start(argv: tuple[str, ...]) -> Process:
     return Process(transport, pipes)
 
 
-class Spare:
+class PrestartedWorker:
     """One process more than there are variants, which has imported everything: a swap's load is a tenth of a second shorter by it.
 
     Kept while any variant is resident, for only then can one be swapped for another. Belongs to one event loop.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inference.core.scheduling.eviction import Resident
 from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.would_evict import Leaving, leaving
+from inference.core.scheduling.would_evict import WouldEvict, would_evict
 
 CARD = Pool("gpu0", "card", 12_000, 10_000, 1_000)
 RAM = Pool("ram", "RAM", 64_000, 32_000, 4_000)
@@ -15,27 +15,27 @@ def resident(number: int, n_bytes: int, **how: bool) -> Resident:
 
 
 def test_beside_everybody_nobody_leaves() -> None:
-    assert leaving({"gpu0": 4_000, "ram": 100}, [resident(1, 6_000)], [RAM, CARD]) == Leaving()
+    assert would_evict({"gpu0": 4_000, "ram": 100}, [resident(1, 6_000)], [RAM, CARD]) == WouldEvict()
 
 
 def test_the_cheapest_idle_ones_leave_and_the_busy_ones_are_waited_for() -> None:
     there = [resident(1, 3_000), resident(2, 4_000), resident(3, 3_000, busy=True)]
 
-    assert leaving({"gpu0": 2_500}, there, [RAM, CARD]) == Leaving(evicts=(1,))
-    assert leaving({"gpu0": 9_500}, there, [RAM, CARD]) == Leaving(evicts=(1, 2), waits_for=(3,))
+    assert would_evict({"gpu0": 2_500}, there, [RAM, CARD]) == WouldEvict(evicts=(1,))
+    assert would_evict({"gpu0": 9_500}, there, [RAM, CARD]) == WouldEvict(evicts=(1, 2), waits_for=(3,))
 
 
 def test_what_is_pinned_stands_in_the_way() -> None:
-    found = leaving({"gpu0": 6_000}, [resident(1, 5_000, pinned=True), resident(2, 1_000)], [RAM, CARD])
-    assert found == Leaving(pinned=(1,))
+    found = would_evict({"gpu0": 6_000}, [resident(1, 5_000, pinned=True), resident(2, 1_000)], [RAM, CARD])
+    assert found == WouldEvict(pinned=(1,))
     assert not found.is_possible
 
 
 def test_other_programs_may_stand_in_the_way() -> None:
     taken = Pool("gpu0", "card", 12_000, 10_000, 1_000, foreign_bytes=8_000)
-    found = leaving({"gpu0": 6_000}, [], [RAM, taken])
+    found = would_evict({"gpu0": 6_000}, [], [RAM, taken])
     assert (found.foreign_bytes, found.is_possible) == (8_000, False)
 
 
 def test_a_device_that_the_host_does_not_know_is_not_asked_about() -> None:
-    assert leaving({"gpu7": 6_000}, [resident(1, 5_000)], [RAM, CARD]) == Leaving()
+    assert would_evict({"gpu7": 6_000}, [resident(1, 5_000)], [RAM, CARD]) == WouldEvict()
