@@ -13,7 +13,7 @@ from models_app.models import Variant
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One person's."""
+    """What one person may use."""
 
     groups: frozenset[int]
     is_administrator: bool
@@ -29,7 +29,7 @@ def access_of(user: Any) -> Access:
 
 
 def usable_by(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
-    """Those of `variants` that the person may use."""
+    """Filters `variants` down to those that the person may use."""
     if user.is_superuser:
         return variants
     kept = Variant.groups.through.objects.exclude(group__in=user.groups.all()).values("variant_id")

@@ -103,8 +103,9 @@ def _firsts(path: Path) -> Iterator[Path]:
 
 
 def start_import(path: Path, how: str, user: Any = None, name: str | None = None) -> Job:
-    """Brings in what `survey` finds at `path`. `name` is for a single model. Raises BadImport, and ValidationError for an unfit
-    `name`.
+    """Starts the job that brings in what `survey` finds at `path`. `name` is for a single model.
+
+    Raises BadImport, and ValidationError for an unfit `name`.
     """
     if how not in get_args(How):
         raise BadImport("A model is used in place, linked or copied.")

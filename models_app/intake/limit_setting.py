@@ -72,7 +72,7 @@ def set_limit(bytes_per_second: int | None, user: Any) -> None:
 
 
 def forget_limit(user: Any) -> None:
-    """Back to the environment's."""
+    """Forgets what was set on a page: the environment's limit holds again."""
     with transaction.atomic():
         row = DownloadLimit.objects.filter(pk=_THE_ROW).first()
         if row is None:

@@ -29,8 +29,9 @@ class AlreadyInInventory(ValueError):
 
 
 def start_download(repository: str, revision: str, name: str, files: Sequence[RemoteFile], user: Any = None) -> Job:
-    """`files`: of one variant, in the order of its shards, as the Hub's record has them at that commit. `name`: the variant's,
-    changed where it is taken.
+    """Starts the job that downloads one variant.
+
+    `files` are in the order of its shards, as the Hub's record has them at that commit. `name` is changed where it is taken.
 
     Asked again while the same files are on their way, returns that job; one that failed is tried again, from where it was.
     Raises NoDigest, Here, and ValidationError for an unfit `name`.

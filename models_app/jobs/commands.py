@@ -1,6 +1,6 @@
-"""What people do to jobs: start, pause, resume, cancel, retry. Each is one compare-and-set on the row, from any process, and
-an entry in the log; without a `user` it was the box.
+"""What people do to jobs: start, pause, resume, cancel, retry.
 
+Each is one compare-and-set on the row, from any process, and an entry in the log; without a `user` it was the box.
 They return whether the job's state allowed it. Nothing here waits for the job to obey.
 """
 
@@ -30,8 +30,9 @@ def start(
     unit: str = "bytes",
     total: int | None = None,
 ) -> Job:
-    """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON; its `name`, if it has one,
-    is that of the variant to be, which nobody else is given meanwhile. `title` names `variant` and no other.
+    """Writes the row, and wakes the jobs process once it is committed.
+
+    `spec` must be JSON; its `name`, if it has one, is that of the variant to be, which nobody else is given meanwhile. `title` names `variant` and no other.
     """
     longest = Job._meta.get_field("title").max_length
     mentions = Mentions(() if variant is None else (variant.pk,))
@@ -56,8 +57,9 @@ def start(
 def start_once(
     kind: str, spec: dict[str, Any], title: str, user: Any, variant: Variant, unit: str = "bytes"
 ) -> tuple[Job, bool]:
-    """As `start`, unless one of that kind is under way for `variant`: then that one, and False. Of those who ask at the same
-    moment one begins it.
+    """Starts a job unless one of that kind is under way for `variant`: then returns that one, and False.
+
+    Of those who ask at the same moment one starts it.
     """
     with transaction.atomic():
         # Whoever comes second waits here. SQLite's transactions come one after the other anyway.
