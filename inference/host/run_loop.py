@@ -16,9 +16,9 @@ from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling import events
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.preview import Preview
-from inference.core.scheduling.residency import VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host.api.messages import HostStatus, LoggedDecision
 from inference.host.callers import Callers

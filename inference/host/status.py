@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from inference.core.loads.devices import memory_only
-from inference.core.scheduling.residency import Residency
+from inference.core.scheduling.memory.residency import Residency
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
 from inference.host.workers.worker import Worker, process_bytes

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from models_app import jobs
@@ -60,7 +60,7 @@ class OfferedFile:
     size_bytes: int
 
 
-def start_upload(files: Sequence[OfferedFile], user: Any) -> Job:
+def start_upload(files: Sequence[OfferedFile], user: User) -> Job:
     """Starts the job that takes in one GGUF, or all shards of one in any order. Raises BadUpload, NoRoom.
 
     Asked again by the same person for the same files while they are on their way, returns that job.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.module_loading import import_string
 
@@ -25,7 +26,7 @@ def start(
     kind: str,
     spec: dict[str, Any],
     title: str,
-    user: Any = None,
+    user: User | None = None,
     variant: Variant | None = None,
     unit: str = "bytes",
     total: int | None = None,
@@ -55,7 +56,7 @@ def start(
 
 
 def start_once(
-    kind: str, spec: dict[str, Any], title: str, user: Any, variant: Variant, unit: str = "bytes"
+    kind: str, spec: dict[str, Any], title: str, user: User | None, variant: Variant, unit: str = "bytes"
 ) -> tuple[Job, bool]:
     """Starts a job unless one of that kind is under way for `variant`: then returns that one, and False.
 
@@ -70,27 +71,27 @@ def start_once(
         return start(kind, spec, title, user, variant, unit), True
 
 
-def pause(job: Job, user: Any = None) -> bool:
+def pause(job: Job, user: User | None = None) -> bool:
     """A running job stops at its next step; one that waits or is queued is paused at once."""
     return _recorded(job, user, "Paused.", _pause)
 
 
-def resume(job: Job, user: Any = None) -> bool:
+def resume(job: Job, user: User | None = None) -> bool:
     """A paused job is queued again, one that waits is not to wait any longer, one about to pause goes on."""
     return _recorded(job, user, "Resumed.", resume_unrecorded)
 
 
-def cancel(job: Job, user: Any = None) -> bool:
+def cancel(job: Job, user: User | None = None) -> bool:
     """A running job stops at its next step. One that does not run, or failed, is run once more, to tidy up what it left."""
     return _recorded(job, user, "Cancelled.", _cancel)
 
 
-def retry(job: Job, user: Any = None) -> bool:
+def retry(job: Job, user: User | None = None) -> bool:
     """A failed or cancelled job starts again, from what it kept."""
     return _recorded(job, user, "Retried.", _retry)
 
 
-def _recorded(job: Job, user: Any, message: str, act: Callable[[Job], bool]) -> bool:
+def _recorded(job: Job, user: User | None, message: str, act: Callable[[Job], bool]) -> bool:
     with transaction.atomic():
         if not act(job):
             return False
@@ -101,7 +102,7 @@ def _recorded(job: Job, user: Any, message: str, act: Callable[[Job], bool]) -> 
     return True
 
 
-def _id(user: Any) -> int | None:
+def _id(user: User | None) -> int | None:
     return None if user is None else user.pk
 
 

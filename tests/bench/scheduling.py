@@ -10,8 +10,8 @@ from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events
-from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
 from tests.bench.quiet import Quiet
 from tests.bench.report import Report

@@ -13,8 +13,8 @@ from typing import Any
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events
-from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
 N_VARIANTS = 5

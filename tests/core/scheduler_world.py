@@ -12,9 +12,9 @@ from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events, reasons
 from inference.core.scheduling.decisions import Decision
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import Failure, VariantFacts
 from inference.core.scheduling.refusals import Refusal
-from inference.core.scheduling.residency import Failure, VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
 
 

@@ -10,8 +10,8 @@ from functools import partial
 
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling import events
-from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.residency import Failure, VariantFacts
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import Failure, VariantFacts
 from inference.core.scheduling.scheduler import Scheduler
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.memory.residency import VariantFacts
 from tests.core.scheduler_world import gpu, ram, variant, way
 from tests.core.simulation import Pace, Person, Simulation
 from tests.properties import examples

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.scheduling import eviction
-from inference.core.scheduling.eviction import CannotFit, Plan, Resident, Residents
+from inference.core.scheduling.memory import eviction
+from inference.core.scheduling.memory.eviction import CannotFit, Plan, Resident, Residents
 
 
 def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:

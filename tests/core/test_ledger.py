@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.scheduling.ledger import Ledger, Overdrawn, Pool
+from inference.core.scheduling.memory.ledger import Ledger, Overdrawn, Pool
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from inference.core.scheduling import events
 from inference.core.scheduling.decisions import Drained, Evicted, WentIdle
+from inference.core.scheduling.memory.residency import REVOCABLE
 from inference.core.scheduling.reasons import InQueue
-from inference.core.scheduling.residency import REVOCABLE
 from tests.core.histories import SETUP_BYTES, Promise, play
 from tests.properties import examples
 

@@ -6,7 +6,7 @@ import pytest
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.scheduling.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
+from inference.core.scheduling.memory.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
 
 
 def facts(kv_bytes_per_token: int | None) -> VariantFacts:

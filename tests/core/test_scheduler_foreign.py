@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.reasons import InQueue
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from inference.core.scheduling.eviction import Resident
-from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.would_evict import WouldEvict, would_evict
+from inference.core.scheduling.memory.eviction import Resident
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.would_evict import WouldEvict, would_evict
 
 CARD = Pool("gpu0", "card", 12_000, 10_000, 1_000)
 RAM = Pool("ram", "RAM", 64_000, 32_000, 4_000)

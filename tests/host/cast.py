@@ -16,9 +16,9 @@ from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
-from inference.core.scheduling.residency import VariantFacts
 from inference.host.api.client import HostClient, HostRefusal, Lease
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.host.planning.imatrix_load import facts_to_read

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from inference.core.loads.devices import RAM
 from inference.core.scheduling.decisions import Evicted, Paused, Resumed
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
 from tests.host.cast import Box

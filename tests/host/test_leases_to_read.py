@@ -11,7 +11,7 @@ import pytest
 from inference.core.loads.devices import RAM
 from inference.core.loads.purposes import resident_id
 from inference.core.scheduling.decisions import Failed, Unloaded
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.reasons import InQueue
 from inference.engine import protocol
 from inference.host.api.client import HostRefusal, Lease, WorkerLost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.core.loads.devices import RAM
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from tests.host.cast import Box
 
 MIB = 1 << 20

@@ -13,7 +13,7 @@ import pytest
 from inference.core.loads.devices import RAM
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Drained
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.host.api.client import HostRefusal
 from inference.wording import previews
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say

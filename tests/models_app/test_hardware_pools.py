@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from models_app.hardware import Budget, Device, Profile
 from models_app.hardware.pools import profile_pools
 from models_app.hardware.profile import GIB, DeviceKind

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.core.loads.devices import RAM
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.host.telemetry.sample import RamReading, Reading, Settled, device_telemetry, foreign_bytes, shares
 from models_app.hardware.nvidia import GpuReading
 from tests.web.fake_host import resident

@@ -12,7 +12,7 @@ import pytest
 from inference.core.loads.devices import RAM
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision, Paused, WentIdle
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.reasons import ForLoading
 from inference.host.api.messages import LoggedDecision, Mention
 from inference.host.telemetry import sampler

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.fair_turns import FairTurns, Request
-from inference.core.scheduling.free_space import FreeSpace
-from inference.core.scheduling.ledger import Ledger, Shortage
+from inference.core.scheduling.memory.free_space import FreeSpace
+from inference.core.scheduling.memory.ledger import Ledger, Shortage
+from inference.core.scheduling.memory.residency import Departure, Residency
+from inference.core.scheduling.memory.way_choice import Choice, choose
 from inference.core.scheduling.reasons import ForEviction, Reason
 from inference.core.scheduling.refusals import DoesNotFit
-from inference.core.scheduling.residency import Departure, Residency
-from inference.core.scheduling.way_choice import Choice, choose
 
 SHORT_STEP_BYTES = 1 << 28
 """Somebody who waits for other programs is told anew when what is short changes by as much."""

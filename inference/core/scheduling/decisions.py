@@ -9,10 +9,10 @@ from inference.core.loads.devices import BytesByDevice, BytesOn
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.vocabulary import FailureReason
 from inference.core.scheduling import refusals
-from inference.core.scheduling.ledger import ShortageCause
+from inference.core.scheduling.memory.ledger import ShortageCause
+from inference.core.scheduling.memory.residency import Departure
+from inference.core.scheduling.memory.way_choice import Why
 from inference.core.scheduling.refusals import Refusal
-from inference.core.scheduling.residency import Departure
-from inference.core.scheduling.way_choice import Why
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from inference.core.scheduling.admission import by_variant
 from inference.core.scheduling.events import Complete, Grant
 from inference.core.scheduling.fair_turns import FairTurns, Request
+from inference.core.scheduling.memory.residency import Residency
 from inference.core.scheduling.outbox import Outbox
 from inference.core.scheduling.queue import Queue
-from inference.core.scheduling.residency import Residency
 
 
 class Leases:

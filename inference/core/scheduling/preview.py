@@ -10,11 +10,11 @@ from inference.core.loads.devices import BytesByDevice, BytesOn
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.admission import admit
 from inference.core.scheduling.fair_turns import FairTurns, Request
-from inference.core.scheduling.ledger import Ledger
+from inference.core.scheduling.memory.ledger import Ledger
+from inference.core.scheduling.memory.residency import Residency, VariantFacts
+from inference.core.scheduling.memory.way_choice import Why
 from inference.core.scheduling.reasons import ForEviction, Reason
 from inference.core.scheduling.refusals import DoesNotFit
-from inference.core.scheduling.residency import Residency, VariantFacts
-from inference.core.scheduling.way_choice import Why
 
 Outcome = Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]
 

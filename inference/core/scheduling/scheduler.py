@@ -43,14 +43,14 @@ from inference.core.scheduling.events import (
 )
 from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.leases import Leases
-from inference.core.scheduling.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.memory.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.memory.residencies import Residencies
+from inference.core.scheduling.memory.residency import REVOCABLE, Residency, VariantFacts
 from inference.core.scheduling.outbox import Outbox
 from inference.core.scheduling.preview import Preview, preview
 from inference.core.scheduling.queue import Queue
 from inference.core.scheduling.reasons import Wait
 from inference.core.scheduling.refusals import DoesNotFit, FailedToLoad, ShuttingDown, UnloadedMeanwhile
-from inference.core.scheduling.residencies import Residencies
-from inference.core.scheduling.residency import REVOCABLE, Residency, VariantFacts
 from inference.core.scheduling.waits import waits
 
 MOST_FAILURES_IN_A_ROW = 3

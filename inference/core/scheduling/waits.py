@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from inference.core.scheduling.admission import by_variant
 from inference.core.scheduling.fair_turns import FairTurns, Request
+from inference.core.scheduling.memory.residency import Residency
 from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Reason, Wait
-from inference.core.scheduling.residency import Residency
 
 
 def waits(

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import variant_of
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
-from inference.core.scheduling.residency import VariantFacts
 from inference.host.planning.dry_runs import DryRuns
 from inference.host.planning.imatrix_load import facts_to_read
 from inference.host.planning.load_record import LoadMeasured

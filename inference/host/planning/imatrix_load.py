@@ -11,7 +11,7 @@ from inference.core.planning.header import Header
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.core.planning.load_ways import EstimatedWay
 from inference.core.planning.wishes import Wishes
-from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.memory.residency import VariantFacts
 
 CHUNK_TOKENS = 512
 """As llama-imatrix cuts a text."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.options import LoadOptions
 from inference.core.planning.load_ways import Measured
-from inference.core.scheduling.residency import VariantFacts
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.engine.protocol import DeviceReport, Ready
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from inference.core.loads.options import BadOptions
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
-from inference.core.scheduling.residency import VariantFacts
 from inference.host.planning.load_record import LoadMeasured
 
 

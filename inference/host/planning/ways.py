@@ -29,7 +29,7 @@ from inference.core.planning.load_ways import (
     unknown_way,
 )
 from inference.core.planning.wishes import Wishes
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.engine.tools.children import FileIdentity, cache_key, engine_version
 from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
 from inference.host.planning.load_record import LoadMeasured

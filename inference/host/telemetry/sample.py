@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from inference.core.loads.devices import RAM
 from inference.core.monitoring.alarms import Alarm
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.host.api.telemetry import DeviceTelemetry, QueueEntry, Segment, SegmentKind, VariantTelemetry
 from models_app.hardware.nvidia import GpuReading

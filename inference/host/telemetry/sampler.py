@@ -14,7 +14,7 @@ from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import Alarm, Alarms, DeviceLoad, Running
 from inference.core.monitoring.history import History
 from inference.core.scheduling.decisions import DecisionKind
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.ledger import Pool
 from inference.host.api.messages import HostStatus, LoggedDecision
 from inference.host.api.telemetry import Backlog, DecidedCount, Delta, DeviceTelemetry
 from inference.host.telemetry.sample import (

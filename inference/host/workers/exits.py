@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-from inference.core.scheduling.residency import Failure
+from inference.core.scheduling.memory.residency import Failure
 
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|bad_alloc|failed to allocate|unable to allocate|cannot allocate memory|MemoryError", re.IGNORECASE

@@ -13,7 +13,7 @@ from typing import cast
 
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits, Liveness
-from inference.core.scheduling.residency import Failure, VariantFacts
+from inference.core.scheduling.memory.residency import Failure, VariantFacts
 from inference.engine import protocol
 from inference.host.shape import BadShape, check
 from inference.host.workers.exits import failure_of, oom_kills

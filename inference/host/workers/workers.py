@@ -12,7 +12,7 @@ from inference.core.loads.devices import RAM, BytesByDevice
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling import events
-from inference.core.scheduling.residency import Failure
+from inference.core.scheduling.memory.residency import Failure
 from inference.engine.protocol import Ready, WorkerReport
 from inference.host.planning.load_record import LoadMeasured, measured_load
 from inference.host.run_dir import RunDir

@@ -18,10 +18,10 @@ from inference.core.planning.header_estimates import HeaderEstimates
 from inference.core.planning.placement import PlacedWay, place
 from inference.core.planning.recommend import Candidate, Lack, Recommendation
 from inference.core.planning.wishes import Wishes
-from inference.core.scheduling.eviction import Resident
-from inference.core.scheduling.ledger import Pool
-from inference.core.scheduling.residency import LOAD_BYTES_PER_SECOND
-from inference.core.scheduling.would_evict import WouldEvict, would_evict
+from inference.core.scheduling.memory.eviction import Resident
+from inference.core.scheduling.memory.ledger import Pool
+from inference.core.scheduling.memory.residency import LOAD_BYTES_PER_SECOND
+from inference.core.scheduling.memory.would_evict import WouldEvict, would_evict
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.web.plans.rows import rate, way_view
 from inference.web.plans.what_if import Changes

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.core.loads.devices import BytesByDevice
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling import eviction
-from inference.core.scheduling.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.memory import eviction
+from inference.core.scheduling.memory.ledger import Ledger, Pool, Shortage
+from inference.core.scheduling.memory.residency import REVOCABLE, Residency
 from inference.core.scheduling.refusals import DoesNotFit
-from inference.core.scheduling.residency import REVOCABLE, Residency
 
 _INTERRUPTION_SECONDS = 1e6
 """On top of a busy resident's cost: no number of lingering ones outweighs a running answer."""

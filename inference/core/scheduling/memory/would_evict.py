@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
-from inference.core.scheduling.eviction import CannotFit, Resident, Residents, plan_eviction
-from inference.core.scheduling.ledger import Pool
+from inference.core.scheduling.memory.eviction import CannotFit, Resident, Residents, plan_eviction
+from inference.core.scheduling.memory.ledger import Pool
 
 
 @dataclass(frozen=True, slots=True)

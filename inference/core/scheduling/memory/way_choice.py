@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.eviction import Plan
-from inference.core.scheduling.free_space import FreeSpace
+from inference.core.scheduling.memory.eviction import Plan
+from inference.core.scheduling.memory.free_space import FreeSpace
 
 LESSER_SHARE = 0.8
 """A way with so much of the best score is loaded beside the others, where the best one would send somebody away."""

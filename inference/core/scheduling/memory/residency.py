@@ -9,7 +9,7 @@ from inference.core.loads.devices import RAM, BytesByDevice, memory_only
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.vocabulary import FailureReason, ResidencyState
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.demand import Demand
+from inference.core.scheduling.memory.demand import Demand
 
 Departure = Literal["room", "foreign", "budget", "asked", "idle", "unwanted", "changed", "shutdown"]
 """Why a variant leaves: to make room for another, for programs that are not ours, for a budget that it exceeds, because a

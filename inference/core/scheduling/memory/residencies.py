@@ -17,7 +17,6 @@ from inference.core.scheduling.decisions import (
     Unloaded,
     WentIdle,
 )
-from inference.core.scheduling.displaced import Displaced
 from inference.core.scheduling.events import (
     Complete,
     StartWorker,
@@ -27,11 +26,12 @@ from inference.core.scheduling.events import (
     WorkerMeasured,
     WorkerReady,
 )
-from inference.core.scheduling.eviction import Plan
-from inference.core.scheduling.ledger import Ledger, Pool
+from inference.core.scheduling.memory.displaced import Displaced
+from inference.core.scheduling.memory.eviction import Plan
+from inference.core.scheduling.memory.ledger import Ledger, Pool
+from inference.core.scheduling.memory.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
+from inference.core.scheduling.memory.way_choice import Choice
 from inference.core.scheduling.outbox import Outbox
-from inference.core.scheduling.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
-from inference.core.scheduling.way_choice import Choice
 
 
 class Residencies:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.ledger import Ledger
-from inference.core.scheduling.residency import Departure, Residency
+from inference.core.scheduling.memory.ledger import Ledger
+from inference.core.scheduling.memory.residency import Departure, Residency
 
 RESTORE_AFTER_SECONDS = 5.0
 """There must have been room for so long: a game that loads a level takes and gives memory within seconds."""
