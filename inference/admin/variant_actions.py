@@ -23,10 +23,10 @@ from inference.web.crossing import background_host
 from inference.web.models.deletion import InUse, delete_variant
 from inference.web.models.form import VariantForm
 from inference.web.visibility.queries import visibility_for
-from inference.web.visibility.signed_in import user_of
 from inference.wording import refusals
 from models_app.audit import CHANGE, record
 from models_app.catalog import deletion
+from models_app.catalog.access import user_of
 from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 
@@ -175,7 +175,7 @@ class VariantActions:
     def verify(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse:
         with transaction.atomic():
             for variant in queryset:
-                start_verify(variant, request.user)
+                start_verify(variant, user_of(request))
         return redirect("admin:models_app_job_changelist")
 
     @admin.action(description=_("Requantize …"), permissions=["change"])

@@ -39,7 +39,9 @@ State = Job.State
 
 
 class Runner:
-    """`box` names the data folder: two live processes of one box cannot be (runjobs holds a lock), so that a claim of an
+    """Runs jobs for one box, in the threads of one process.
+
+    `box` names the data folder: two live processes of one box cannot be (runjobs holds a lock), so that a claim of an
     earlier one is known to be dead at once; a claim of another box is dead when its heartbeat is old.
     """
 

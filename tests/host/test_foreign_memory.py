@@ -40,10 +40,10 @@ async def test_an_idle_model_leaves_for_a_game_and_comes_back_when_somebody_asks
     assert await box.resident(variant_id) is not None, "beside the game there is room"
     await plays(3 * GIB)
     await box.until(lambda status: not status["residents"])
-    assert (await box.client.preview(variant_id))["outcome"] in ("waits", "cannot")
+    assert (await box.client.preview(variant_id)).outcome in ("waits", "cannot")
 
     await plays(0)
     await box.client.load(variant_id)
     assert await box.resident(variant_id) is not None
-    kinds = [each["kind"] for each in box.host.decisions()]
+    kinds = [each["decision"].kind for each in box.host.decisions()]
     assert kinds.index("pause") < kinds.index("evict") < kinds.index("resume")

@@ -8,6 +8,7 @@ from math import floor
 from typing import TypedDict
 
 from inference.answering.owner import owner_of
+from inference.core.loads.devices import RAM
 from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState
 from inference.web.dashboard.frames import BrowserBacklog, LogLine, QueueRow, VariantRow
 from models_app.units import format_bytes, format_duration
@@ -141,7 +142,7 @@ def device_facts(device: DeviceTelemetry) -> str:
     held = sum(each["bytes"] for each in device["segments"] if each["variant_id"] is not None)
     facts = [f"{format_bytes(held)} of {format_bytes(device['budget_bytes'])} budget"]
     if device["utilisation_percent"] is not None:
-        busy = "processor " if device["device"] == "ram" else ""
+        busy = "processor " if device["device"] == RAM else ""
         # As the script rounds: halves go up.
         facts.append(f"{busy}{floor(device['utilisation_percent'] + 0.5)} % busy")
     if device["temperature_celsius"] is not None:

@@ -30,10 +30,9 @@ from inference.web.plans.what_if import (
     read_changes,
 )
 from inference.web.visibility.queries import status_for
-from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
 from inference.wishes import wishes_of
-from models_app.catalog.access import visible_to
+from models_app.catalog.access import user_of, visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read_amounts
 from models_app.hardware.cards import cards
@@ -153,7 +152,7 @@ def _machine(
 
 def _what_if(request: HttpRequest, machine_names: list[str]) -> dict[str, Any]:
     """The form as it was sent, and its answer or its problems."""
-    offered = visible_to(request.user, Variant.objects.filter(enabled=True))
+    offered = visible_to(user_of(request), Variant.objects.filter(enabled=True))
     variants = list(offered.values("name", "n_ctx_seq", "n_seq_max", "n_ctx_train"))
     query = request.GET.dict() if request.method in ("GET", "HEAD") else {}
     chosen = query.get("variant") or (variants[0]["name"] if variants else "")

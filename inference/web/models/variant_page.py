@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from inference.core.loads.devices import RAM
 from inference.host.api.messages import HostStatus
 from inference.web.models.rows import model_row, states_of
 from inference.web.models.usage import Usage, usage_by_variant
@@ -227,7 +228,7 @@ def _measured(found: Measurement, now: datetime) -> MeasuredRow:
     estimated, measured = found.estimated_total_bytes, found.measured_total_bytes
     speed = found.decode_tokens_per_second
     return MeasuredRow(
-        device=found.device.upper() if found.device == "ram" else found.device,
+        device=found.device.upper() if found.device == RAM else found.device,
         how=how,
         measured=format_bytes(measured + (found.overhead_bytes or 0)),
         difference=f"{100 * (estimated - measured) / measured:+.1f} %" if estimated is not None and measured else "",

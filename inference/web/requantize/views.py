@@ -30,6 +30,7 @@ from inference.web.requantize.target import Problem, Target
 from inference.web.requantize.targets import Targets, imatrix_choices, targets
 from inference.web.visibility.staff import staff_required
 from models_app import jobs
+from models_app.catalog.access import user_of
 from models_app.intake.names import Names, giving_names
 from models_app.models import Job, Repository, Variant, validate_not_reserved, validate_variant_name
 
@@ -177,7 +178,7 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
             name = wish or names.take(proposed_name(row.name, recipe))
             title = f"Requantize {row.name} to {recipe.type}{' (pure)' if recipe.pure else ''}"
             order = Order(row.pk, name, recipe, question.imatrix)
-            jobs.start("requantize", order.to_json(), title, request.user, row)
+            jobs.start("requantize", order.to_json(), title, user_of(request), row)
     if problems:
         return _page(request, row, request.POST.dict(), problems)
     words = _("{variant} is being made. It appears here when it is whole and was checked.")
@@ -225,7 +226,7 @@ def measure(request: HttpRequest, name: str) -> HttpResponse:
         messages.error(request, row.unusable_reason)
         return redirect("model", row.name)
     spec = {"variant_id": row.pk}
-    _job, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", request.user, row, Job.Unit.CHUNKS)
+    _job, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", user_of(request), row, Job.Unit.CHUNKS)
     if is_new:
         words = _("{variant} will be measured as soon as it gets its turn.")
         messages.success(request, words.format(variant=row.name))
@@ -254,7 +255,7 @@ def imatrix(request: HttpRequest, name: str) -> HttpResponse:
 def _begin_imatrix(request: HttpRequest, row: Variant, text: str | None) -> None:
     spec = {"variant_id": row.pk, "name": row.name, "text": text}
     title = f"Importance matrix of {row.name}"
-    _job, is_new = jobs.start_once("imatrix", spec, title, request.user, row, Job.Unit.CHUNKS)
+    _job, is_new = jobs.start_once("imatrix", spec, title, user_of(request), row, Job.Unit.CHUNKS)
     if is_new:
         words = _("The importance matrix of {variant} is being computed. Choose it here when it is done.")
         messages.success(request, words.format(variant=row.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from typing import Any
@@ -417,6 +418,6 @@ async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User
 def test_what_is_kept_from_a_room_full_of_people_costs_no_queries_for_each(django_assert_max_num_queries: Any) -> None:
     people = [User.objects.create_user(f"person-{number}") for number in range(20)]
     with django_assert_max_num_queries(8):
-        found = visibilities.__wrapped__({each.pk for each in people})
+        found = inspect.unwrap(visibilities)({each.pk for each in people})
     assert len(found) == 20
     assert len({id(each) for each in found.values()}) == 1
