@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
@@ -57,7 +58,7 @@ def record_named(what: str, user_id: int | None, action: Any, message: str) -> N
     )
 
 
-def outlive(users: Sequence[Any]) -> None:
+def outlive(users: Sequence[User]) -> None:
     """Keeps in the log what these people did, with their names. To be called right before their accounts go."""
     names = {user.pk: user.get_username() for user in users}
     entries = list(LogEntry.objects.filter(user__in=names))

@@ -21,6 +21,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from hostui.accounts.models import INVITATION_DAYS, ApiKey, Invitation
 from hostui.http.addresses import base_urls
 from models_app.audit import THE_BOX, outlive
+from models_app.catalog.access import user_of
 
 
 def _base_url(request: HttpRequest) -> str:
@@ -38,7 +39,7 @@ class InvitationAdmin(ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Invitation, form: ModelForm[Invitation], change: bool) -> None:
-        token = obj.give_token(created_by=request.user)
+        token = obj.give_token(created_by=user_of(request))
         obj.save()
         link = _base_url(request) + reverse("claim", args=[token])
         text = format_html(
@@ -55,7 +56,7 @@ class ApiKeyAdmin(ModelAdmin):
     actions: ClassVar = ["revoke"]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm[ApiKey], change: bool) -> None:
-        row, key = ApiKey.issue(obj.user, obj.name, request.user)
+        row, key = ApiKey.issue(obj.user, obj.name, user_of(request))
         obj.pk, obj.prefix, obj.created_at = row.pk, row.prefix, row.created_at
         text = format_html("The key of {} is shown only now: {}", obj.user.get_username(), key)
         messages.warning(request, text)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -49,7 +49,7 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return f"invitation of {self.created_at:%Y-%m-%d %H:%M}" if self.created_at else "invitation"
 
-    def give_token(self, *, created_by: Any = None) -> str:
+    def give_token(self, *, created_by: User | None = None) -> str:
         """Makes this unsaved invitation last INVITATION_DAYS and returns its token. The caller saves, and shows it once."""
         token = secrets.token_urlsafe(32)
         self.token_digest = secret_digest(token)
@@ -112,7 +112,7 @@ class ApiKey(models.Model):
         return f"{self.prefix}… {self.name}".strip()
 
     @classmethod
-    def issue(cls, user: AbstractBaseUser, name: str = "", made_by: Any = None) -> tuple[ApiKey, str]:
+    def issue(cls, user: User, name: str = "", made_by: User | None = None) -> tuple[ApiKey, str]:
         """A new key of `user`: its row, and the key itself, which is stored nowhere. The log says who made it; None: the box."""
         key = KEY_START + secrets.token_urlsafe(32)
         with transaction.atomic():

@@ -13,6 +13,6 @@ class UnfoldConfig(AppConfig):
 
 
 class AdminConfig(SimpleAdminConfig):
-    """Its own autodiscovery is left to urls.py, so that host and jobs don't load the admin's pages."""
+    """Names the box's own site. Its autodiscovery is left to urls.py, so that host and jobs don't load the admin's pages."""
 
     default_site = "hostui.admin.site.BoxAdminSite"

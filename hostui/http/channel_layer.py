@@ -27,7 +27,7 @@ PAUSE_SECONDS = 2.0
 
 
 class SharedLayer(InMemoryChannelLayer):
-    """To be used from one event loop; messages must be JSON. It listens from the first group on, until the loop ends."""
+    """Carries JSON messages between web processes, for one event loop. It listens from the first group on, until the loop ends."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(**options)

@@ -37,7 +37,7 @@ class Window:
 
 
 def windows(tokens: Sequence[int], length: int, most: int) -> tuple[Window, ...]:
-    """At most `most`, one after the other; a rest that is too short is left out."""
+    """Cuts tokens into at most `most` windows, one after the other; a rest that is too short is left out."""
     starts = range(0, len(tokens) - length + 1, length)
     return tuple(Window(tuple(tokens[start : start + length]), length // 2) for start in list(starts)[:most])
 
@@ -55,7 +55,7 @@ class Places:
 
 
 def compare(logits: Logits, followers: Sequence[int], reference: Logits | None = None) -> Places:
-    """Of one window: a row of logits for each of `followers`."""
+    """Compares one window with what follows in it. `logits`: a row for each of `followers`."""
     surprise, divergence, same = [], [], []
     for start in range(0, len(followers), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -79,7 +79,7 @@ def _log_softmax(logits: Logits) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class TextScore:
     n_tokens: int
     perplexity: float
     perplexity_error: float
@@ -89,7 +89,7 @@ class Score:
     same_top: float | None
 
 
-def score(found: Iterable[Places]) -> Score:
+def score(found: Iterable[Places]) -> TextScore:
     """Over all windows. Raises ValueError without any place, and for guesses that are no numbers."""
     places = list(found)
     surprise = np.concatenate([each.surprise for each in places])
@@ -98,7 +98,7 @@ def score(found: Iterable[Places]) -> Score:
     divergences = [each.divergence for each in places if each.divergence is not None]
     tops: list[Any] = [each.same_top for each in places if each.same_top is not None]
     kl, kl_error = _mean(np.concatenate(divergences)) if divergences else (None, None)
-    return Score(
+    return TextScore(
         n_tokens=len(surprise),
         perplexity=perplexity,
         perplexity_error=perplexity * error,
@@ -110,7 +110,7 @@ def score(found: Iterable[Places]) -> Score:
 
 
 def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
-    """And its standard error."""
+    """The mean and its standard error."""
     if not len(values):
         raise ValueError("nothing was measured")
     if not np.isfinite(values).all():

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from models_app.catalog.access import user_of
 from models_app.hub import hub_as
 from models_app.hub.errors import HubError, TokenRefused
 from models_app.hub.token import BadToken, check_token, forget_token, is_readable, set_token
@@ -71,16 +72,16 @@ class HubTokenAdmin(ModelAdmin):
         return not (is_here and HubToken.objects.filter(endpoint=settings.HUB_ENDPOINT).exists())
 
     def save_model(self, request: HttpRequest, obj: HubToken, form: Any, change: bool) -> None:
-        row = set_token(obj.endpoint or settings.HUB_ENDPOINT, form.cleaned_data["token"], request.user)
+        row = set_token(obj.endpoint or settings.HUB_ENDPOINT, form.cleaned_data["token"], user_of(request))
         obj.pk, obj.endpoint, obj.last_four = row.pk, row.endpoint, row.last_four
 
     def delete_model(self, request: HttpRequest, obj: HubToken) -> None:
-        forget_token(obj.endpoint, request.user)
+        forget_token(obj.endpoint, user_of(request))
         messages.info(request, "On the Hub's settings page you can revoke it, too.")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[HubToken]) -> None:
         for row in queryset:
-            forget_token(row.endpoint, request.user)
+            forget_token(row.endpoint, user_of(request))
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None: ...
 

@@ -1,19 +1,20 @@
-"""Who may use a variant: everybody, or the members of the groups that its owner named. Administrators may use all."""
+"""Who asks, and who may use a variant: everybody, or the members of the groups that its owner named. Administrators may use all."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 
 from models_app.models import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One person's."""
+    """What one person may use."""
 
     groups: frozenset[int]
     is_administrator: bool
@@ -23,13 +24,20 @@ class Access:
         return self.is_administrator or not groups or not self.groups.isdisjoint(groups)
 
 
-def access_of(user: Any) -> Access:
+def user_of(request: HttpRequest) -> User:
+    """The user who is signed in: for synchronous views that nobody else reaches."""
+    user = request.user
+    assert user.is_authenticated
+    return user
+
+
+def access_of(user: User) -> Access:
     """One query."""
     return Access(frozenset(user.groups.values_list("pk", flat=True)), user.is_superuser)
 
 
-def usable_by(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
-    """Those of `variants` that the person may use."""
+def usable_by(user: User, variants: QuerySet[Variant]) -> QuerySet[Variant]:
+    """Filters `variants` down to those that the person may use."""
     if user.is_superuser:
         return variants
     kept = Variant.groups.through.objects.exclude(group__in=user.groups.all()).values("variant_id")
@@ -37,12 +45,12 @@ def usable_by(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
     return variants.filter(~Q(pk__in=kept) | Q(pk__in=mine))
 
 
-def visible_to(user: Any, variants: QuerySet[Variant]) -> QuerySet[Variant]:
+def visible_to(user: User, variants: QuerySet[Variant]) -> QuerySet[Variant]:
     """Whoever may not use a variant does not see it among others; staff sees all, to administer it."""
     return variants if user.is_staff else usable_by(user, variants)
 
 
-def kept_from(user: Any) -> frozenset[int]:
+def kept_from(user: User) -> frozenset[int]:
     """Ids of the variants whose names the person must not learn, wherever the box tells what it does. At most two queries."""
     if user.is_staff or user.is_superuser:
         return frozenset()

@@ -110,12 +110,12 @@ def _is_ours(path: Path) -> bool:
 
 
 def withhold(variant: Variant) -> None:
-    """From here on nobody gets a new lease on it. `restore` undoes it."""
+    """Disables the variant, so that nobody gets a new lease on it. `restore` undoes it."""
     Variant.objects.filter(pk=variant.pk).update(enabled=False, problem=WITHHELD)
 
 
 def restore(variant: Variant) -> None:
-    """As it was when `variant` was read."""
+    """Undoes `withhold`: the row says again what it said when `variant` was read."""
     Variant.objects.filter(pk=variant.pk, problem=WITHHELD).update(enabled=variant.enabled, problem=variant.problem)
 
 
@@ -139,7 +139,7 @@ def delete(variant: Variant, user_id: int) -> Removal:
 
 
 def _sync(found: Removal) -> None:
-    """A power cut must not bring back a file whose rows are gone: a scan would then list half a model."""
+    """Makes the deletion survive a power cut: a scan would list half a model that came back."""
     for folder in {file.path.parent for file in found.files if file.is_ours}:
         with suppress(FileNotFoundError, PermissionError):  # gone with what it held, or not to be opened by us
             sync_folder(folder)

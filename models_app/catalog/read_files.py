@@ -1,4 +1,4 @@
-"""From files to what a Variant row says about them: whether they can be loaded, their facts, a readable name.
+"""Reads files for what a Variant row says of them: whether they load, their facts, a readable name.
 
 Reads the disk, not the database.
 """
@@ -99,7 +99,7 @@ def shown(path: Path | str) -> str:
 
 
 def variant_columns(found: VariantFiles) -> dict[str, Any]:
-    """The fact columns of models_app.models.Variant, as far as a hostile header may fill them."""
+    """The fact columns of a Variant, cut to what they hold: a header is hostile input."""
     header = found.header
     return {
         "quantization": _text(_quantization(found), 40),

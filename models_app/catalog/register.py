@@ -42,7 +42,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class FileOrigin:
-    """Of one file: the digest its bytes were just found to have, and its path in the Hub repository, if any."""
+    """One file's digest, as its bytes were just found to have it, and its path on the Hub, if any."""
 
     sha256: str = ""
     remote_path: str = ""
@@ -65,8 +65,9 @@ class Provenance:
 
 
 def add_model(path: Path, *, name: str | None = None, provenance: Provenance | None = None) -> Added:
-    """Registers the GGUF at `path`, any file of a split one, where it lies. Adding it again only refreshes its facts.
-    Whoever made or brought it tells its `provenance`.
+    """Registers the GGUF at `path`, any file of a split one, where it lies.
+
+    Adding it again only refreshes its facts. Whoever made or brought it passes its `provenance`.
 
     Raises BadGguf, NotAModel, NameTaken, OSError, and django's ValidationError for an unfit `name`.
     """

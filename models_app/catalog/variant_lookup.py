@@ -14,7 +14,7 @@ class NoSuchVariant(Exception):
 
 
 def find_variant(wanted: str) -> Variant:
-    """By name, else by id. Blocks on the database. Raises NoSuchVariant."""
+    """Finds the variant of that name, else of that id. Blocks on the database. Raises NoSuchVariant."""
     variant = Variant.objects.filter(name=wanted).first()
     if variant is None and wanted.isdigit():
         variant = Variant.objects.filter(pk=int(wanted)).first()

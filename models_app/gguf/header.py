@@ -182,7 +182,7 @@ class Header:
 
     @property
     def key_length(self) -> int | None:
-        """Of one head. llama.cpp takes embedding_length / head_count of the first layer where the header has none."""
+        """Values in a key of one head. llama.cpp takes embedding_length / head_count of the first layer where the header has none."""
         return self._head_length("attention.key_length")
 
     @property
@@ -215,7 +215,7 @@ class Header:
 
     @property
     def split_no(self) -> int | None:
-        """From 0."""
+        """The shard's number, from 0."""
         return self.integer("split.no")
 
     @property

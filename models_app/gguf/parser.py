@@ -225,8 +225,11 @@ def _array(window: _Window) -> Steps[Value]:
 
 
 def _skip_strings(window: _Window, n_strings: int) -> Steps[None]:
-    """Steps over a vocabulary. This loop is nearly all the time that a header takes, so it checks nothing per string:
-    a length that leads out of the buffer ends it, and is judged then."""
+    """Steps over a vocabulary without reading it.
+
+    This loop is nearly all the time that a header takes, so it checks nothing per string:
+    a length that leads out of the buffer ends it, and is judged then.
+    """
     window.strings_left -= n_strings
     if window.strings_left < 0:
         raise BadGguf(f"the header holds more than {values.MOST_STRINGS} strings", window.tell)

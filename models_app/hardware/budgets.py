@@ -20,7 +20,7 @@ _BARE_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Of one device, as text: `11.5GiB`, `90%`, or empty for the default."""
+    """A device's budget and reserve as text: `11.5GiB`, `90%`, or empty for the default."""
 
     budget: str = ""
     reserve: str = ""

@@ -67,7 +67,7 @@ def budget_from(text: str | None) -> Budget | None:
 
 
 def gpus_to_json(gpus: Sequence[Device]) -> list[dict[str, Any]]:
-    """Without budgets, which only the owner sets."""
+    """Rows for the column `gpus`. Without budgets, which only the owner sets."""
     return [
         {
             "name": gpu.name,

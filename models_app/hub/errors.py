@@ -17,7 +17,7 @@ class Unreachable(HubError):
 
 
 class ConnectionDropped(Unreachable):
-    """A connection that had begun to bring bytes ended before the last of them: whoever it is, it is there."""
+    """A connection broke after its first bytes. The Hub is there: a page need not wait before it asks again."""
 
 
 class RateLimited(HubError):
@@ -49,7 +49,7 @@ class NotOnHub(HubError):
 
 
 class Gated(HubError):
-    """Its owner lets people in one by one, on the repository's own page."""
+    """The repository's owner lets people in one by one, on its page on the Hub."""
 
     def __init__(self, repository: str, *, had_token: bool) -> None:
         super().__init__(repository)

@@ -139,10 +139,6 @@ class Hub:
     def __hash__(self) -> int:
         return hash((self.endpoint, self._token))
 
-    @property
-    def has_token(self) -> bool:
-        return bool(self._token)
-
     def whose(self) -> str | None:
         """The name of the account that the token is of. Raises TokenRefused; without a token, Forbidden."""
         if not self._token:

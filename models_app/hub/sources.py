@@ -9,7 +9,9 @@ NEARLY_LOSSLESS = "Q8_0"
 
 
 def better_sources(parts: Contents, than: str) -> tuple[RemoteVariant, ...]:
-    """Those unquantized, then Q8_0, as far as they have more bits than `than`; the smallest of each quality first.
+    """Variants to requantize from instead of `than`: unquantized ones, then Q8_0, the smallest first.
+
+    All have more bits than `than`.
 
     None where `than` is unquantized itself, or no type that is known.
     """

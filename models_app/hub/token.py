@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from models_app.audit import ADDITION, CHANGE, DELETION, record
@@ -43,7 +44,7 @@ def check_token(token: str) -> None:
         raise BadToken("A token is one word of letters, digits and signs, such as hf_… from the Hub's settings page.")
 
 
-def set_token(endpoint: str, token: str, user: Any) -> HubToken:
+def set_token(endpoint: str, token: str, user: User) -> HubToken:
     """Replaces what was there; who did it is in the log. Raises BadToken."""
     token = token.strip()
     check_token(token)
@@ -54,7 +55,7 @@ def set_token(endpoint: str, token: str, user: Any) -> HubToken:
     return row
 
 
-def forget_token(endpoint: str, user: Any) -> bool:
+def forget_token(endpoint: str, user: User) -> bool:
     """Whether there was one."""
     with transaction.atomic():
         row = HubToken.objects.filter(endpoint=endpoint).first()

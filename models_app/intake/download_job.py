@@ -79,7 +79,7 @@ def _intent(spec: DownloadSpec, folder: Path) -> str:
 
 
 class _SharedLimit:
-    """This process's, as the owner has set it. Looked up by whoever runs a download, for all of them."""
+    """The limit that all downloads of this process share. Whoever runs one looks it up for all."""
 
     def __init__(self) -> None:
         self.limit = RateLimiter(None)
@@ -168,8 +168,11 @@ class _Fetches:
         self._attempt.keep({"boot": boot_id(), "synced": self._synced})
 
     def stop(self) -> None:
-        """A thread that does not end in time is left behind: it holds its file's lock, writes no further block, and ends with
-        its connection."""
+        """Ends all threads, and waits for them for a moment.
+
+        One that does not end in time is left behind: it holds its file's lock, writes no further block, and ends with its
+        connection.
+        """
         self._stopping.set()
         for each in self._fetches:
             each.abort()
@@ -207,8 +210,9 @@ def _fetching(
 
 
 def trusted_bytes(kept: dict[str, Any], spec: DownloadSpec, boot: str | None) -> list[int]:
-    """How much of each `.part` may be believed: all of it, unless the machine started anew meanwhile. What was not synced
-    by then may be holes. Pure.
+    """How many bytes of each `.part` may be believed. Pure.
+
+    All of them, unless the machine started anew meanwhile: what was not synced by then may be holes.
     """
     synced = kept.get("synced")
     if not synced or (boot is not None and kept.get("boot") == boot):

@@ -21,7 +21,7 @@ LIMIT_LOOK_SECONDS = 0.5
 
 
 class Stopped(Exception):
-    """Was told to."""
+    """The attempt is being stopped."""
 
 
 class Mismatch(Exception):

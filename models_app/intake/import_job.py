@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from models_app import jobs
 from models_app.catalog import register
@@ -102,9 +103,10 @@ def _firsts(path: Path) -> Iterator[Path]:
         yield path
 
 
-def start_import(path: Path, how: str, user: Any = None, name: str | None = None) -> Job:
-    """Brings in what `survey` finds at `path`. `name` is for a single model. Raises BadImport, and ValidationError for an unfit
-    `name`.
+def start_import(path: Path, how: str, user: User | None = None, name: str | None = None) -> Job:
+    """Starts the job that brings in what `survey` finds at `path`. `name` is for a single model.
+
+    Raises BadImport, and ValidationError for an unfit `name`.
     """
     if how not in get_args(How):
         raise BadImport("A model is used in place, linked or copied.")

@@ -19,7 +19,7 @@ _TAIL = re.compile(r"(-\d{5}-of-\d{5})?\.gguf(\.part)?\Z")
 
 
 def orphaned_files(paths: Iterable[Path]) -> list[Path]:
-    """Those that no job under way brings or makes: such a job adds the variant itself, when all of it is there."""
+    """Filters out what a job under way brings or makes: it adds the variant itself, once all is there."""
     names = {name.lower() for name in promised(Job.ACTIVE)}
     return [path for path in paths if _owner(path) not in names]
 
@@ -29,7 +29,7 @@ def _owner(path: Path) -> str:
 
 
 def remove_leftovers(folder: Path) -> list[str]:
-    """Removes those right in `folder` that belong to no job which may still go on, and are held by nobody. Returns their names."""
+    """Removes `.part` files right in `folder` that no job will finish and nobody holds. Returns their names."""
     if not folder.is_dir():
         return []
     names = {name.lower() for name in promised()}

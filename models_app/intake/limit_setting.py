@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from models_app.audit import CHANGE, record
@@ -61,7 +61,7 @@ def read_limit(text: str) -> int | None:
     return amount
 
 
-def set_limit(bytes_per_second: int | None, user: Any) -> None:
+def set_limit(bytes_per_second: int | None, user: User) -> None:
     """Running downloads follow within seconds."""
     with transaction.atomic():
         before = current_limit()
@@ -71,8 +71,8 @@ def set_limit(bytes_per_second: int | None, user: Any) -> None:
         record([row], user.pk, CHANGE, f"Download limit: {before.words} → {limit_text(bytes_per_second)}.")
 
 
-def forget_limit(user: Any) -> None:
-    """Back to the environment's."""
+def forget_limit(user: User) -> None:
+    """Forgets what was set on a page: the environment's limit holds again."""
     with transaction.atomic():
         row = DownloadLimit.objects.filter(pk=_THE_ROW).first()
         if row is None:

@@ -19,8 +19,9 @@ _GIVING = 0x686F7374
 
 
 class Names:
-    """Those that are a page's, a variant's or promised to a job in one of `states`, as of when they were read. Files are looked for each
-    time.
+    """Knows which names are taken: by a page, a variant, a file, or a job in one of `states`.
+
+    Rows are read once, files looked for each time.
     """
 
     def __init__(self, states: Collection[str] = MAY_GO_ON) -> None:
@@ -34,9 +35,7 @@ class Names:
         return any(path.exists() for target in targets for path in (target, part_of(target)))
 
     def take(self, wanted: str, n_files: int = 1) -> str:
-        """`wanted`, with a number behind it where that is taken; taken itself from now on. Raises ValidationError where it is not
-        fit for a name.
-        """
+        """Takes `wanted`, with a number behind it where that is taken. Raises ValidationError for an unfit name."""
         validate_variant_name(wanted)
         number, name = 1, wanted
         while self.is_taken(name, n_files):
@@ -48,7 +47,7 @@ class Names:
 
 @contextmanager
 def giving_names(states: Collection[str] = MAY_GO_ON) -> Iterator[Names]:
-    """A transaction in which nobody else gives names: what is free in it still is when the job that gets it is stored."""
+    """Opens a transaction in which nobody else gives names, so that a free one still is when its job is stored."""
     with transaction.atomic():
         # SQLite's transactions come one after the other anyway: see DATABASES in the settings.
         if connection.vendor == "postgresql":
@@ -58,7 +57,7 @@ def giving_names(states: Collection[str] = MAY_GO_ON) -> Iterator[Names]:
 
 
 def promised(states: Collection[str] = MAY_GO_ON) -> list[str]:
-    """To jobs that have not made their variants yet. A job's spec says `name`, or `files` that each have one."""
+    """Names that jobs in `states` will give. A job's spec says `name`, or `files` that each have one."""
     names = []
     for spec in Job.objects.filter(state__in=states).values_list("spec", flat=True):
         entries = [spec, *spec.get("files", [])]

@@ -66,7 +66,7 @@ class Part:
         return self.size_bytes
 
     def restart(self) -> None:
-        """From nothing."""
+        """Empties the file."""
         self.resume(0)
 
     def write(self, block: bytes | memoryview) -> None:
@@ -79,8 +79,9 @@ class Part:
             view = view[written:]
 
     def append(self, offset: int, piece: bytes) -> int | None:
-        """Adds to a file that was not read by `resume`, whose digest stays unknown. Its size afterwards; None: it does not end at
-        `offset`, and nothing was written. A piece that does not fit is taken back.
+        """Adds a piece to a file that `resume` has not read. Returns its size; None: it does not end at `offset`.
+
+        Then nothing was written. A piece that does not fit on the disk is taken back. The digest stays unknown.
         """
         if os.fstat(self._descriptor).st_size != offset:
             return None

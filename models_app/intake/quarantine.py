@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from models_app.audit import DELETION, record, record_named
 from models_app.intake.part import QUARANTINE
@@ -46,7 +46,7 @@ def quarantined_bytes() -> int:
     return sum(path.lstat().st_size for path in _files())
 
 
-def discard(name: str, user: Any) -> QuarantinedFile | None:
+def discard(name: str, user: User) -> QuarantinedFile | None:
     """What was removed; None where there is no such file (any more). Raises OSError."""
     path = next((path for path in _files() if path.name == name), None)
     if path is None:

@@ -16,7 +16,7 @@ class Body(Protocol):
 
     @property
     def size_bytes(self) -> int | None:
-        """Of the whole file, as who sends it says."""
+        """Size of the whole file, as its sender says; None where that says nothing."""
 
     @property
     def chunks(self) -> Iterator[bytes]:

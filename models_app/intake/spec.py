@@ -34,13 +34,13 @@ class DownloadSpec:
 
     @classmethod
     def from_json(cls, spec: Mapping[str, Any]) -> DownloadSpec:
-        """Of what `to_json` gave."""
+        """Reads what `to_json` gave."""
         files = tuple(RemoteFile(file["path"], file["size_bytes"], file["sha256"]) for file in spec["files"])
         return cls(spec["repository"], spec["revision"], spec["name"], files)
 
 
 def file_names(name: str, n_files: int) -> tuple[str, ...]:
-    """As llama.cpp wants those of a split model: name-00001-of-0000N.gguf."""
+    """File names as llama.cpp wants them for a split model: name-00001-of-0000N.gguf."""
     if n_files == 1:
         return (f"{name}.gguf",)
     return tuple(f"{name}-{number:05d}-of-{n_files:05d}.gguf" for number in range(1, n_files + 1))

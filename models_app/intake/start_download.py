@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from django.contrib.auth.models import User
 
 from models_app import jobs
 from models_app.hub.names import RemoteFile
@@ -28,9 +29,12 @@ class AlreadyInInventory(ValueError):
         self.variant = variant
 
 
-def start_download(repository: str, revision: str, name: str, files: Sequence[RemoteFile], user: Any = None) -> Job:
-    """`files`: of one variant, in the order of its shards, as the Hub's record has them at that commit. `name`: the variant's,
-    changed where it is taken.
+def start_download(
+    repository: str, revision: str, name: str, files: Sequence[RemoteFile], user: User | None = None
+) -> Job:
+    """Starts the job that downloads one variant.
+
+    `files` are in the order of its shards, as the Hub's record has them at that commit. `name` is changed where it is taken.
 
     Asked again while the same files are on their way, returns that job; one that failed is tried again, from where it was.
     Raises NoDigest, Here, and ValidationError for an unfit `name`.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from models_app import jobs
@@ -60,9 +60,10 @@ class OfferedFile:
     size_bytes: int
 
 
-def start_upload(files: Sequence[OfferedFile], user: Any) -> Job:
-    """`files`: one GGUF, or all shards of one, in any order. Asked again by the same person for the same files while they are
-    on their way, returns that job: it goes on where it was. Raises BadUpload, NoRoom.
+def start_upload(files: Sequence[OfferedFile], user: User) -> Job:
+    """Starts the job that takes in one GGUF, or all shards of one in any order. Raises BadUpload, NoRoom.
+
+    Asked again by the same person for the same files while they are on their way, returns that job.
     """
     ordered = _checked(files)
     specs = [{"file_name": file.name, "size_bytes": file.size_bytes} for file in ordered]
@@ -83,7 +84,7 @@ def start_upload(files: Sequence[OfferedFile], user: Any) -> Job:
 
 
 def _checked(files: Sequence[OfferedFile]) -> list[OfferedFile]:
-    """In the order of the shards."""
+    """Sorts the files by shard. Raises BadUpload."""
     if not 0 < len(files) <= MOST_FILES:
         raise BadUpload(f"Choose one GGUF file, or all shards of one, at most {MOST_FILES}.")
     for file in files:
@@ -118,7 +119,7 @@ def offsets(job: Job) -> list[int]:
 
 
 def add_piece(job: Job, number: int, offset: int, piece: bytes) -> int:
-    """The offset after it, of file `number` (from 0). The last piece of the last file sends the job on its way.
+    """Stores one piece of file `number` (from 0); returns the offset after it. The last piece of the last file sends the job on its way.
 
     Raises WrongOffset, NoRoom, Held, BadUpload, OSError.
     """

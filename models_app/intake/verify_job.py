@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from models_app.jobs import Attempt, JobFailed
 from models_app.models import Job, Shard, Variant
 
 
-def start_verify(variant: Variant, user: Any = None) -> Job:
+def start_verify(variant: Variant, user: User | None = None) -> Job:
     """Asked again while it is under way, returns that job."""
     return jobs.start_once("verify", {"variant": variant.pk}, f"Verify {variant.name}", user, variant)[0]
 

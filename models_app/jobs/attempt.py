@@ -94,7 +94,7 @@ class Attempt:
         self._store(self._mentions)
 
     def mention(self, *variant_ids: int) -> None:
-        """To be called before a line or a reason names variants that the title does not. Raises as `keep` does."""
+        """Says which variants the next lines and reasons name, if the title does not. Raises as `keep` does."""
         mentions = self._mentions.with_others(variant_ids)
         if mentions != self._mentions:
             self._store(mentions)

@@ -9,8 +9,10 @@ MOST_ATTEMPTS = 10
 
 
 def delay_seconds(attempts: int, jitter: float, after_seconds: float | None = None) -> float:
-    """After so many failed attempts in a row (1 is the first). `jitter`, from 0 to 1, spreads jobs that failed together over
-    the upper half of the delay. Never shorter than `after_seconds`, which a server may have asked for.
+    """How long to wait after so many failed attempts in a row (1 is the first).
+
+    `jitter`, from 0 to 1, spreads jobs that failed together over the upper half of the delay. Never shorter than
+    `after_seconds`, which a server may have asked for.
     """
     doubled = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempts - 1, 16))
     return max(doubled * (0.5 + 0.5 * jitter), after_seconds or 0.0)

@@ -1,6 +1,6 @@
-"""What people do to jobs: start, pause, resume, cancel, retry. Each is one compare-and-set on the row, from any process, and
-an entry in the log; without a `user` it was the box.
+"""What people do to jobs: start, pause, resume, cancel, retry.
 
+Each is one compare-and-set on the row, from any process, and an entry in the log; without a `user` it was the box.
 They return whether the job's state allowed it. Nothing here waits for the job to obey.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.module_loading import import_string
 
@@ -25,13 +26,14 @@ def start(
     kind: str,
     spec: dict[str, Any],
     title: str,
-    user: Any = None,
+    user: User | None = None,
     variant: Variant | None = None,
     unit: str = "bytes",
     total: int | None = None,
 ) -> Job:
-    """Writes the row, then wakes the jobs process up once the row is committed. `spec` must be JSON; its `name`, if it has one,
-    is that of the variant to be, which nobody else is given meanwhile. `title` names `variant` and no other.
+    """Writes the row, and wakes the jobs process once it is committed.
+
+    `spec` must be JSON; its `name`, if it has one, is that of the variant to be, which nobody else is given meanwhile. `title` names `variant` and no other.
     """
     longest = Job._meta.get_field("title").max_length
     mentions = Mentions(() if variant is None else (variant.pk,))
@@ -54,10 +56,11 @@ def start(
 
 
 def start_once(
-    kind: str, spec: dict[str, Any], title: str, user: Any, variant: Variant, unit: str = "bytes"
+    kind: str, spec: dict[str, Any], title: str, user: User | None, variant: Variant, unit: str = "bytes"
 ) -> tuple[Job, bool]:
-    """As `start`, unless one of that kind is under way for `variant`: then that one, and False. Of those who ask at the same
-    moment one begins it.
+    """Starts a job unless one of that kind is under way for `variant`: then returns that one, and False.
+
+    Of those who ask at the same moment one starts it.
     """
     with transaction.atomic():
         # Whoever comes second waits here. SQLite's transactions come one after the other anyway.
@@ -68,27 +71,27 @@ def start_once(
         return start(kind, spec, title, user, variant, unit), True
 
 
-def pause(job: Job, user: Any = None) -> bool:
+def pause(job: Job, user: User | None = None) -> bool:
     """A running job stops at its next step; one that waits or is queued is paused at once."""
     return _recorded(job, user, "Paused.", _pause)
 
 
-def resume(job: Job, user: Any = None) -> bool:
+def resume(job: Job, user: User | None = None) -> bool:
     """A paused job is queued again, one that waits is not to wait any longer, one about to pause goes on."""
     return _recorded(job, user, "Resumed.", resume_unrecorded)
 
 
-def cancel(job: Job, user: Any = None) -> bool:
+def cancel(job: Job, user: User | None = None) -> bool:
     """A running job stops at its next step. One that does not run, or failed, is run once more, to tidy up what it left."""
     return _recorded(job, user, "Cancelled.", _cancel)
 
 
-def retry(job: Job, user: Any = None) -> bool:
+def retry(job: Job, user: User | None = None) -> bool:
     """A failed or cancelled job starts again, from what it kept."""
     return _recorded(job, user, "Retried.", _retry)
 
 
-def _recorded(job: Job, user: Any, message: str, act: Callable[[Job], bool]) -> bool:
+def _recorded(job: Job, user: User | None, message: str, act: Callable[[Job], bool]) -> bool:
     with transaction.atomic():
         if not act(job):
             return False
@@ -99,7 +102,7 @@ def _recorded(job: Job, user: Any, message: str, act: Callable[[Job], bool]) -> 
     return True
 
 
-def _id(user: Any) -> int | None:
+def _id(user: User | None) -> int | None:
     return None if user is None else user.pk
 
 

@@ -127,7 +127,7 @@ class ComputeBuffers:
         return [max(sizes[HOST], small_bytes), *sizes[1:]]
 
     def _host_bytes_of_small_batches(self, cells: Cells, n_outputs_max: int | None, only_experts: bool) -> int:
-        """With all layers, or all experts, on the host: which of them does not matter to its buffer."""
+        """The host's buffer where all layers, or all experts, are on it: which of them does not matter."""
         n_layers = self.header.n_layers or 0
         if only_experts:
             work = Work((1,) * n_layers, 1, 2, frozenset(range(n_layers)))
@@ -251,7 +251,7 @@ def _attends_on_cuda(header: Header, caches: Sequence[LayerCache]) -> bool:
 
 
 def tensors_by_layer(header: Header) -> Sequence[LayerTensors]:
-    """Of tensors with one name and shape, the largest tells for all: quantizations give some layers more bits."""
+    """The tensors that stand for each layer's: the largest of one name and shape, for some layers get more bits."""
     shapes: list[dict[str, tuple[int, ...]]] = [{} for _ in range(header.n_layers or 0)]
     largest: dict[tuple[str, tuple[int, ...]], int] = {}
     for tensor in header.tensors:

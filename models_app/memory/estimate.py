@@ -1,6 +1,6 @@
 """The header estimate: weights, cache and output buffer, by layer and by where they go.
 
-Compute buffers are told by `compute`. Not told is what llama.cpp's CPU backend does with weights whose layout it rearranges
+Compute buffers are the part of `compute`. Not estimated is what llama.cpp's CPU backend does with weights whose layout it rearranges
 for the processor (its CPU_REPACK buffer): with `use_extra_bufts` these stay in anonymous memory as large as the tensors
 themselves, while the file's pages that they were read from may be dropped at any time.
 """

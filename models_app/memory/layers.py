@@ -42,7 +42,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class LayerTensors:
-    """Of one layer, by their names within it."""
+    """One layer's tensors, by their names within it."""
 
     shapes: Mapping[str, tuple[int, ...]]
     sizes: Mapping[str, int]

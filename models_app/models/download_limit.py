@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 LEAST_BYTES_PER_SECOND = 1024
-"""Less would never end, and is a slip of the pen."""
+"""A download at less would never end: who writes it has left out the unit."""
 
 
 class DownloadLimit(models.Model):

@@ -1,4 +1,4 @@
-"""What loads really took, and what dry runs told: kept, so that the next plan is better than the header alone."""
+"""What loads took and dry runs found, so that the next plan is better than the header alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Measurement(models.Model):
 
     @property
     def measured_total_bytes(self) -> int:
-        """Without the overhead."""
+        """The sum of all buffers, without the overhead."""
         return sum(self.measured_bytes.values())
 
 

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from inference.core.loads.options import LoadOptions
+from inference.core.planning.cautions import cautions
 from inference.core.planning.header_estimates import HeaderEstimates
 from inference.core.planning.load_ways import load_ways
 from inference.core.planning.placement import place
 from inference.core.planning.wishes import Wishes
-from inference.wording.placements import cautions
 from models_app.gguf import read_files
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card

@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling import events
@@ -52,7 +53,7 @@ class Simulation:
 
     def run(self, *people: Person) -> float:
         for person in people:
-            self._at(person.starts_at, lambda person=person: self._ask(person))
+            self._at(person.starts_at, partial(self._ask, person))
         last_answer_at = 0.0
         while self._due or self._tickets:
             deadline = self.scheduler.next_deadline()

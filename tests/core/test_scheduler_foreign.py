@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.core.scheduling import events
+from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.reasons import InQueue
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
@@ -10,7 +10,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 
-def card(foreign_bytes: int = 0, budget_bytes: int = 11 * GIB) -> tuple[events.Pool, ...]:
+def card(foreign_bytes: int = 0, budget_bytes: int = 11 * GIB) -> tuple[Pool, ...]:
     return (gpu(0, budget_bytes, foreign_bytes, capacity_bytes=12 * GIB),)
 
 

@@ -94,6 +94,7 @@ class Box:
         from models_app.models import Job, Variant
 
         assert (job.state, job.reason) == (Job.State.DONE, "")
+        assert job.variant_id is not None
         variant = Variant.objects.get(pk=job.variant_id)
         paths = [Path(shard.path) for shard in variant.shards.order_by("number")]
         assert [path.read_bytes() for path in paths] == [source.read_bytes() for source in sources]

@@ -39,8 +39,8 @@ def test_every_published_template_renders_a_chat_or_says_why_not(llama_sdist: Pa
     for path in templates:
         try:
             prompt = render(path.read_text())
-        except TemplateFailed as failure:
-            failed[path.name] = failure
+        except TemplateFailed as error:
+            failed[path.name] = error
             continue
         assert "Is 1 < 2 & 3 > 2? <b>Really</b>?" in prompt, path.name
         assert prompt.rindex("Ça alors! 🙂") > prompt.rindex("Yes."), path.name

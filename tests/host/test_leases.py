@@ -17,7 +17,13 @@ from inference.core.loads.devices import RAM
 from inference.core.scheduling.reasons import Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.host.api.client import HostRefusal
+from inference.host.api.messages import LeaseEvent
 from tests.host.cast import DEADLINE_SECONDS, Box, ready, say, start_box
+
+
+def position(event: LeaseEvent) -> int:
+    assert event["type"] == "queued"
+    return event["position"]
 
 
 async def test_a_first_request_loads_the_variant_and_streams_an_answer(box: Box) -> None:
@@ -54,10 +60,10 @@ async def test_who_waits_learns_position_and_reason_and_each_change(box: Box) ->
             "All slots of one are busy. 1 goes first.",
         ]
         events = third.waiting()
-        assert (await events.__anext__())["position"] == 2
+        assert position(await events.__anext__()) == 2
         await running.aclose()
         assert await ready(second) == [{"type": "queued", "position": 1, "reason": Reason("slots", (one,))}]
-        assert (await events.__anext__())["position"] == 1
+        assert position(await events.__anext__()) == 1
         await events.aclose()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,7 @@ def attempt(job: Job) -> tuple[str, str]:
 
 
 @pytest.fixture
-def folder(settings: Any, variant: Variant) -> Iterator[Path]:
+def folder(settings: Any, variant: Variant) -> Path:
     return Path(settings.MODELS_DIR) / "imatrix"
 
 

@@ -16,6 +16,7 @@ from inference.jobs import register_kinds
 from inference.jobs import requantize as requantize_job
 from inference.jobs.orders import Order, base_name, proposed_name
 from models_app import jobs
+from models_app.catalog import register
 from models_app.catalog.register import add_model
 from models_app.intake.scan import scan_models
 from models_app.jobs.runner import Runner
@@ -189,7 +190,7 @@ def test_an_attempt_that_was_killed_while_it_was_added_goes_on_there(
         if crash == "before the name":
             patched.setattr(Path, "rename", killed)
         else:
-            patched.setattr(requantize_job.register, "add_model", killed)
+            patched.setattr(register, "add_model", killed)
         with pytest.raises(Killed):
             Runner("box", send=lambda _: None).work(job.pk)
     Job.objects.filter(pk=job.pk).update(state=Job.State.QUEUED, claimed_by="")

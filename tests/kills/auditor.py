@@ -99,7 +99,9 @@ class Auditor:
                 self.say(f"{name} is listed and nobody ordered it")
         for name, shards in listed.items():
             files = self._promised.variant(name) or ()
-            right = [(str(self.models / file.name), file.size_bytes, file.sha256) for file in files]
+            right: list[tuple[Any, ...]] = [
+                (str(self.models / file.name), file.size_bytes, file.sha256) for file in files
+            ]
             if name.startswith(NEED_NO_DIGEST):
                 right = [(*told, found[2] and digest) for (*told, digest), found in zip(right, shards, strict=False)]
             if shards != right:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -59,6 +60,10 @@ def states(box: Stack) -> list[str]:
         return [state for (state,) in database.execute("SELECT state FROM models_app_job ORDER BY id")]
 
 
+def got_beyond(box: Stack, n_bytes: int) -> bool:
+    return parts_bytes(box) > n_bytes
+
+
 def parts_bytes(box: Stack) -> int:
     """What of the downloads is here."""
     sizes = []
@@ -75,7 +80,7 @@ def test_downloads_survive_every_process_of_the_box(box: Stack, hub: HubServer, 
         names = order_all(client, box, hub, offered)
         for victim in ROUNDS:
             before = parts_bytes(box)
-            wait_for(lambda before=before: parts_bytes(box) > before + MIB, "the downloads to get on")
+            wait_for(partial(got_beyond, box, before + MIB), "the downloads to get on")
             box.kill(victim)
         hub.faults.clear()
         box.wait_healthy()

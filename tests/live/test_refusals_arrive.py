@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from inference.chat_protocol import CLOSE_SIGNED_OUT, LONGEST_FRAME_BYTES
 
 from hostui.http.bodies import LONGEST_BODY_BYTES
+from inference.web.chat.protocol import LONGEST_FRAME_BYTES
+from inference.web.feeds.close_codes import CLOSE_SIGNED_OUT
 from tests.closing import BLOCK, says_then_reads, sends_until_cut
 from tests.stack import Stack, wait_for
 

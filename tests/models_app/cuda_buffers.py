@@ -76,7 +76,9 @@ def recorded() -> list[Reserved]:
     rows = json.loads(PATH.read_text())["rows"]
     return [
         Reserved(
-            Load(*row["load"][:2], tuple(row["load"][2]), row["load"][3]), LAYOUTS[row["layout"]], tuple(row["mib"])
+            Load(row["load"][0], row["load"][1], tuple(row["load"][2]), row["load"][3]),
+            LAYOUTS[row["layout"]],
+            tuple(row["mib"]),
         )
         for row in rows
     ]

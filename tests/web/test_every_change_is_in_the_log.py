@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -251,7 +252,8 @@ def test_a_variant_that_a_job_made_names_who_began_the_job(cast: Cast) -> None:
     job = Job.objects.get(kind="import")
     Runner("box", send=lambda _: None).work(job.pk)
     job.refresh_from_db()
-    (made,) = audit.history(Variant.objects.get(pk=job.variant_id))
+    assert job.variant is not None
+    (made,) = audit.history(job.variant)
     assert (made.who, made.message) == ("owner", f"Made by a job: {job.title}.")
 
 
@@ -389,6 +391,10 @@ def act(cast: Cast, model: str, action: str, row: Any, **form: Any) -> None:
     admin_post(cast, f"{model}_changelist", action=action, _selected_action=[row.pk], **form)
 
 
+def act_on_a_job(action: str, state: Job.State, cast: Cast) -> None:
+    act(cast, "models_app_job", action, cast.job(state=state))
+
+
 IN_THE_ADMIN: dict[str, tuple[Callable[[Cast], Any], str]] = {
     "a user is added": (
         lambda cast: admin_post(
@@ -420,7 +426,7 @@ IN_THE_ADMIN: dict[str, tuple[Callable[[Cast], Any], str]] = {
     ),
     **{
         f"a job: {action}": (
-            lambda cast, action=action, state=state: act(cast, "models_app_job", action, cast.job(state=state)),
+            partial(act_on_a_job, action, state),
             told,
         )
         for action, state, told in (

@@ -49,7 +49,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class VariantPlan:
     """The ways, best first; none where the files cannot be read, which the worker words."""
 
     ways: tuple[EstimatedWay, ...] = ()
@@ -101,7 +101,7 @@ class Planning:
         self._ram_budget_bytes = ram_budget_bytes
         self._headers: _Recent[tuple[str, str], HeaderEstimates | None] = _Recent(_MOST_HEADERS)
         self._found: _Recent[Hashable, _Found] = _Recent(_MOST_PLANS)
-        self._plans: _Recent[Hashable, Plan] = _Recent(_MOST_PLANS)
+        self._plans: _Recent[Hashable, VariantPlan] = _Recent(_MOST_PLANS)
         self._last: dict[int, tuple[EstimatedWay, ...]] = {}
         self._n_records = 0
         """What was planned before the last one is void."""
@@ -115,7 +115,7 @@ class Planning:
         fingerprint: str,
         size_bytes: int,
         purpose: Purpose = "chat",
-    ) -> Plan:
+    ) -> VariantPlan:
         """Blocks for the first plan of a file, up to a second; a repeated one is remembered until something is recorded.
 
         Raises BadOptions, and BadDevices for a profile that is not fit for use.
@@ -134,12 +134,12 @@ class Planning:
                 self._plans.put(subject, known)
         return known
 
-    def _make(self, subject: _Subject, shards: Sequence[Shard]) -> Plan:
+    def _make(self, subject: _Subject, shards: Sequence[Shard]) -> VariantPlan:
         found = self._found.get(subject) or self._find(subject)
         ways = found.ways
         self._last[subject.resident_id] = ways
         if not ways:
-            return Plan()
+            return VariantPlan()
         keys = self._dry_run_keys(shards, ways, subject.fingerprint)
         results = _results(keys)
         if found.unknown is not None and keys[0] in results:
@@ -147,7 +147,7 @@ class Planning:
         exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
         known = replace(_read_known(subject.resident_id, subject.fingerprint, self._engine_version), dry_runs=exact)
         load_ways = tuple(self._with_clients(corrected(way, known)) for way in ways)
-        return Plan(ways, load_ways, found.unknown, keys, frozenset(results))
+        return VariantPlan(ways, load_ways, found.unknown, keys, frozenset(results))
 
     def _with_clients(self, way: LoadWay) -> LoadWay:
         held = way.bytes_by_device

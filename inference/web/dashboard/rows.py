@@ -263,7 +263,7 @@ def _log_row(line: LogLine) -> LogRow:
     }
 
 
-class ModelRow(TypedDict):
+class LoadableRow(TypedDict):
     id: int
     name: str
     size: str
@@ -273,7 +273,9 @@ class ModelRow(TypedDict):
     """Why it cannot run; "" where nothing is known against it."""
 
 
-def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: BrowserBacklog | None) -> ModelRow:
+def model_row(
+    pk: int, name: str, size_bytes: int, unusable_reason: str | None, state: BrowserBacklog | None
+) -> LoadableRow:
     present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
     residency = present or "absent"
     return {
@@ -282,7 +284,7 @@ def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: B
         "size": format_bytes(size_bytes),
         "state": residency,
         "state_words": STATE_WORDS[residency],
-        "trouble": trouble or "",
+        "trouble": unusable_reason or "",
     }
 
 

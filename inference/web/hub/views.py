@@ -1,4 +1,4 @@
-"""Finding models on the Hub: searching, what a repository has and what each of it would be on this box, the token, downloads."""
+"""Pages of the Hub: searching, repositories, the token, downloads."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from inference.web.hub.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
 from inference.web.hub.rows import found_view, repository_named, variant_views
 from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
-from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
-from models_app.catalog.access import usable_by
+from models_app.catalog.access import usable_by, user_of
 from models_app.hub import hub, hub_as
 from models_app.hub.errors import Gated, HubError, NotOnHub, TokenRefused, Unreachable
 from models_app.hub.names import Contents, contents, local_name
@@ -75,7 +74,7 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def _frame(request: HttpRequest) -> dict[str, Any]:
-    """What both pages have: jobs that are under way; of the token that there is one, whose, and its last four characters."""
+    """What both pages have: jobs under way, and of the token whose it is and its last four characters."""
     row = stored_token(settings.HUB_ENDPOINT) if request.user.is_staff else None
     return {
         "jobs": job_rows(user_of(request), most_ended=0),
@@ -91,7 +90,7 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
 def token(request: HttpRequest) -> HttpResponse:
     """`token` to be kept, or `forget`. Then back to `next`, a path of ours. Blocks on the network: a token is shown to the Hub first."""
     if "forget" in request.POST:
-        if forget_token(settings.HUB_ENDPOINT, request.user):
+        if forget_token(settings.HUB_ENDPOINT, user_of(request)):
             messages.success(request, _("The token is forgotten. On the Hub's settings page you can revoke it, too."))
     else:
         _keep_token(request, request.POST.get("token", "").strip())
@@ -99,7 +98,7 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 def _keep_token(request: HttpRequest, entered: str) -> None:
-    """Keeps it unless the Hub says that it is none; a Hub that cannot be asked is no reason to lose what a person typed."""
+    """Keeps the token unless the Hub refuses it. A Hub that cannot be asked is no reason to lose what a person typed."""
     try:
         check_token(entered)
         account = hub_as(entered).whose()
@@ -115,7 +114,7 @@ def _keep_token(request: HttpRequest, entered: str) -> None:
         return
     except HubError as error:
         known = _("Whether the Hub accepts it could not be asked: {problem}").format(problem=sentence(error))
-    row = set_token(settings.HUB_ENDPOINT, entered, request.user)
+    row = set_token(settings.HUB_ENDPOINT, entered, user_of(request))
     kept = _("The token ending in {last} is kept, sealed. It is never shown again.").format(last=row.last_four)
     messages.success(request, f"{kept} {known}".rstrip())
 
@@ -223,7 +222,7 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         messages.error(request, _("The repository has no such variant any more. Look again."))
         return back
     try:
-        job = start_download(found.name, found.revision, local_name(found.name, key), variant.files, request.user)
+        job = start_download(found.name, found.revision, local_name(found.name, key), variant.files, user_of(request))
     except NoDigest as none:
         messages.error(
             request,

@@ -26,7 +26,7 @@ _reading = DatabaseThread("jobs feed")
 _ACTIONS = {"pause": jobs.pause, "resume": jobs.resume, "cancel": jobs.cancel, "retry": jobs.retry}
 
 
-class Changes(NamedTuple):
+class JobChanges(NamedTuple):
     """What a look at the rows found: jobs that may have changed, oldest first, and lines that were added."""
 
     jobs: list[Job]
@@ -45,7 +45,7 @@ def recent_jobs(most_ended: int = RECENT, variant_id: int | None = None) -> list
 
 
 def job_rows(user: User, most_ended: int = RECENT, variant_id: int | None = None) -> list[JobRow]:
-    """As `recent_jobs`, for a first paint. Blocks."""
+    """Shows `recent_jobs` for a first paint. Blocks."""
     now, visibility = timezone.now(), visibility_for(user)
     return [job_row(job, user.pk, user.is_staff, now, visibility) for job in recent_jobs(most_ended, variant_id)]
 
@@ -62,7 +62,7 @@ def last_lines() -> tuple[int, list[int]]:
 
 
 @_reading
-def changes(known_active: Collection[int], last_job: int, after_line: int, told_lines: Collection[int]) -> Changes:
+def changes(known_active: Collection[int], last_job: int, after_line: int, told_lines: Collection[int]) -> JobChanges:
     """Jobs that are active, were so at the last look (`known_active`) or are newer than `last_job`; lines after `after_line` but
     for `told_lines`.
     """
@@ -70,7 +70,7 @@ def changes(known_active: Collection[int], last_job: int, after_line: int, told_
     found = list(Job.objects.select_related("created_by").filter(wanted).order_by("pk"))
     new = JobLine.objects.filter(pk__gt=after_line).exclude(pk__in=list(told_lines))
     lines = list(new.order_by("pk")[:MOST_LINES])
-    return Changes(found, lines, Job.objects.in_bulk({line.job_id for line in lines}))
+    return JobChanges(found, lines, Job.objects.in_bulk({line.job_id for line in lines}))
 
 
 class JobCount(NamedTuple):
@@ -83,7 +83,7 @@ class JobCount(NamedTuple):
 
 @_reading
 def counts() -> list[JobCount]:
-    """Of all jobs whose rows are kept, in one query; and a zero for each state in which none of a kind is."""
+    """Counts all jobs by kind and state in one query, with a zero where none of a kind is."""
     in_bytes = Sum("done", filter=Q(unit=Job.Unit.BYTES))
     rows = Job.objects.order_by().values_list("kind", "state").annotate(n=Count("pk"), done_bytes=in_bytes)
     found = {(kind, state): JobCount(kind, state, n, done_bytes) for kind, state, n, done_bytes in rows}

@@ -1,4 +1,4 @@
-"""`/jobs/`: all jobs, one job with its log, and what may be done to it; for staff the limit on downloads and the quarantine, too.
+"""`/jobs/`: all jobs, one job with its log and actions; for staff the download limit and the quarantine, too.
 
 A job's page's script asks for JSON; without it the same addresses are pages and forms.
 """
@@ -22,9 +22,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from inference.web.jobs import queries
 from inference.web.jobs.rows import job_row, line_row, may_act, may_read
 from inference.web.visibility.queries import visibility_for
-from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
 from models_app import audit
+from models_app.catalog.access import user_of
 from models_app.intake.limit_setting import BadLimit, current_limit, forget_limit, limit_text, read_limit, set_limit
 from models_app.intake.quarantine import discard, quarantined_files
 from models_app.jobs.heartbeat import jobs_beat
@@ -71,11 +71,11 @@ def _page(request: HttpRequest, entered: str | None = None, problem: str = "", s
 def limit(request: HttpRequest) -> HttpResponse:
     """`limit`: a speed, or nothing for none; or `forget`, and the environment's holds again. For staff."""
     if "forget" in request.POST:
-        forget_limit(request.user)
+        forget_limit(user_of(request))
     else:
         entered = request.POST.get("limit", "")
         try:
-            set_limit(read_limit(entered), request.user)
+            set_limit(read_limit(entered), user_of(request))
         except BadLimit as bad:
             return _page(request, entered[:40], str(bad), status=422)
     messages.success(
@@ -90,7 +90,7 @@ def discard_quarantined(request: HttpRequest) -> HttpResponse:
     """`name` of a file in quarantine. For staff."""
     name = request.POST.get("name", "")
     try:
-        gone = discard(name, request.user)
+        gone = discard(name, user_of(request))
     except OSError as error:
         messages.error(
             request, _("{file} could not be removed: {problem}.").format(file=name, problem=error.strerror or error)

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from inference.web.jobs.queries import job_rows
-from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
+from models_app.catalog.access import user_of
 from models_app.intake.import_job import BadImport, start_import, survey
 from models_app.units import format_bytes
 
@@ -30,7 +30,7 @@ def add(request: HttpRequest) -> HttpResponse:
         return render(request, "models/add.html", context)
     try:
         if request.method == "POST":
-            start_import(_path(path), request.POST.get("how", ""), request.user)
+            start_import(_path(path), request.POST.get("how", ""), user_of(request))
             return redirect("models")
         found = survey(_path(path))
     except BadImport as bad:

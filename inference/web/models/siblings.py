@@ -77,7 +77,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class PlotTick:
     at: float
     text: str
 
@@ -85,8 +85,8 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Plot:
     dots: tuple[Dot, ...]
-    sizes: tuple[Tick, ...]
-    losses: tuple[Tick, ...]
+    sizes: tuple[PlotTick, ...]
+    losses: tuple[PlotTick, ...]
     budget_x: float | None
     """Where this box's budget ends; None where that lies outside."""
     budget: str
@@ -111,7 +111,7 @@ class Siblings:
 
 
 def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Siblings:
-    """Of those among `visible`; None: of all."""
+    """The variant beside its siblings among `visible`; None: among all."""
     base = base_name(variant.name)
     every = Variant.objects.all() if visible is None else visible
     same = every.filter(architecture=variant.architecture, n_params=variant.n_params).select_related(
@@ -244,9 +244,9 @@ def plot(rows: Sequence[Row], profile: Profile | None) -> Plot | None:
     return Plot(
         dots=dots,
         sizes=tuple(
-            Tick(x(most_bytes * n / _TICKS), format_bytes(int(most_bytes * n / _TICKS))) for n in range(1, _TICKS)
+            PlotTick(x(most_bytes * n / _TICKS), format_bytes(int(most_bytes * n / _TICKS))) for n in range(1, _TICKS)
         ),
-        losses=tuple(Tick(y(most_loss * n / _TICKS), f"{most_loss * n / _TICKS:.2g}") for n in range(_TICKS)),
+        losses=tuple(PlotTick(y(most_loss * n / _TICKS), f"{most_loss * n / _TICKS:.2g}") for n in range(_TICKS)),
         budget_x=x(budget_bytes) if is_inside and budget_bytes is not None else None,
         budget="" if budget_bytes is None else format_bytes(budget_bytes),
         sentence=_("Size against quality lost: {variants}.").format(variants="; ".join(map(_sentence, told))),
@@ -254,7 +254,7 @@ def plot(rows: Sequence[Row], profile: Profile | None) -> Plot | None:
 
 
 def _budget(profile: Profile | None) -> int | None:
-    """Of all GPUs together; of the RAM on a box without one."""
+    """The budget of all GPUs together; of the RAM on a box without one."""
     if profile is None:
         return None
     return sum(gpu.budget_bytes for gpu in profile.gpus) or profile.ram.budget_bytes

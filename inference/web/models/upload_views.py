@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from inference.web.visibility.staff import staff_required
 from models_app import jobs
+from models_app.catalog.access import user_of
 from models_app.intake import upload_job
 from models_app.intake.part import PartHeld
 from models_app.models import Job
@@ -51,7 +52,7 @@ def _refusals_as_json(view: View) -> View:
 @_refusals_as_json
 @staff_required
 def begin(request: HttpRequest) -> JsonResponse:
-    job = upload_job.start_upload(_offered(request), request.user)
+    job = upload_job.start_upload(_offered(request), user_of(request))
     return JsonResponse(_standing(job), status=201)
 
 
@@ -63,7 +64,7 @@ def upload(request: HttpRequest, pk: int) -> JsonResponse:
     if job is None:
         return _refused(_("There is no such upload."), 404)
     if request.method == "DELETE":
-        jobs.cancel(job, request.user)
+        jobs.cancel(job, user_of(request))
         return JsonResponse({})
     return JsonResponse(_standing(job))
 

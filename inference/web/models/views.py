@@ -28,11 +28,10 @@ from inference.web.models.usage import Usage, people_of, usage_by_variant
 from inference.web.models.variant_page import variant_context
 from inference.web.plans import badges
 from inference.web.visibility.queries import status_for
-from inference.web.visibility.signed_in import user_of
 from inference.web.visibility.staff import staff_required
 from models_app import audit
 from models_app.catalog import deletion
-from models_app.catalog.access import visible_to
+from models_app.catalog.access import user_of, visible_to
 from models_app.intake.quarantine import quarantined_bytes
 from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
@@ -148,7 +147,7 @@ def _page(
 
 
 def _visible(request: HttpRequest) -> QuerySet[Variant]:
-    return visible_to(request.user, Variant.objects.all())
+    return visible_to(user_of(request), Variant.objects.all())
 
 
 def _named(request: HttpRequest, name: str) -> Variant:
@@ -163,7 +162,7 @@ def _named(request: HttpRequest, name: str) -> Variant:
 def verify(request: HttpRequest, name: str) -> HttpResponse:
     """Has its files compared with their digests, by a job."""
     row = _named(request, name)
-    start_verify(row, request.user)
+    start_verify(row, user_of(request))
     return redirect("model", row.name)
 
 

@@ -26,10 +26,11 @@ from inference.web.crossing.ask_host import status_now
 from inference.web.hub.rows import Named, repository_named
 from inference.web.plans.what_if import BadQuestion, CannotBePlanned
 from inference.web.requantize.question import QUALITIES, Question, read_question
-from inference.web.requantize.target import Problem, Target
+from inference.web.requantize.target import Target, TargetProblem
 from inference.web.requantize.targets import Targets, imatrix_choices, targets
 from inference.web.visibility.staff import staff_required
 from models_app import jobs
+from models_app.catalog.access import user_of
 from models_app.intake.names import Names, giving_names
 from models_app.models import Job, Repository, Variant, validate_not_reserved, validate_variant_name
 
@@ -57,16 +58,16 @@ def _page(
 ) -> HttpResponse:
     told: Targets | None = None
     found = dict(problems or {})
-    trouble = row.trouble or ""
+    problem = row.unusable_reason or ""
     try:
         question = read_question(query)
     except BadQuestion as bad:
         # What makes sense without an answer is shown beside what does not.
         found, question = {**bad.problems, **found}, read_question({})
     try:
-        told = None if trouble else targets(row, question)
+        told = None if problem else targets(row, question)
     except (CannotBePlanned, QuantizeFailed) as cannot:
-        trouble = cannot.detail
+        problem = cannot.detail
     host = status_now()
     context = {
         "variant": row,
@@ -74,7 +75,7 @@ def _page(
         "asked": _form_values(query, told),
         "problems": found,
         "other_problems": [words for field, words in found.items() if field not in _SHOWN_AT_THEIR_FIELD],
-        "trouble": trouble,
+        "problem": problem,
         "told": told,
         "rows": _rows(row, query, told),
         "carried": [(name, query.get(name, "")) for name in _ASKED if name != "type" and query.get(name)],
@@ -114,7 +115,7 @@ class TargetRow:
 
 
 def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[TargetRow]:
-    """Those that few people want come last."""
+    """The targets' rows; those that few people want come last."""
     if told is None:
         return []
     pure, names = query.get("pure") == "on", Names(Job.ACTIVE)
@@ -177,7 +178,7 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
             name = wish or names.take(proposed_name(row.name, recipe))
             title = f"Requantize {row.name} to {recipe.type}{' (pure)' if recipe.pure else ''}"
             order = Order(row.pk, name, recipe, question.imatrix)
-            jobs.start("requantize", order.to_json(), title, request.user, row)
+            jobs.start("requantize", order.to_json(), title, user_of(request), row)
     if problems:
         return _page(request, row, request.POST.dict(), problems)
     words = _("{variant} is being made. It appears here when it is whole and was checked.")
@@ -188,8 +189,8 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
 def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
     """What speaks against making it, by the field that has to change. `wish`: the name asked for; "" where any will do."""
     problems: dict[str, str] = {}
-    if row.trouble:
-        problems["type"] = row.trouble
+    if row.unusable_reason:
+        problems["type"] = row.unusable_reason
     if wish:
         try:
             validate_variant_name(wish)
@@ -208,7 +209,7 @@ def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
     if chosen is None:
         return {"type": _("llama.cpp cannot make {type} of this file.").format(type=question.recipe.type)}
     # A full disk is waited for; the matrix would never come by itself.
-    return {"type": chosen.problem_words} if chosen.problem is Problem.NEEDS_IMATRIX else {}
+    return {"type": chosen.problem_words} if chosen.problem is TargetProblem.NEEDS_IMATRIX else {}
 
 
 # measuring ----------------------------------------------------------------------------------------------------
@@ -221,11 +222,11 @@ def measure(request: HttpRequest, name: str) -> HttpResponse:
     row = Variant.objects.filter(name=name).first()
     if row is None:
         raise Http404(_("There is no model named “{name}”.").format(name=name))
-    if row.trouble:
-        messages.error(request, row.trouble)
+    if row.unusable_reason:
+        messages.error(request, row.unusable_reason)
         return redirect("model", row.name)
     spec = {"variant_id": row.pk}
-    _job, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", request.user, row, Job.Unit.CHUNKS)
+    _job, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", user_of(request), row, Job.Unit.CHUNKS)
     if is_new:
         words = _("{variant} will be measured as soon as it gets its turn.")
         messages.success(request, words.format(variant=row.name))
@@ -242,8 +243,8 @@ def imatrix(request: HttpRequest, name: str) -> HttpResponse:
     if row is None:
         raise Http404(_("There is no model named “{name}”.").format(name=name))
     text = request.POST.get("text", "").strip() or None
-    if row.trouble:
-        messages.error(request, row.trouble)
+    if row.unusable_reason:
+        messages.error(request, row.unusable_reason)
     elif text is not None and not (os.path.isabs(text) and os.path.isfile(text)):
         messages.error(request, _("There is no such text on this machine. Give its whole path, beginning with /."))
     else:
@@ -254,7 +255,7 @@ def imatrix(request: HttpRequest, name: str) -> HttpResponse:
 def _begin_imatrix(request: HttpRequest, row: Variant, text: str | None) -> None:
     spec = {"variant_id": row.pk, "name": row.name, "text": text}
     title = f"Importance matrix of {row.name}"
-    _job, is_new = jobs.start_once("imatrix", spec, title, request.user, row, Job.Unit.CHUNKS)
+    _job, is_new = jobs.start_once("imatrix", spec, title, user_of(request), row, Job.Unit.CHUNKS)
     if is_new:
         words = _("The importance matrix of {variant} is being computed. Choose it here when it is done.")
         messages.success(request, words.format(variant=row.name))

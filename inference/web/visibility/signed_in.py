@@ -9,17 +9,9 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from inference.web.crossing.database_thread import reading
-
-
-def user_of(request: HttpRequest) -> User:
-    """Whoever is signed in: for synchronous views that nobody else reaches."""
-    user = request.user
-    assert user.is_authenticated
-    return user
 
 
 async def user_id_of(request: HttpRequest) -> int:

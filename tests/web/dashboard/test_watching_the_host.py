@@ -11,14 +11,14 @@ import pytest_asyncio
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
-from inference.core.scheduling.decisions import Paused
-from inference.web.dashboard import feed
+from inference.core.scheduling.decisions import LoadingPaused
 from inference.web.dashboard.feed import telemetry_feed
+from inference.web.feeds.subscribers import MOST_UNSEEN
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost, decision, telemetry, variant_telemetry
 from tests.web.tab import Tab, session_cookie
 
-ONE = Paused("ram", "RAM", 1 << 30, "foreign")
+ONE = LoadingPaused("ram", "RAM", 1 << 30, "foreign")
 ONE_WORDED = "Nothing more is loaded in RAM: other programs use 1 GiB that variants hold."
 CLOSED, BAD_FRAME, TOO_LARGE = 4401, 4400, 4413
 Watch = Callable[[User], Coroutine[Any, Any, Tab]]
@@ -101,15 +101,15 @@ async def test_a_page_that_falls_behind_gets_the_newest_state_and_no_pile(
     watch: Watch, host: FakeHost, alice: User, bob: User
 ) -> None:
     slow, quick = await watch(alice), await watch(bob)
-    last = feed.MOST_UNSEEN + 10
+    last = MOST_UNSEEN + 10
     for tab in (slow, quick):
         await tab.frame()
     for number in range(2, last):
         await host.tell_telemetry(telemetry("delta", number))
         assert (await quick.frame())["number"] == number
         await quick.say(type="seen")
-    heard = [(await slow.frame())["number"] for _ in range(feed.MOST_UNSEEN - 1)]
-    assert heard == list(range(2, feed.MOST_UNSEEN + 1))
+    heard = [(await slow.frame())["number"] for _ in range(MOST_UNSEEN - 1)]
+    assert heard == list(range(2, MOST_UNSEEN + 1))
     await slow.say(type="seen")
     caught_up = await slow.frame()
     assert (caught_up["type"], caught_up["number"]) == ("backlog", last - 1)

@@ -19,7 +19,7 @@ DOWNLOAD = f"{URL}download/"
 async def lines_of(user: User, **query: Any) -> list[dict[str, Any]]:
     client = AsyncClient()
     await client.aforce_login(user)
-    response = await client.get(PLANS, query)
+    response: Any = await client.get(PLANS, query)  # a stream or not
     if not response.streaming:
         return [json.loads(response.content)]
     body = b"".join([chunk async for chunk in response.streaming_content])

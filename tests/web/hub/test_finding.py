@@ -51,7 +51,7 @@ def test_a_name_or_an_address_is_recognised(words: str, told: tuple[str, str, bo
 
 def test_a_pasted_address_leads_to_the_repository(member: Client, repository: HubServer) -> None:
     response = member.get(reverse("hub-find"), {"q": f"https://huggingface.co/{NAME}/blob/main/README.md"})
-    assert (response.status_code, response.url) == (302, URL)
+    assert (response.status_code, response["Location"]) == (302, URL)
     assert f"Open the repository {NAME}" in text_of(member.get(reverse("hub-find"), {"q": NAME}))
 
 
@@ -66,7 +66,7 @@ def test_names_that_are_none_are_left_out_of_what_was_found(member: Client, repo
 def test_a_renamed_repository_leads_to_its_new_name(member: Client, repository: HubServer) -> None:
     repository.renamed["former/Name"] = NAME
     response = member.get("/models/hub/former/Name/")
-    assert (response.status_code, response.url) == (302, URL)
+    assert (response.status_code, response["Location"]) == (302, URL)
 
 
 def test_a_repository_shows_each_variant_as_a_row_before_anything_is_planned(

@@ -11,7 +11,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
-from inference.web.jobs.feed import MOST_UNSEEN, job_feed
+from inference.web.feeds.subscribers import MOST_UNSEEN
+from inference.web.jobs.feed import job_feed
 from models_app.models import Job, JobLine
 from tests.web.tab import Tab, session_cookie
 

@@ -103,9 +103,9 @@ def test_a_deleted_one_is_not_named(alice: User, staff: User, kept: Variant) -> 
 
 
 def test_one_that_a_job_made_is_not_named_after_its_deletion(alice: User, staff: User, kept: Variant) -> None:
-    def code(running: Attempt) -> None:
-        running.made(kept)
-        running.line(f"Added as {kept.name}.")
+    def code(attempt: Attempt) -> None:
+        attempt.made(kept)
+        attempt.line(f"Added as {kept.name}.")
 
     job = jobs.start("download", {"name": kept.name}, f"Download {kept.name} from somebody/secret", staff)
     assert "Download secret-7B-Q4_K_M" in told(alice, job), "it is nobody's in particular before it is there"
@@ -182,14 +182,14 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
 ) -> None:
     seen: list[tuple[Any, Any]] = []
 
-    def code(running: Attempt) -> None:
-        running.progress(0, 6, WAITING, waiting(kept))
-        seen.append((row(alice, running.job), row(staff, running.job)))
+    def code(attempt: Attempt) -> None:
+        attempt.progress(0, 6, WAITING, waiting(kept))
+        seen.append((row(alice, attempt.job), row(staff, attempt.job)))
         wait: Any = queued(1, Reason("room", (kept.pk, variant.pk)))
-        running.progress(0, 6, WAITING, waiting(kept, wait))
-        seen.append((row(alice, running.job), row(staff, running.job)))
-        running.progress(1, 6, READING, reading(kept))
-        seen.append((row(alice, running.job), row(staff, running.job)))
+        attempt.progress(0, 6, WAITING, waiting(kept, wait))
+        seen.append((row(alice, attempt.job), row(staff, attempt.job)))
+        attempt.progress(1, 6, READING, reading(kept))
+        seen.append((row(alice, attempt.job), row(staff, attempt.job)))
 
     run("measure", code, jobs.start("measure", {"variant_id": kept.pk}, "Measure it", staff, kept))
     theirs, ours = zip(*seen, strict=True)
@@ -210,9 +210,9 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
 def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: User, kept: Variant) -> None:
     seen: list[Any] = []
 
-    def code(running: Attempt) -> None:
-        running.progress(0, 6, f"Reading {kept.name}.gguf")
-        seen.extend((row(alice, running.job), row(staff, running.job)))
+    def code(attempt: Attempt) -> None:
+        attempt.progress(0, 6, f"Reading {kept.name}.gguf")
+        seen.extend((row(alice, attempt.job), row(staff, attempt.job)))
 
     run("verify", code, jobs.start("verify", {"variant": kept.pk}, "Verify it", staff, kept))
     assert [each["state_words"] for each in seen] == ["running", "reading secret-7B-Q4_K_M.gguf"]
@@ -224,11 +224,11 @@ def test_the_names_of_its_files_are_as_unsaid_as_its_own(alice: User, staff: Use
 def test_a_log_that_names_another_is_for_those_who_may_know_that_one_too(
     alice: User, staff: User, variant: Variant, kept: Variant, members: Group
 ) -> None:
-    def code(running: Attempt) -> None:
-        running.line("It begins.")
-        assert readable(alice, running.job)
-        running.mention(kept.pk)
-        running.line(f"Compared with {kept.name}.")
+    def code(attempt: Attempt) -> None:
+        attempt.line("It begins.")
+        assert readable(alice, attempt.job)
+        attempt.mention(kept.pk)
+        attempt.line(f"Compared with {kept.name}.")
         raise jobs.JobFailed(f"There {kept.name} is pinned.")
 
     job = run("measure", code, jobs.start("measure", {"variant_id": variant.pk}, "Measure smol", alice, variant))

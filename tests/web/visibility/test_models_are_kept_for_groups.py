@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from typing import Any
@@ -14,7 +15,7 @@ from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
 from inference.core.loads.purposes import resident_id
-from inference.core.scheduling.decisions import Evicted, Failed, Refused, Spared, Unloaded
+from inference.core.scheduling.decisions import Evicted, Failed, LoadRefused, Spared, Unloaded
 from inference.core.scheduling.reasons import InQueue, Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.web.dashboard.feed import telemetry_feed
@@ -166,7 +167,7 @@ def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
         decisions=[
             decision(1, evicted(smol.pk, kept.pk), smol=smol.pk, kept_once=kept.pk),
             decision(2, Failed(kept.pk, "bad_file", "/models/kept.gguf is broken.", 1), kept_once=kept.pk),
-            decision(3, Refused(smol.pk, loads), smol=smol.pk, kept_once=kept.pk),
+            decision(3, LoadRefused(smol.pk, loads), smol=smol.pk, kept_once=kept.pk),
         ],
         decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept_once", "n": 3}],
     )
@@ -417,6 +418,6 @@ async def test_the_feed_of_jobs_follows_who_may_know(host: FakeHost, alice: User
 def test_what_is_kept_from_a_room_full_of_people_costs_no_queries_for_each(django_assert_max_num_queries: Any) -> None:
     people = [User.objects.create_user(f"person-{number}") for number in range(20)]
     with django_assert_max_num_queries(8):
-        found = visibilities.__wrapped__({each.pk for each in people})
+        found = inspect.unwrap(visibilities)({each.pk for each in people})
     assert len(found) == 20
     assert len({id(each) for each in found.values()}) == 1
