@@ -40,7 +40,7 @@ def test_a_download_becomes_a_job_with_the_hubs_own_record(
         ],
     }
     told = text_of(response)
-    assert "begun" in told
+    assert "started" in told
     assert "On its way" in told
     staff.post(DOWNLOAD, {"key": "Tiny-F16.gguf", "revision": revision})
     assert Job.objects.count() == 1
