@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.apps import AppConfig
-from django.conf import settings
 from django.db import transaction
 from django.db.models.signals import post_save
 
@@ -35,14 +32,12 @@ def _profile_saved(instance: Any, **_: Any) -> None:
 
 def _tell_host() -> None:
     """A host that does not run reads the profile when it starts."""
-    from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-
-    async def tell() -> None:
-        await asyncio.wait_for(HostClient(settings.HOST_SOCKET).profile_changed(), HOST_ANSWERS_WITHIN_SECONDS)
+    from inference.host.api.client import HostRefusal, HostUnavailable
+    from inference.web.crossing import ask_host
 
     try:
-        async_to_sync(tell)()
+        ask_host.call(lambda client: client.profile_changed(), HOST_ANSWERS_WITHIN_SECONDS)
+    except (HostRefusal, ask_host.AnswersTooLate) as error:
+        logger.warning("the host kept its budgets", extra={"event": "profile_untold", "error": str(error)})
     except HostUnavailable:
         pass
-    except (HostRefusal, asyncio.TimeoutError) as error:
-        logger.warning("the host kept its budgets", extra={"event": "profile_untold", "error": str(error)})

@@ -1,4 +1,4 @@
-"""In Django's admin: variants with what is in memory of them, jobs with their progress, and conversations without their words."""
+"""Shows variants, jobs and conversations in Django's admin; of conversations no word."""
 
 from inference.admin import conversations, jobs, variants
 

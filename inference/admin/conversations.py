@@ -1,4 +1,4 @@
-"""Conversations belong to the people who hold them: the admin lists and deletes them, but shows none of their text."""
+"""Lists and deletes conversations in the admin. They belong to the people who hold them: their text is not shown."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
@@ -39,7 +40,7 @@ LAST_LINES = 8
 
 
 def _row(job: Job) -> JobRow:
-    """As an administrator sees it."""
+    """The job as an administrator sees it."""
     return job_row(job, 0, True, timezone.now(), visibility_at_the_console())
 
 
@@ -84,7 +85,7 @@ class JobAdmin(ReadOnly, ModelAdmin):
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Beside the jobs: what holds for downloads, and what came wrong; both are dealt with on the page of jobs."""
+        """Lists jobs beside the limit on downloads and the quarantine, which the page of jobs deals with."""
         put_away_size = format_bytes(quarantined_bytes())
         told = {"limit": current_limit(), "n_put_away": len(quarantined_files()), "put_away_size": put_away_size}
         answer: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **told})
@@ -102,7 +103,7 @@ class JobAdmin(ReadOnly, ModelAdmin):
         return [live, *super().get_urls()]
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """How far it is, and the end of its log: a part of its page, which asks again for as long as it runs."""
+        """Renders how far the job is, with the end of its log. The page asks again for as long as it runs."""
         job = get_object_or_404(Job.objects.select_related("created_by"), pk=pk)
         if not self.has_view_permission(request, job):
             raise PermissionDenied
@@ -128,25 +129,29 @@ class JobAdmin(ReadOnly, ModelAdmin):
 
     @admin.action(description=_("Pause"))
     def pause(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.pause, "Paused")
+        self._each(request, queryset, jobs.pause, _("Paused: {jobs}."))
 
     @admin.action(description=_("Resume"))
     def resume(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.resume, "Resumed")
+        self._each(request, queryset, jobs.resume, _("Resumed: {jobs}."))
 
     @admin.action(description=_("Cancel"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.cancel, "Cancelled")
+        self._each(request, queryset, jobs.cancel, _("Cancelled: {jobs}."))
 
     @admin.action(description=_("Retry"))
     def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        self._each(request, queryset, jobs.retry, "Retried")
+        self._each(request, queryset, jobs.retry, _("Retried: {jobs}."))
 
-    def _each(self, request: HttpRequest, queryset: QuerySet[Job], act: Callable[[Job, Any], bool], done: str) -> None:
+    def _each(self, request: HttpRequest, queryset: QuerySet[Job], act: Callable[[Job, Any], bool], done: Any) -> None:
         wanted = list(queryset)
         changed = [job for job in wanted if act(job, request.user)]
         if changed:
-            self.message_user(request, f"{done}: {', '.join(job.title for job in changed)}.")
+            self.message_user(request, done.format(jobs=", ".join(job.title for job in changed)))
         if n_not := len(wanted) - len(changed):
-            text = f"{n_not} {'is' if n_not == 1 else 'are'} in a state in which that does not apply."
-            self.message_user(request, text, messages.WARNING)
+            text = ngettext(
+                "{n} is in a state in which that does not apply.",
+                "{n} are in a state in which that does not apply.",
+                n_not,
+            )
+            self.message_user(request, text.format(n=n_not), messages.WARNING)

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
@@ -29,7 +30,7 @@ from models_app.catalog.access import user_of
 from models_app.intake.verify_job import start_verify
 from models_app.models import Variant
 
-AWAY = "The model host does not answer. Try again in a moment."
+AWAY = _("The model host does not answer. Try again in a moment.")
 
 
 _VariantQuestion = Callable[[HostClient, int], Coroutine[Any, Any, None]]
@@ -65,7 +66,7 @@ class WishesForm(forms.Form):
 
 
 class VariantActions:
-    """For a ModelAdmin of Variant."""
+    """Adds the actions to a ModelAdmin of Variant."""
 
     actions = (
         "enable",
@@ -92,8 +93,8 @@ class VariantActions:
         self._switch(request, queryset, enabled=False)
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Variant], *, enabled: bool) -> None:
-        """Those that already are as wished don't count."""
-        done = "Enabled" if enabled else "Disabled"
+        """Enables or disables variants; those that already are as wished don't count."""
+        done = gettext_noop("Enabled") if enabled else gettext_noop("Disabled")
         with transaction.atomic():
             changed = list(queryset.filter(enabled=not enabled))
             Variant.objects.filter(pk__in=[each.pk for each in changed]).update(enabled=enabled)
@@ -102,19 +103,43 @@ class VariantActions:
 
     @admin.action(description=_("Load into memory"), permissions=["change"])
     def load(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.load(pk), "Loaded", "Loading has begun")
+        self._ask_host(
+            request,
+            queryset,
+            lambda client, pk: client.load(pk),
+            gettext_noop("Loaded"),
+            gettext_noop("Loading has begun"),
+        )
 
     @admin.action(description=_("Unload from memory"), permissions=["change"])
     def unload(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.unload(pk), "Unloaded", "Unloading has begun")
+        self._ask_host(
+            request,
+            queryset,
+            lambda client, pk: client.unload(pk),
+            gettext_noop("Unloaded"),
+            gettext_noop("Unloading has begun"),
+        )
 
     @admin.action(description=_("Pin"), permissions=["change"])
     def pin(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, True), "Pinned", "Pinning has begun")
+        self._ask_host(
+            request,
+            queryset,
+            lambda client, pk: client.pin(pk, True),
+            gettext_noop("Pinned"),
+            gettext_noop("Pinning has begun"),
+        )
 
     @admin.action(description=_("Unpin"), permissions=["change"])
     def unpin(self, request: HttpRequest, queryset: QuerySet[Variant]) -> None:
-        self._ask_host(request, queryset, lambda client, pk: client.pin(pk, False), "Unpinned", "Unpinning has begun")
+        self._ask_host(
+            request,
+            queryset,
+            lambda client, pk: client.pin(pk, False),
+            gettext_noop("Unpinned"),
+            gettext_noop("Unpinning has begun"),
+        )
 
     def _ask_host(
         self,
@@ -124,7 +149,7 @@ class VariantActions:
         done: str,
         begins: str,
     ) -> None:
-        """Returns at once: a load takes as long as it takes."""
+        """Returns at once: a load takes as long as it takes. `done` and `begins` are stored in the log in these words."""
         wanted = list(queryset)
         finished: list[Variant] = []
         begun: list[Variant] = []
@@ -134,7 +159,7 @@ class VariantActions:
             if isinstance(outcome, HostRefusal):
                 self._warn(request, variant, _refused(request, outcome))
             elif isinstance(outcome, HostUnavailable):
-                self._warn(request, variant, AWAY)
+                self._warn(request, variant, str(AWAY))
             else:
                 (finished if outcome else begun).append(variant)
         record(finished, request.user.pk, CHANGE, f"{done}.")
@@ -143,7 +168,8 @@ class VariantActions:
             self._say(request, done, finished)
         if begun:
             names = ", ".join(each.name for each in begun)
-            messages.info(request, f"{begins}, and goes on: {names}. The dashboard shows how far it is.")
+            words = gettext("{begins}, and goes on: {names}. The dashboard shows how far it is.")
+            messages.info(request, words.format(begins=gettext(begins), names=names))
 
     @admin.action(description=_("Verify against the digest"), permissions=["change"])
     def verify(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse:
@@ -157,7 +183,7 @@ class VariantActions:
         names = list(queryset.values_list("name", flat=True)[:2])
         if len(names) == 1:
             return redirect("requantize", *names)
-        messages.warning(request, "One at a time: pick the variant to start from.")
+        messages.warning(request, gettext("One at a time: pick the variant to start from."))
         return None
 
     # asked first ------------------------------------------------------------------------------------------------
@@ -190,7 +216,7 @@ class VariantActions:
         with transaction.atomic():
             for variant in Variant.objects.select_for_update().filter(pk__in=queryset.values("pk")) if wished else ():
                 if wished.get("n_ctx_seq", variant.n_ctx_seq) < (variant.least_n_ctx_seq or 0):
-                    self._warn(request, variant, "Its least context is longer than that.")
+                    self._warn(request, variant, gettext("Its least context is longer than that."))
                     continue
                 Variant.objects.filter(pk=variant.pk).update(**wished)
                 changed.append(variant)
@@ -200,7 +226,7 @@ class VariantActions:
 
     @admin.action(description=_("Delete selected variants …"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Variant]) -> HttpResponse | None:
-        """As a variant's own page does it: refused while in use, and only our own files leave the disk."""
+        """Deletes variants as their own pages do: not while in use, and only our own files leave the disk."""
         if "post" not in request.POST:
             told = [(each.pk, each.name, deletion.removal(each).sentence) for each in queryset]
             return self._form(request, "delete_selected", _("Delete these variants?"), _("Delete them"), told)
@@ -210,7 +236,7 @@ class VariantActions:
             for variant in queryset.select_related("repository")
             if self._done(request, variant, partial(delete_variant, variant, user_id))
         ]
-        self._say(request, "Deleted", gone)
+        self._say(request, gettext_noop("Deleted"), gone)
         return None
 
     def _done(self, request: HttpRequest, variant: Variant, act: Callable[[], object]) -> bool:
@@ -222,7 +248,7 @@ class VariantActions:
         except HostRefusal as refusal:
             self._warn(request, variant, _refused(request, refusal))
         except HostUnavailable:
-            self._warn(request, variant, AWAY)
+            self._warn(request, variant, str(AWAY))
         except OSError as error:
             self._warn(request, variant, f"{error.filename}: {error.strerror}")
         else:
@@ -257,9 +283,9 @@ class VariantActions:
     def _say(self, request: HttpRequest, done: str, variants: Iterable[Variant]) -> None:
         names = ", ".join(each.name for each in variants)
         if names:
-            messages.success(request, f"{done}: {names}.")
+            messages.success(request, gettext("{done}: {names}.").format(done=gettext(done), names=names))
         else:
-            messages.info(request, "Nothing was changed.")
+            messages.info(request, gettext("Nothing was changed."))
 
     def _warn(self, request: HttpRequest, variant: Variant, detail: str) -> None:
         messages.warning(request, f"{variant.name}: {detail}")
@@ -271,8 +297,9 @@ def _refused(request: HttpRequest, refusal: HostRefusal) -> str:
 
 def _groups(variant: Variant) -> str:
     names = variant.groups.order_by("name").values_list("name", flat=True)
-    return f"Now for {', '.join(names) or 'everybody'}."
+    return gettext("Now for {groups}.").format(groups=", ".join(names) or gettext("everybody"))
 
 
 def _wishes(variant: Variant) -> str:
-    return f"Now {variant.n_seq_max} × {variant.n_ctx_seq:,} tokens."
+    words = gettext("Now {n_slots} × {n_tokens} tokens.")
+    return words.format(n_slots=variant.n_seq_max, n_tokens=f"{variant.n_ctx_seq:,}")

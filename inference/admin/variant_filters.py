@@ -30,7 +30,7 @@ class AvailabilityFilter(admin.SimpleListFilter):
 
 
 class ResidencyFilter(admin.SimpleListFilter):
-    """As the host tells. While it does not answer, nothing is in memory as far as is known."""
+    """Filters by what the host says is in memory. While it does not answer, nothing is as far as is known."""
 
     title = _("in memory")
     parameter_name = "residency"

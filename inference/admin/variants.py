@@ -84,7 +84,7 @@ class VariantList(ChangeList):
 
 @admin.register(Variant)
 class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
-    """add_model, scan_models and jobs make variants."""
+    """Administers variants. They are made by add_model, scan_models and jobs."""
 
     list_display = ("called", "state", "residency", "plan", "size_and_speed", "jobs_now", "used")
     list_filter = (
@@ -169,7 +169,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
 
     @admin.display(description=_("state"))
     def state_told(self, variant: Variant) -> Any:
-        return variant.trouble or (_("usable") if variant.enabled else _("disabled"))
+        return variant.unusable_reason or (_("usable") if variant.enabled else _("disabled"))
 
     @display(
         description=_("in memory"),
@@ -232,5 +232,5 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
 
 
 def _as_stored(variant: Variant) -> Variant:
-    """Without what a refused form has written into the object."""
+    """The row as stored, without what a refused form has written into the object."""
     return Variant.objects.get(pk=variant.pk)

@@ -1,4 +1,4 @@
-"""The kind `imatrix`: an importance matrix of a variant, for quantizing it, computed by a worker that a lease is taken of.
+"""The kind `imatrix`: a leased worker computes an importance matrix of a variant, for quantizing it.
 
 The worker is one of its own, under the budget like any other: it waits, sends away and is refused by the same rules, and goes
 with the lease. A lease is for a part of the text; the next one is asked for before it is given back, so that the worker
@@ -47,8 +47,8 @@ def run(attempt: Attempt) -> None:
     if variant is None:
         raise JobFailed("The variant whose importance matrix was wished for is gone from the inventory.")
     shard = variant.shards.order_by("number").first()
-    if shard is None or variant.trouble:
-        raise JobFailed(variant.trouble or f"{variant.name} has no files.")
+    if shard is None or variant.unusable_reason:
+        raise JobFailed(variant.unusable_reason or f"{variant.name} has no files.")
     target = imatrix_path(attempt.spec["name"])
     source = Path(attempt.spec["text"]) if attempt.spec.get("text") else TEXT
     try:
@@ -122,7 +122,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Of the next part, up to here."""
+    """The next part's file is written, up to here."""
 
     read: Read
 

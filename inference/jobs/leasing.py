@@ -20,7 +20,7 @@ FULL_DISK_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """For the lease, as the host tells it."""
+    """A step of the wait for the lease, as the host tells it."""
 
     event: Queued | Evicting | LeaseLoading
 

@@ -1,4 +1,4 @@
-"""The kind `measure`: how well a variant foretells a text, how far it is from its best sibling, and how fast it is.
+"""The kind `measure`: measures how well a variant foretells a text, against its best sibling, and how fast.
 
 It takes leases as a chat does: of the sibling first, of the variant then. Logits pass through files of the models' folder,
 the sibling's are kept until they have been compared.
@@ -42,8 +42,8 @@ def run(attempt: Attempt) -> None:
     variant = Variant.objects.filter(pk=attempt.spec["variant_id"]).first()
     if variant is None:
         raise JobFailed("The variant that was to be measured is gone from the inventory.")
-    if variant.trouble:
-        raise JobFailed(variant.trouble)
+    if variant.unusable_reason:
+        raise JobFailed(variant.unusable_reason)
     folder = Path(settings.MODELS_DIR) / MEASURING / str(attempt.job.pk)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
@@ -195,7 +195,7 @@ async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> Asyn
 
 
 async def _speeds(lease: Any, request_id: str, length: int) -> Speeds:
-    """Of one answer: reading a prompt, and writing on."""
+    """Measures the speeds of one answer: reading a prompt, and writing on."""
     text = TEXT.read_text(encoding="utf-8")
     options = GenerationOptions(max_tokens=SPEED_TOKENS, temperature=0.0)
     async with aclosing(

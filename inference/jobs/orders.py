@@ -34,7 +34,7 @@ class Order:
 
     @classmethod
     def from_json(cls, spec: Mapping[str, Any]) -> Order:
-        """Of what `to_json` gave."""
+        """The order that `to_json` wrote down."""
         return cls(
             spec["source_id"], spec["name"], Recipe.from_json(spec["recipe"]), spec["imatrix"], spec["n_threads"]
         )

@@ -37,7 +37,7 @@ class Window:
 
 
 def windows(tokens: Sequence[int], length: int, most: int) -> tuple[Window, ...]:
-    """At most `most`, one after the other; a rest that is too short is left out."""
+    """Cuts tokens into at most `most` windows, one after the other; a rest that is too short is left out."""
     starts = range(0, len(tokens) - length + 1, length)
     return tuple(Window(tuple(tokens[start : start + length]), length // 2) for start in list(starts)[:most])
 
@@ -55,7 +55,7 @@ class Places:
 
 
 def compare(logits: Logits, followers: Sequence[int], reference: Logits | None = None) -> Places:
-    """Of one window: a row of logits for each of `followers`."""
+    """Compares one window with what follows in it. `logits`: a row for each of `followers`."""
     surprise, divergence, same = [], [], []
     for start in range(0, len(followers), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -110,7 +110,7 @@ def score(found: Iterable[Places]) -> Score:
 
 
 def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
-    """And its standard error."""
+    """The mean and its standard error."""
     if not len(values):
         raise ValueError("nothing was measured")
     if not np.isfinite(values).all():

@@ -67,7 +67,7 @@ def requantize(attempt: Attempt, folder: Path, *, free: FreeBytes = free_bytes) 
 
 
 def _made(attempt: Attempt, folder: Path, names: Sequence[str]) -> Path | None:
-    """Where an earlier attempt has made all files, so that only their names and the row are missing; None where none has."""
+    """The folder where an earlier attempt has made all files; None where none has. Only their names and the row are missing."""
     if not attempt.kept.get("digests"):
         return None
     making = folder / MAKING / str(attempt.kept["folder"])

@@ -1,4 +1,4 @@
-"""What a job that takes leases is about at the moment, as it stands in the job's row: facts, for whoever words them for a reader."""
+"""What a job that takes leases does now, as facts in its row: words are made for each reader."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reading(variant: Variant) -> LeaseStage:
 
 
 def lease_stage(about: Mapping[str, Any] | None) -> LeaseStage | None:
-    """Of what a row keeps; None where its stage is about no lease."""
+    """The stage that a row keeps; None where it is about no lease."""
     return None if about is None or about.get("kind") not in ("waiting", "reading") else cast(LeaseStage, about)
 
 

@@ -22,10 +22,6 @@ class DeviceId(str):
         return cls(f"gpu{number}")
 
     @property
-    def is_ram(self) -> bool:
-        return self == "ram"
-
-    @property
     def number(self) -> int:
         """Of a GPU: its place in the hardware profile. Raises ValueError for the RAM."""
         found = _GPU.fullmatch(self)

@@ -159,7 +159,7 @@ class Variant(models.Model):
         return self.name
 
     @property
-    def trouble(self) -> str | None:
+    def unusable_reason(self) -> str | None:
         """Why the last look at the disk found that it cannot run, as sentences for a person; None where nothing speaks against it."""
         if self.missing_since is not None:
             return (
@@ -172,7 +172,7 @@ class Variant(models.Model):
     @property
     def is_usable(self) -> bool:
         """Whether it may be offered: enabled, its files there and their header sound."""
-        return self.enabled and self.trouble is None
+        return self.enabled and self.unusable_reason is None
 
     def clean(self) -> None:
         if self.least_n_ctx_seq is not None and self.least_n_ctx_seq > self.n_ctx_seq:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inference.core.loads.devices import RAM
-from inference.core.scheduling.decisions import Evicted, Paused, Resumed
 from inference.core.scheduling.memory.ledger import Pool
 from inference.host.telemetry.sample import SETTLED_SAMPLES, RamReading, Reading
 from inference.host.telemetry.sampler import Telemetry
@@ -46,5 +45,5 @@ async def test_an_idle_model_leaves_for_a_game_and_comes_back_when_somebody_asks
     await plays(0)
     await box.client.load(variant_id)
     assert await box.resident(variant_id) is not None
-    kinds = [type(each["decision"]) for each in box.host.decisions()]
-    assert kinds.index(Paused) < kinds.index(Evicted) < kinds.index(Resumed)
+    kinds = [each["decision"].kind for each in box.host.decisions()]
+    assert kinds.index("pause") < kinds.index("evict") < kinds.index("resume")

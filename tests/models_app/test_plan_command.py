@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from inference.core.loads.options import LoadOptions
+from inference.core.loads.ways import LoadWay
+from inference.core.scheduling.preview import Leaver, Preview
+from inference.core.scheduling.reasons import ForEviction
+from inference.core.scheduling.refusals import FailedToLoad
+from inference.host.api import wire
 from models_app.catalog.register import add_model
 from models_app.hardware.profile import GIB, parse_bytes
 from models_app.models import HardwareProfile
@@ -145,36 +151,43 @@ def test_this_machines_own_budget_goes_before_its_profiles(tmp_path: Path, setti
 
 
 @contextmanager
-def host_that_says(preview: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The socket of a host that answers everything with `preview`, and what it was asked."""
+def host_that_says(answer: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The socket of a host that answers everything with `answer`, and what it was asked."""
     asked: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="host-") as folder, socket.socket(socket.AF_UNIX) as listener:
         path = f"{folder}/host.sock"
         listener.bind(path)
         listener.listen()
 
-        def answer() -> None:
+        def serve() -> None:
             try:
                 while True:
                     connection, _ = listener.accept()
                     with connection, connection.makefile("rb") as lines:
                         asked.append(json.loads(lines.readline()))
-                        connection.sendall(json.dumps(preview).encode() + b"\n")
+                        connection.sendall(wire.encode(answer))
             except OSError:
                 return
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
         yield path, asked
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
-def previewed(options: dict[str, Any] | None) -> dict[str, Any]:
-    leaver = {"variant_id": 7, "name": "old-one"}
-    busy = {"variant_id": 8, "name": "busy-one"}
-    sentence = "It loads after old-one has left."
-    return {"type": "preview", "options": options, "evicts": [leaver], "waits_for": [busy], "sentence": sentence}
+def previewed(options: LoadOptions | None, *leavers: int) -> dict[str, Any]:
+    """That `leavers` would leave for a way with `options`, the last of them once it has answered."""
+    held = {"ram": 1 << 30}
+    way = None if options is None else LoadWay(options, held)
+    evicts = tuple(Leaver(each, held, 180.0, 0, 4.0, 0.5) for each in leavers[:-1])
+    busy = tuple(Leaver(each, held, None, 1, 4.0, 0.5) for each in leavers[-1:])
+    best = way or LoadWay(LoadOptions(), held)
+    reason = ForEviction(leavers) if way is None else None
+    return {"type": "preview", "preview": Preview(1, "waits", best, way, evicts=evicts, waits_for=busy, reason=reason)}
+
+
+REFUSED = {"type": "refused", "refusal": FailedToLoad("crashed", "no")}
 
 
 @pytest.fixture
@@ -182,35 +195,45 @@ def variant(tmp_path: Path) -> Any:
     return add_model(build(tmp_path / "tiny.gguf", SHAPES["tiny-gqa"])).variant
 
 
-def test_a_running_host_tells_who_would_leave_for_the_way_that_it_would_take(variant: Any, settings: Any) -> None:
+@pytest.fixture
+def others(tmp_path: Path) -> tuple[int, ...]:
+    """One that is idle, and one that is busy."""
+    names = ("old-one", "busy-one")
+    return tuple(add_model(build(tmp_path / f"{name}.gguf", SHAPES["tiny-gqa"])).variant.pk for name in names)
+
+
+def test_a_running_host_tells_who_would_leave_for_the_way_that_it_would_take(
+    variant: Any, others: tuple[int, ...], settings: Any
+) -> None:
     ways = planned(variant.name)["alternatives"]
     assert len(ways) > 1
     for number, way in enumerate(ways):
         names = ("n_gpu_layers", "n_cpu_moe", "n_ctx_seq", "n_seq_max", "n_ubatch", "type_k", "type_v")
-        options = {name: way[name] for name in names} | {"n_gpu_layers": None}
-        with host_that_says(previewed(options)) as (settings.HOST_SOCKET, asked):
+        options = LoadOptions(**{name: way[name] for name in names} | {"n_gpu_layers": None})
+        with host_that_says(previewed(options, *others)) as (settings.HOST_SOCKET, asked):
             evicts = [each["evicts"] for each in planned(variant.name)["alternatives"]]
-        assert evicts == [["old-one", "busy-one"] if each == number else [] for each in range(len(ways))]
+        assert evicts == [["old-one-Q4_0", "busy-one-Q4_0"] if each == number else [] for each in range(len(ways))]
         assert asked == [{"type": "preview", "variant_id": variant.pk, "anyway": False}]
 
 
-def test_people_read_what_loading_it_now_would_do(variant: Any, settings: Any) -> None:
+def test_people_read_what_loading_it_now_would_do(variant: Any, others: tuple[int, ...], settings: Any) -> None:
     out = StringIO()
-    with host_that_says(previewed(None)) as (settings.HOST_SOCKET, _):
+    with host_that_says(previewed(None, *others)) as (settings.HOST_SOCKET, _):
         call_command("plan", variant.name, stdout=out)
-    assert "Now: It loads after old-one has left." in out.getvalue()
+    assert f"Now: {variant.name} would have to wait. Making room: " in out.getvalue()
+    assert "old-one" in out.getvalue()
 
 
 @pytest.mark.parametrize("elsewise", [("--ctx", 512), ("--slots", 2), ("--budget", "90%"), MACHINE])
 def test_a_question_about_something_else_is_not_put_to_the_host(
     elsewise: tuple[Any, ...], variant: Any, settings: Any
 ) -> None:
-    with host_that_says(previewed({"n_ctx_seq": 512})) as (settings.HOST_SOCKET, asked):
+    with host_that_says(previewed(LoadOptions(n_ctx_seq=512))) as (settings.HOST_SOCKET, asked):
         assert [each["evicts"] for each in planned(variant.name, *elsewise)["alternatives"][:1]] == [[]]
     assert asked == []
 
 
-@pytest.mark.parametrize("preview", [previewed(None), {"type": "refused", "code": "failed", "detail": "no"}])
+@pytest.mark.parametrize("preview", [previewed(None), REFUSED])
 def test_where_the_host_cannot_tell_nobody_is_said_to_leave(
     preview: dict[str, Any], variant: Any, settings: Any
 ) -> None:

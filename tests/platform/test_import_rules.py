@@ -74,3 +74,16 @@ def test_an_ordinary_worker_does_without_numpy() -> None:
     """It takes 40 MB, and only one that reads for an importance matrix needs it."""
     code = "import sys, inference.engine.worker; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, check=False).returncode == 0
+
+
+def test_sentences_take_nothing_of_django_but_the_readers_language() -> None:
+    found = {
+        (file.name, name)
+        for file in (BASE_DIR / "inference" / "wording").glob("*.py")
+        for name in imports(file)
+        if name.startswith("django")
+    }
+    assert found == {("translation.py", "django.utils")}
+    tree = ast.parse((BASE_DIR / "inference" / "wording" / "translation.py").read_text())
+    taken = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert taken == ["annotations", "translation"]

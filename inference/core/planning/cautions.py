@@ -20,7 +20,7 @@ SLOW_TOKENS_PER_SECOND = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SilentSpill:
-    """The trap of small cards: with more layers it loads, nobody complains, and it is ten to a thousand times slower."""
+    """More layers would spill into RAM silently. It loads, nobody complains, and it is ten to a thousand times slower."""
 
     code: ClassVar = "silent_spill"
     n_most_layers: int

@@ -23,7 +23,7 @@ class Fit(str, Enum):
 
 
 def fit_of(placement: Placement, profile: Profile) -> Fit:
-    """Of the best way. `profile`: what it was placed on."""
+    """Where the best way puts the variant. `profile`: what it was placed on."""
     return fit_of_way(placement.ways[0], profile) if placement.ways else Fit.NO
 
 

@@ -1,4 +1,5 @@
-"""What a way to load holds of each device, and how fast that is: bytes of the header, speed of a roofline. Nothing is tried out."""
+"""Tells what a way to load holds of each device, and how fast it is. Bytes come from the header (`models_app.memory`),
+speed from a roofline; nothing is tried out."""
 
 from __future__ import annotations
 
@@ -71,7 +72,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Footprints:
-    """Of one header on one machine, under its owner's wishes."""
+    """Measures ways to load one header on one machine, under its owner's wishes."""
 
     profile: Profile
     wishes: Wishes
@@ -92,7 +93,7 @@ class Footprints:
         return self.wishes.n_ubatches[0]
 
     def layout(self, n_ctx_seq: int, kv_type: str, n_ubatch: int) -> Cells:
-        """As the worker makes its context: one sequence more than slots, for proofs of life."""
+        """The context as the worker makes it: one sequence more than slots, for proofs of life."""
         n_seq_max = self.wishes.n_seq_max
         return Cells(n_ctx_seq * n_seq_max, n_seq_max + 1, n_ubatch, kv_type, kv_type)
 
@@ -134,7 +135,7 @@ class Footprints:
         return self.estimate(self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch))
 
     def room(self, gpu: int, n_cpu_moe: int) -> int:
-        """Of one of several, for layers alone: the budget without what a device needs besides, generously."""
+        """What one of several GPUs has for layers: its budget without what it needs besides, generously."""
         half = self.n_layers // 2
         shared = Work((1,) * half + (2,) * (self.n_layers - half), 2, len(self.profile.gpus) + 1, cuda=self.cuda)
         buffers = max(self.compute(self.layout(self.wishes.n_ctx_seq, "f16", self.most_ubatch), shared)[0][1:])
@@ -184,7 +185,7 @@ class Footprints:
         return Footprint(tuple(devices), known)
 
     def largest_in_ram(self, work: Work) -> int:
-        """In large batches llama.cpp lets the GPU multiply with weights that lie in RAM, one at a time."""
+        """The largest tensor in RAM: in large batches llama.cpp lets the GPU multiply with these, one at a time."""
         sizes = [
             n_bytes
             for number, (own, experts) in enumerate(self.estimates.largest)

@@ -9,7 +9,7 @@ _COPIES = 3
 
 
 def sums_bytes(header: Header) -> int:
-    """Held in RAM wherever the products are computed: for each matrix of a layer one float a column, experts apart."""
+    """The bytes of the sums. In RAM wherever the products are computed: for each matrix of a layer a float a column, experts apart."""
     columns = sum(
         tensor.shape[0] * (tensor.shape[2] if len(tensor.shape) > 2 else 1)
         for tensor in header.tensors

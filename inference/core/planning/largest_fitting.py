@@ -1,4 +1,4 @@
-"""Of several files that could be made of a model, which is the largest that runs well here? Pure."""
+"""Finds the largest of several possible files of a model that runs well here. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Candidate:
 
 
 def beside(profile: Profile, held_bytes: Mapping[str, int]) -> Profile:
-    """The profile with less to spend: by device (`ram`, `gpu0` …), what is not to be moved for this."""
+    """The profile with less to spend. `held_bytes`: by device (`ram`, `gpu0` …), what is not to be moved for this."""
     ram, *gpus = (
         replace(device, budget=Budget(n_bytes=max(0, device.budget_bytes - held_bytes.get(name, 0))))
         for name, device in named_devices(profile)
@@ -32,7 +32,7 @@ def beside(profile: Profile, held_bytes: Mapping[str, int]) -> Profile:
 
 
 def largest_that_fits(candidates: Iterable[Candidate], profile: Profile, wishes: Wishes) -> Candidate | None:
-    """The largest that runs on the GPUs as a whole, or in RAM where there are none, with the full context; None: none does."""
+    """The largest that fits with the full context: on the GPUs, or in RAM where there are none. None: none does."""
     # Shorter contexts and moving to RAM would let nearly anything fit: the question is what fits without giving in.
     firm = replace(wishes, least_n_ctx_seq=None, may_leave_gpu=False, n_gpu_layers=None)
     return next((each for each in by_size(candidates) if _fits_wholly(each, profile, firm)), None)

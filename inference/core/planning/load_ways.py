@@ -1,4 +1,4 @@
-"""Every way worth trying to load a variant on a machine, from all it can have down to nothing of a GPU.
+"""Lists every way worth trying to load a variant, from all it can have down to nothing of a GPU.
 
 Placement against the whole budgets tells the best way on an empty machine. A machine is seldom empty: the same question
 asked against parts of the budgets gives ways that fit beside other variants.
@@ -135,7 +135,7 @@ def unknown_way(
     base: LoadOptions,
     exact: Mapping[str, int] | None = None,
 ) -> EstimatedWay:
-    """For a header that does not tell: the file, and room for a cache and buffers as wide as they may get.
+    """A way for a header that does not tell: the file, and room for the widest cache and buffers.
 
     `exact`: compute buffers by a dry run of the very options that this returns without them.
     """
@@ -175,7 +175,7 @@ def _scaled(profile: Profile, scale: float) -> Profile:
 
 
 def _gpus_alone(profile: Profile, placement: Placement) -> list[Profile]:
-    """With each GPU alone that the best way leaves empty: those that it takes may be occupied while this one is not."""
+    """Profiles with each GPU alone that the best way leaves empty: those that it takes may be occupied while this one is not."""
     if not placement.ways or not placement.ways[0].n_gpu_layers:
         return []
     nothing = Budget(n_bytes=0)
@@ -235,7 +235,7 @@ def _too_large(
 
 
 def _merged(candidates: Sequence[Sequence[EstimatedWay]]) -> tuple[EstimatedWay, ...]:
-    """Without repetitions; where there are too many, the best of every part of the budgets stay."""
+    """All candidates once; where there are too many, the best of every part of the budgets stay."""
     kept: dict[LoadOptions, EstimatedWay] = {}
     for row in zip_longest(*candidates):
         for way in row:

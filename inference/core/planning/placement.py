@@ -1,4 +1,4 @@
-"""Where a variant's layers, cache and buffers go on a machine: every way that keeps within the budgets, best first."""
+"""Places a variant's layers, cache and buffers on a machine: every way within the budgets, best first."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def score(way: PlacedWay, wishes: Wishes) -> float:
 
 
 def _distinct(ranked: list[PlacedWay]) -> Iterator[PlacedWay]:
-    """Without those that an earlier one beats in everything: as much context and cache, no less speed."""
+    """Leaves out those that an earlier one beats in everything: as much context and cache, no less speed."""
     kept: list[PlacedWay] = []
     for each in ranked:
         beaten = any(
@@ -205,7 +205,7 @@ class _Tries:
         )
 
     def shortfall(self) -> Shortfall:
-        """Of the least that would do, and whether a wish is to blame."""
+        """What the least that would do lacks, and whether a wish is to blame."""
         least = self.takes.wishes.least_n_ctx_seq or self.takes.wishes.n_ctx_seq
         n_ctx_seq, kv_type = min(least, self.takes.wishes.n_ctx_seq), self.kv_types[-1]
         cells = self.takes.layout(n_ctx_seq, kv_type, self.takes.most_ubatch)

@@ -1,4 +1,4 @@
-"""What a file may be requantized to, and what would come of it: the recipe, and the header of the file it makes. Pure."""
+"""Tells what a file may be requantized to, and the header that would come of it. Pure."""
 
 from __future__ import annotations
 

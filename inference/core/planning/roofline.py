@@ -1,4 +1,4 @@
-"""How fast a placement will be: the bytes each device must read for a token, divided by how fast it reads them."""
+"""Predicts how fast a placement is: bytes that each device reads for a token, by its bandwidth."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _decode_seconds(share: Share) -> float:
 
 
 def _prefill_seconds(share: Share, shares: Sequence[Share], n_cores: int, n_ubatch: int, offloads: bool) -> float:
-    """Of one batch of `n_ubatch` tokens."""
+    """Seconds for one batch of `n_ubatch` tokens."""
     operations = 2 * share.n_active_params * n_ubatch
     if share.device.kind == "gpu":
         by_arithmetic = operations / (_bandwidth(share.device) * _GPU_OPERATIONS_PER_BYTE)

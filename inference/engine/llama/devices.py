@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from inference.core.loads.devices import DeviceId
 from inference.core.loads.engine_devices import cuda_number, seen_alone
 from inference.core.loads.options import LoadOptions
 from inference.engine.llama import Layout, cuda_driver, ggml
@@ -168,7 +169,7 @@ def chosen_gpus(wanted: Sequence[tuple[str, str]] | None) -> tuple[tuple[GgmlDev
     """The GPUs of EngineDevices.gpus, or all there are. Raises NoDevice."""
     if wanted is None:
         present = gpus()
-        wanted = [(f"gpu{number}", each.key) for number, each in enumerate(present)]
+        wanted = [(DeviceId.gpu(number), each.key) for number, each in enumerate(present)]
     else:
         present = tuple(each for each in devices() if each.kind in _TAKE_LAYERS)
     by_key = {each.key: each for each in present}

@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import preview_row
+from inference.web.crossing import ask_host
 from inference.web.visibility.queries import visibility_at_the_console
 from inference.wording import previews, refusals, waits
 from inference.wording.names import Name
@@ -40,14 +40,18 @@ class Command(BaseCommand):
         except NoSuchVariant as error:
             raise CommandError(no_such_variant(error)) from None
         say = (lambda line: None) if options["json"] else self.stdout.write
-        client, name = HostClient(settings.HOST_SOCKET), visibility_at_the_console().name
+        name = visibility_at_the_console().name
         try:
             if options["preview"]:
-                preview = asyncio.run(client.preview(variant.pk, options["anyway"]))
+                preview = ask_host.call(
+                    lambda client: client.preview(variant.pk, options["anyway"]), within_seconds=None
+                )
                 row = json.dumps(preview_row(preview, name)) if options["json"] else previews.sentence(preview, name)
                 self.stdout.write(row)
                 return
-            resident = asyncio.run(_load(client, variant.pk, options["anyway"], say, name))
+            resident = ask_host.call(
+                lambda client: _load(client, variant.pk, options["anyway"], say, name), within_seconds=None
+            )
             record([variant], None, CHANGE, "Loaded, on the console.")
         except HostRefusal as refusal:
             raise CommandError(refusals.sentence(refusal.facts, refusal.variant_id, name)) from None

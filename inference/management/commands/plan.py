@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.core.planning.cautions import cautions
@@ -18,7 +16,8 @@ from inference.core.planning.footprint import CannotTell
 from inference.core.planning.placement import PlacedWay, Placement, place
 from inference.core.planning.wishes import Wishes
 from inference.core.scheduling.preview import Preview
-from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.client import HostRefusal, HostUnavailable
+from inference.web.crossing import ask_host
 from inference.web.plans.rows import plan_as_json
 from inference.web.visibility.queries import visibility_at_the_console
 from inference.wishes import wishes_of
@@ -84,7 +83,7 @@ class Command(BaseCommand):
 def _preview(variant_id: int) -> Preview | None:
     """What loading it would do now; None where no host runs that could tell."""
     with suppress(HostUnavailable, HostRefusal):
-        return asyncio.run(HostClient(settings.HOST_SOCKET).preview(variant_id))
+        return ask_host.call(lambda client: client.preview(variant_id), within_seconds=None)
     return None
 
 

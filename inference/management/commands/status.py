@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from inference.host.api.client import HostClient, HostUnavailable
+from inference.host.api.client import HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import status_row
+from inference.web.crossing import ask_host
 from inference.web.visibility.queries import visibility_at_the_console
 from models_app.units import format_bytes
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         processes = _processes(Path(settings.RUN_DIR) / "serve.json")
         try:
-            host = asyncio.run(HostClient(settings.HOST_SOCKET).status())
+            host = ask_host.call(lambda client: client.status(), within_seconds=None)
         except HostUnavailable:
             host = None
         host_row = None if host is None else status_row(host, visibility_at_the_console().name)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.management.commands.load import no_such_variant
+from inference.web.crossing import ask_host
 from inference.wording import refusals
 from models_app.audit import CHANGE, record
 from models_app.catalog.variant_lookup import NoSuchVariant, find_variant
@@ -32,7 +31,7 @@ class Command(BaseCommand):
         if not options["json"]:
             self.stdout.write(f"unloading {variant.name}; running answers finish first")
         try:
-            asyncio.run(HostClient(settings.HOST_SOCKET).unload(variant.pk))
+            ask_host.call(lambda client: client.unload(variant.pk), within_seconds=None)
             record([variant], None, CHANGE, "Unloaded, on the console.")
         except HostRefusal as refusal:
             raise CommandError(refusals.sentence(refusal.facts, variant.pk, lambda _: variant.name)) from None

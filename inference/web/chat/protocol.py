@@ -78,8 +78,6 @@ class Delete(TypedDict):
     conversation: str
 
 
-BrowserMessage = Open | Send | Regenerate | Stop | ShowBranch | Rename | Delete
-
 # server → browser ---------------------------------------------------------------------------------------------
 
 

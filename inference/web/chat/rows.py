@@ -68,7 +68,7 @@ def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, A
         "failure_detail": resident.get("failure_detail"),
         "size_bytes": variant.size_bytes,
         "queued": resident.get("queued", 0),
-        "trouble": variant.trouble,
+        "trouble": variant.unusable_reason,
     }
 
 

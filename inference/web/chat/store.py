@@ -20,7 +20,7 @@ from inference.web.chat.protocol import ConversationRow, ConversationView, Messa
 from inference.web.chat.rows import conversation_row, conversation_view, message_view
 from inference.web.chat.tree import ChatLine, Node, Tree, title_from
 from inference.web.crossing.database_thread import DatabaseThread, reading
-from inference.web.visibility.offered import access_now, trouble_now
+from inference.web.visibility.offered import access_now, unusable_reason_now
 from models_app.models import Variant
 
 MOST_ROWS = 200
@@ -93,9 +93,9 @@ def _variant_name(variant_id: int, user_id: int) -> str:
     restricted_to = set(variant.groups.values_list("pk", flat=True))
     if restricted_to and not access_now(user_id).allows(restricted_to):
         raise NoVariant(NOT_YOURS)
-    trouble = trouble_now(variant)
-    if trouble is not None:
-        raise NoVariant(f"{variant.name} cannot run. {trouble} Or pick another model.")
+    reason = unusable_reason_now(variant)
+    if reason is not None:
+        raise NoVariant(f"{variant.name} cannot run. {reason} Or pick another model.")
     return variant.name
 
 

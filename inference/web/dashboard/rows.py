@@ -8,6 +8,7 @@ from math import floor
 from typing import TypedDict
 
 from inference.answering.owner import owner_of
+from inference.core.loads.devices import RAM
 from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState
 from inference.web.dashboard.frames import BrowserBacklog, LogLine, QueueRow, VariantRow
 from models_app.units import format_bytes, format_duration
@@ -141,7 +142,7 @@ def device_facts(device: DeviceTelemetry) -> str:
     held = sum(each["bytes"] for each in device["segments"] if each["variant_id"] is not None)
     facts = [f"{format_bytes(held)} of {format_bytes(device['budget_bytes'])} budget"]
     if device["utilisation_percent"] is not None:
-        busy = "processor " if device["device"] == "ram" else ""
+        busy = "processor " if device["device"] == RAM else ""
         # As the script rounds: halves go up.
         facts.append(f"{busy}{floor(device['utilisation_percent'] + 0.5)} % busy")
     if device["temperature_celsius"] is not None:
@@ -272,7 +273,9 @@ class ModelRow(TypedDict):
     """Why it cannot run; "" where nothing is known against it."""
 
 
-def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: BrowserBacklog | None) -> ModelRow:
+def model_row(
+    pk: int, name: str, size_bytes: int, unusable_reason: str | None, state: BrowserBacklog | None
+) -> ModelRow:
     present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
     residency = present or "absent"
     return {
@@ -281,7 +284,7 @@ def model_row(pk: int, name: str, size_bytes: int, trouble: str | None, state: B
         "size": format_bytes(size_bytes),
         "state": residency,
         "state_words": STATE_WORDS[residency],
-        "trouble": trouble or "",
+        "trouble": unusable_reason or "",
     }
 
 

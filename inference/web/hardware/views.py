@@ -36,7 +36,7 @@ from models_app.catalog.access import user_of, visible_to
 from models_app.hardware import Profile
 from models_app.hardware.budgets import NAMES, Amounts, BadAmounts, read_amounts
 from models_app.hardware.cards import cards
-from models_app.hardware.pools import named_devices, with_ram_budget
+from models_app.hardware.pools import named_devices
 from models_app.hardware.stored import BadDevices
 from models_app.machines.edits import (
     AmountsChanged,
@@ -49,7 +49,7 @@ from models_app.machines.edits import (
     stored_amounts,
 )
 from models_app.machines.forms import ProfileForm
-from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_machine
+from models_app.machines.this_machine_row import UnknownProfile, profile_named, this_box, this_machine
 from models_app.models import HardwareProfile, Variant
 
 UNDO = "hardware_undo"
@@ -97,7 +97,7 @@ def _profile(name: str) -> Profile:
     try:
         row = this_machine()
         if name in ("", row.name):
-            return with_ram_budget(row.profile(), settings.BUDGET_BYTES)
+            return this_box()
         return profile_named(name)
     except UnknownProfile:
         raise BadQuestion(
@@ -185,7 +185,7 @@ def _what_if(request: HttpRequest, machine_names: list[str]) -> dict[str, Any]:
 
 
 def _painted(found: Answer | None, query: Mapping[str, str]) -> dict[str, Any]:
-    """The answer as `plan`, with a link to each way, and the way that is `shown`: the best unless `way` says which."""
+    """The answer as `plan`, with a link to each way, and the way that is `shown`: the best, or `way`'s."""
     if found is None:
         return {"plan": None, "shown": None}
     wish = query.get("way", "")[:4]

@@ -10,7 +10,7 @@ from models_app.models import Job
 
 
 def free_bytes_for_models() -> int:
-    """For models that are still to come: what other downloads have yet to bring, and what has to stay free, is not."""
+    """Bytes for models that are still to come, without what other downloads have yet to bring and what has to stay free."""
     folder = settings.MODELS_DIR
     free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists())) - settings.DISK_RESERVE_BYTES
     for total, done in Job.objects.filter(kind="download", state__in=Job.ACTIVE).values_list("total", "done"):

@@ -1,4 +1,4 @@
-"""The plans of a repository's variants, as they are found: each takes a look at a header that is far away."""
+"""Streams the plans of a repository's variants as they are found: each takes a look at a header that is far away."""
 
 from __future__ import annotations
 

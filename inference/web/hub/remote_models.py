@@ -1,4 +1,4 @@
-"""Repositories and headers from the Hub, remembered for a while: a page asks for the same ones again and again. Blocks."""
+"""Remembers repositories and headers of the Hub for a while: a page asks for the same ones again. Blocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _headers: Recent[Any, HeaderEstimates] = Recent(_MOST_HEADERS)
 
 
 def ask(client: Hub, question: Callable[[], T], *, again: bool = False) -> T:
-    """For pages: tells at once that the Hub was silent a moment ago. Raises HubError."""
+    """Asks the Hub, or tells at once that it was silent a moment ago. Raises HubError."""
     return _outages.ask(client.endpoint, question, again=again)
 
 
@@ -45,12 +45,12 @@ def at_revision(client: Hub, name: str, revision: str) -> RemoteRepository:
 
 
 def at_or_newest(client: Hub, name: str, revision: str) -> RemoteRepository:
-    """At `revision`, where there is one. Raises HubError."""
+    """The repository at `revision`, or as it is now without one. Raises HubError."""
     return at_revision(client, name, revision) if revision else newest(client, name)
 
 
 def siblings_of(client: Hub, repository: RemoteRepository) -> SiblingHeaders:
-    """For reading several headers of the repository, one after the other or at once."""
+    """Reads several headers of the repository, one after the other or at once."""
 
     def open_range(path: str, start: int, end: int) -> Any:
         return client.open(repository.name, repository.revision, path, start, end, chunk_bytes=_CHUNK_BYTES)

@@ -1,4 +1,4 @@
-"""What a variant that is still on the Hub would be on this box: from its header alone, before any download. Pure."""
+"""Plans a variant that is still on the Hub, from its header alone, before any download. Pure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def wishes_for(header: Header, changes: Changes) -> Wishes:
 def plan_remote(
     estimates: HeaderEstimates, profile: Profile, changes: Changes, status: HostStatus | None
 ) -> RemotePlan:
-    """`status`: the host's, for who would have to leave; None where it does not answer, and then nothing is said of that."""
+    """Plans a variant on `profile`. `status`: the host's, for who would have to leave; None where it does not answer."""
     header = estimates.header
     wishes = wishes_for(header, changes)
     n_params = header.n_params

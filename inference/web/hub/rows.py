@@ -101,7 +101,7 @@ class VariantView:
 def variant_views(
     contents: Contents, room_for: Mapping[str, DiskSpace], here: Mapping[str, str], coming: Mapping[str, int]
 ) -> list[VariantView]:
-    """Of `contents`, in its order. `room_for` by key; `here`: names of variants by their first file's SHA-256; `coming`:
+    """What the page shows of `contents`, in its order. `room_for` by key; `here`: names of variants by their first file's SHA-256; `coming`:
     likewise, the jobs that download."""
     return [_variant_view(each, room_for[each.key], here, coming) for each in contents.variants]
 

@@ -1,4 +1,4 @@
-"""Finding models on the Hub: searching, what a repository has and what each of it would be on this box, the token, downloads."""
+"""Pages of the Hub: searching, repositories, the token, downloads."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def _frame(request: HttpRequest) -> dict[str, Any]:
-    """What both pages have: jobs that are under way; of the token that there is one, whose, and its last four characters."""
+    """What both pages have: jobs under way, and of the token whose it is and its last four characters."""
     row = stored_token(settings.HUB_ENDPOINT) if request.user.is_staff else None
     return {
         "jobs": job_rows(user_of(request), most_ended=0),
@@ -98,7 +98,7 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 def _keep_token(request: HttpRequest, entered: str) -> None:
-    """Keeps it unless the Hub says that it is none; a Hub that cannot be asked is no reason to lose what a person typed."""
+    """Keeps the token unless the Hub refuses it. A Hub that cannot be asked is no reason to lose what a person typed."""
     try:
         check_token(entered)
         account = hub_as(entered).whose()

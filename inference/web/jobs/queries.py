@@ -45,7 +45,7 @@ def recent_jobs(most_ended: int = RECENT, variant_id: int | None = None) -> list
 
 
 def job_rows(user: User, most_ended: int = RECENT, variant_id: int | None = None) -> list[JobRow]:
-    """As `recent_jobs`, for a first paint. Blocks."""
+    """Shows `recent_jobs` for a first paint. Blocks."""
     now, visibility = timezone.now(), visibility_for(user)
     return [job_row(job, user.pk, user.is_staff, now, visibility) for job in recent_jobs(most_ended, variant_id)]
 
@@ -83,7 +83,7 @@ class JobCount(NamedTuple):
 
 @_reading
 def counts() -> list[JobCount]:
-    """Of all jobs whose rows are kept, in one query; and a zero for each state in which none of a kind is."""
+    """Counts all jobs by kind and state in one query, with a zero where none of a kind is."""
     in_bytes = Sum("done", filter=Q(unit=Job.Unit.BYTES))
     rows = Job.objects.order_by().values_list("kind", "state").annotate(n=Count("pk"), done_bytes=in_bytes)
     found = {(kind, state): JobCount(kind, state, n, done_bytes) for kind, state, n, done_bytes in rows}

@@ -1,10 +1,14 @@
-"""Jobs as pages show them: the first paint and the frames of `/ws/jobs/` are made of the same rows. Words are made here alone."""
+"""Words jobs for one reader. First paint and frames of `/ws/jobs/` are made of the same rows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Literal, TypedDict
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from inference.host.api.messages import Mention
 from inference.jobs.stages import LeaseStage, lease_stage, wait_of
@@ -15,27 +19,24 @@ from models_app.models import Job, JobLine
 from models_app.units import format_bytes, format_duration
 
 SOON_SECONDS = 0.5
-_UNITS: dict[str, str] = {Job.Unit.CHUNKS: "parts"}
-"""Where a person has another word for it."""
-SOME = "a model"
-_UNNAMED_TITLES = {
-    "verify": "Verify {}",
-    "measure": "Measure {}",
-    "imatrix": "Importance matrix of {}",
-    "requantize": "Requantize {}",
-    "download": "Download {}",
-    "upload": "Upload {}",
-    "import": "Import {}",
+_UNNAMED_TITLES: Mapping[str, str | Promise] = {
+    "verify": gettext_lazy("Verify {name}"),
+    "measure": gettext_lazy("Measure {name}"),
+    "imatrix": gettext_lazy("Importance matrix of {name}"),
+    "requantize": gettext_lazy("Requantize {name}"),
+    "download": gettext_lazy("Download {name}"),
+    "upload": gettext_lazy("Upload {name}"),
+    "import": gettext_lazy("Import {name}"),
 }
 """By kind, for who must not learn what the title names."""
-_STATES = {
-    Job.State.QUEUED: "queued",
-    Job.State.RUNNING: "running",
-    Job.State.PAUSED: "paused",
-    Job.State.WAITING: "waiting",
-    Job.State.DONE: "done",
-    Job.State.FAILED: "failed",
-    Job.State.CANCELLED: "cancelled",
+_STATES: Mapping[Job.State, str | Promise] = {
+    Job.State.QUEUED: gettext_lazy("queued"),
+    Job.State.RUNNING: gettext_lazy("running"),
+    Job.State.PAUSED: gettext_lazy("paused"),
+    Job.State.WAITING: gettext_lazy("waiting"),
+    Job.State.DONE: gettext_lazy("done"),
+    Job.State.FAILED: gettext_lazy("failed"),
+    Job.State.CANCELLED: gettext_lazy("cancelled"),
 }
 
 
@@ -141,7 +142,7 @@ def line_row(line: JobLine) -> LineRow:
 
 
 def seconds_left(job: Job) -> float | None:
-    """At the present rate; None where that cannot be told."""
+    """Seconds left at the present rate; None where that cannot be told."""
     if job.state != Job.State.RUNNING or job.total is None or not job.rate_per_second:
         return None
     return max(0.0, (job.total - job.done) / job.rate_per_second)
@@ -153,33 +154,33 @@ def _title(job: Job, mentions: Mentions, user_id: int, visibility: Visibility) -
         return job.title
     if job.created_by_id == user_id and not any(visibility.keeps(each) for each in mentions.title or ()):
         return job.title
-    template = _UNNAMED_TITLES.get(job.kind) or f"{job.kind.capitalize()} {{}}"
-    return template.format(_instead(mentions.title, visibility))
+    template = str(_UNNAMED_TITLES.get(job.kind) or f"{job.kind.capitalize()} {{name}}")
+    return template.format(name=_instead(mentions.title, visibility))
 
 
 def _instead(variant_ids: Collection[int] | None, visibility: Visibility) -> str:
     if variant_ids is None:
-        return SOME
+        return _("a model")
     return names.kept() if any(visibility.keeps(each) for each in variant_ids) else names.gone()
 
 
 def _state_words(job: Job, mentions: Mentions, visibility: Visibility) -> str:
     if job.is_active and job.wish == Job.Wish.CANCEL:
-        return "cancelling"
+        return _("cancelling")
     if job.state == Job.State.RUNNING and job.wish == Job.Wish.PAUSE:
-        return "pausing"
+        return _("pausing")
     if job.state == Job.State.RUNNING:
         lease = lease_stage(mentions.stage)
         if lease is not None:
             return _lease_words(lease, visibility)
         if job.stage and _may_know_all(mentions, visibility):
             return job.stage[0].lower() + job.stage[1:]
-    return _STATES[Job.State(job.state)]
+    return str(_STATES[Job.State(job.state)])
 
 
 def _lease_words(stage: LeaseStage, visibility: Visibility) -> str:
-    name = _name(stage["variant"], visibility)
-    return f"waiting for {name}" if stage["kind"] == "waiting" else f"reading with {name}"
+    words = _("waiting for {variant}") if stage["kind"] == "waiting" else _("reading with {variant}")
+    return words.format(variant=_name(stage["variant"], visibility))
 
 
 def _name(mention: Mention, visibility: Visibility) -> str:
@@ -198,38 +199,63 @@ def _facts(job: Job, mentions: Mentions, visibility: Visibility, now: datetime) 
         wait = None if lease is None else wait_of(lease)
         parts = ["" if wait is None else waits.of(wait, visibility.name), *parts, _rate(job)]
         left = seconds_left(job)
-        parts.append("" if left is None else f"{format_duration(left)} left")
+        parts.append("" if left is None else _("{duration} left").format(duration=format_duration(left)))
     elif job.state == Job.State.WAITING and job.run_after is not None:
         wait_seconds = (job.run_after - now).total_seconds()
-        parts.append(f"again in {format_duration(wait_seconds)}" if wait_seconds > SOON_SECONDS else "again any moment")
+        parts.append(_again(wait_seconds))
     return " · ".join(part for part in parts if part)
+
+
+def _again(wait_seconds: float) -> str:
+    if wait_seconds <= SOON_SECONDS:
+        return _("again any moment")
+    return _("again in {duration}").format(duration=format_duration(wait_seconds))
 
 
 def _progress(job: Job) -> str:
     if job.total:
         done = format_bytes(job.done) if job.unit == Job.Unit.BYTES else str(job.done)
-        return f"{done} of {_amount(job, job.total)}"
+        return _("{done} of {total}").format(done=done, total=_amount(job, job.total))
     return _amount(job, job.done) if job.done else ""
 
 
-def _amount(job: Job, amount: int) -> str:
-    return format_bytes(amount) if job.unit == Job.Unit.BYTES else f"{amount} {_UNITS.get(job.unit, job.unit)}".strip()
+def _amount(job: Job, n: int) -> str:
+    match job.unit:
+        case Job.Unit.BYTES:
+            return format_bytes(n)
+        case Job.Unit.TENSORS:
+            return ngettext("{n} tensor", "{n} tensors", n).format(n=n)
+        case Job.Unit.TOKENS:
+            return ngettext("{n} token", "{n} tokens", n).format(n=n)
+        case Job.Unit.CHUNKS:
+            return ngettext("{n} part", "{n} parts", n).format(n=n)
+    return str(n)
 
 
 def _rate(job: Job) -> str:
-    if not job.rate_per_second:
+    rate = job.rate_per_second
+    if not rate:
         return ""
-    if job.unit == Job.Unit.BYTES:
-        return f"{format_bytes(int(job.rate_per_second))}/s"
-    if job.rate_per_second < 0.5:
-        return f"{format_duration(1 / job.rate_per_second)} each"
-    return f"{job.rate_per_second:.3g} {_UNITS.get(job.unit, job.unit)}/s" if job.unit else ""
+    match job.unit:
+        case Job.Unit.BYTES:
+            return f"{format_bytes(int(rate))}/s"
+        case _other if rate < 0.5:
+            return _("{duration} each").format(duration=format_duration(1 / rate))
+        case Job.Unit.TENSORS:
+            words = _("{rate} tensors/s")
+        case Job.Unit.TOKENS:
+            words = _("{rate} tokens/s")
+        case Job.Unit.CHUNKS:
+            words = _("{rate} parts/s")
+        case _nothing:
+            return ""
+    return words.format(rate=f"{rate:.3g}")
 
 
 def _took(job: Job) -> str:
     if job.started_at is None or job.ended_at is None:
         return ""
-    return f"took {format_duration((job.ended_at - job.started_at).total_seconds())}"
+    return _("took {duration}").format(duration=format_duration((job.ended_at - job.started_at).total_seconds()))
 
 
 def _permille(job: Job) -> int | None:

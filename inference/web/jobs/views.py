@@ -1,4 +1,4 @@
-"""`/jobs/`: all jobs, one job with its log, and what may be done to it; for staff the limit on downloads and the quarantine, too.
+"""`/jobs/`: all jobs, one job with its log and actions; for staff the download limit and the quarantine, too.
 
 A job's page's script asks for JSON; without it the same addresses are pages and forms.
 """

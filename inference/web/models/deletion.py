@@ -1,11 +1,14 @@
-"""Deleting a variant that may be in memory: refused while somebody uses it, then unloaded, then taken off the disk. Blocks."""
+"""Deletes a variant that may be in memory: unloads it first, and refuses while somebody uses it. Blocks."""
 
 from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from inference.core.loads.purposes import variant_of
 from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.web.crossing import ask_host
-from inference.wording import refusals
+from inference.wording import names, refusals
 from models_app.catalog import deletion
 from models_app.catalog.deletion import Removal
 from models_app.models import Variant
@@ -29,9 +32,12 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
     jobs = deletion.removal(variant).jobs
     if jobs:
         titles = ", ".join(f"“{job.title}”" for job in jobs)
-        raise InUse(
-            f"{variant.name} is needed by a job that has not ended: {titles}. Cancel it, or wait until it is done."
+        words = ngettext(
+            "{variant} is needed by a job that has not ended: {titles}. Cancel it, or wait until it is done.",
+            "{variant} is needed by jobs that have not ended: {titles}. Cancel them, or wait until they are done.",
+            len(jobs),
         )
+        raise InUse(words.format(variant=variant.name, titles=titles))
     is_loaded = _check_idle(variant)
     deletion.withhold(variant)
     if is_loaded:
@@ -40,7 +46,7 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
         except HostRefusal as refusal:
             if refusal.code not in ("unknown_variant", "disabled"):  # those: it has left by itself
                 deletion.restore(variant)
-                detail = refusals.sentence(refusal.facts, variant.pk, lambda _: variant.name)
+                detail = refusals.sentence(refusal.facts, variant.pk, lambda _id: variant.name)
                 raise InUse(detail) from None
         except HostUnavailable:
             deletion.restore(variant)
@@ -61,7 +67,10 @@ def _check_idle(variant: Variant) -> bool:
 def _in_use(name: str, n_leases: int, n_queued: int) -> str:
     said = []
     if n_leases:
-        said.append(f"{n_leases} {'request is' if n_leases == 1 else 'requests are'} running on it")
+        running = ngettext("{n} request is running on it", "{n} requests are running on it", n_leases)
+        said.append(running.format(n=n_leases))
     if n_queued:
-        said.append(f"{n_queued} {'waits' if n_queued == 1 else 'wait'} for it")
-    return f"{name} is in use: {' and '.join(said)}. Try again when nobody uses it, or disable it first so that nobody new does."
+        said.append(ngettext("{n} waits for it", "{n} wait for it", n_queued).format(n=n_queued))
+    return _(
+        "{variant} is in use: {how}. Try again when nobody uses it, or disable it first so that nobody new does."
+    ).format(variant=name, how=names.listed(said))

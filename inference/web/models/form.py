@@ -1,4 +1,4 @@
-"""What the owner says about a variant: its name, whether it is offered, and how it is to be loaded."""
+"""Takes what the owner says of a variant: name, whether it is offered, how it is loaded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from django import forms
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_app.audit import CHANGE, record
 from models_app.models import Variant
@@ -39,12 +41,12 @@ class VariantForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes 
         ]
         widgets: ClassVar = {"groups": forms.CheckboxSelectMultiple}
         labels: ClassVar = {
-            "n_ctx_seq": "Context of one slot",
-            "n_seq_max": "Slots",
-            "n_gpu_layers": "Layers on the GPU",
-            "keep_alive_seconds": "Unload after, in seconds",
-            "enabled": "Offered to people and programs",
-            "groups": "Only for members of",
+            "n_ctx_seq": gettext_lazy("Context of one slot"),
+            "n_seq_max": gettext_lazy("Slots"),
+            "n_gpu_layers": gettext_lazy("Layers on the GPU"),
+            "keep_alive_seconds": gettext_lazy("Unload after, in seconds"),
+            "enabled": gettext_lazy("Offered to people and programs"),
+            "groups": gettext_lazy("Only for members of"),
         }
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -52,7 +54,7 @@ class VariantForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's takes 
         self._was = digest(self.instance)
         self.fields["seen"].initial = self._was
         for name in ("least_n_ctx_seq", "n_gpu_layers", "keep_alive_seconds"):
-            self.fields[name].widget.attrs["placeholder"] = "hostui decides"
+            self.fields[name].widget.attrs["placeholder"] = _("hostui decides")
 
     @property
     def wishes(self) -> list[forms.BoundField]:
@@ -99,5 +101,5 @@ def _words(value: Any) -> str:
 
 
 def digest(variant: Variant) -> str:
-    """Of what the form can change, as it is stored."""
+    """A digest of what the form can change, as it is stored."""
     return sha256(repr([_value(variant, name) for name in VariantForm.Meta.fields]).encode()).hexdigest()[:16]

@@ -51,7 +51,7 @@ def read(query: Mapping[str, str]) -> InventoryFilter:
 
 
 def found(variants: QuerySet[Variant], asked: InventoryFilter, in_memory: Collection[int]) -> QuerySet[Variant]:
-    """Those of `variants`, in order. `in_memory`: ids, as the host told. Every word must stand somewhere in a variant's facts."""
+    """The variants that the filter leaves, in order. `in_memory`: ids, as the host told. Every word must stand somewhere in a variant's facts."""
     for word in asked.words:
         variants = variants.filter(
             Q(name__icontains=word)

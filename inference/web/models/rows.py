@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from inference.web.dashboard.rows import STATE_WORDS
 from inference.web.models.usage import Usage
 from inference.web.plans.badge import Badge
@@ -30,7 +32,7 @@ class ModelRow:
     state_words: str
     pinned: bool
     enabled: bool
-    trouble: str
+    unusable_reason: str
     badge: Badge | None
     """None: not worked out yet."""
     used: str
@@ -40,7 +42,7 @@ class ModelRow:
 def model_row(
     variant: Variant, residents: Mapping[int, str], badge: Badge | None, usage: Usage, now: datetime
 ) -> ModelRow:
-    """`residents`: states by variant id, as the host told; a variant that it does not name is on disk."""
+    """What the list shows of a variant. `residents`: states by variant id, as the host told; others are on disk."""
     state = residents.get(variant.pk, "absent")
     return ModelRow(
         pk=variant.pk,
@@ -53,7 +55,7 @@ def model_row(
         state_words=STATE_WORDS[state],
         pinned=variant.pinned,
         enabled=variant.enabled,
-        trouble=variant.trouble or "",
+        unusable_reason=variant.unusable_reason or "",
         badge=badge,
         used=" · ".join(filter(None, (last_used(variant, now), usage.words))),
     )
@@ -73,4 +75,4 @@ def _facts(variant: Variant) -> Iterable[str]:
     if variant.n_params is not None:
         yield format_params(variant.n_params)
     if variant.n_ctx_train is not None:
-        yield f"{variant.n_ctx_train:,} tokens"
+        yield _("{n} tokens").format(n=f"{variant.n_ctx_train:,}")

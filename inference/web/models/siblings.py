@@ -111,7 +111,7 @@ class Siblings:
 
 
 def siblings(variant: Variant, visible: QuerySet[Variant] | None = None) -> Siblings:
-    """Of those among `visible`; None: of all."""
+    """The variant beside its siblings among `visible`; None: among all."""
     base = base_name(variant.name)
     every = Variant.objects.all() if visible is None else visible
     same = every.filter(architecture=variant.architecture, n_params=variant.n_params).select_related(
@@ -254,7 +254,7 @@ def plot(rows: Sequence[Row], profile: Profile | None) -> Plot | None:
 
 
 def _budget(profile: Profile | None) -> int | None:
-    """Of all GPUs together; of the RAM on a box without one."""
+    """The budget of all GPUs together; of the RAM on a box without one."""
     if profile is None:
         return None
     return sum(gpu.budget_bytes for gpu in profile.gpus) or profile.ram.budget_bytes

@@ -1,4 +1,4 @@
-"""What a variant's page tells: its header, the plan on this machine, what loads took, where it came from. Reads the disk and the database."""
+"""Gathers what a variant's page tells: header, plan, measurements, provenance. Reads the disk and the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
+from inference.core.loads.devices import RAM
 from inference.host.api.messages import HostStatus
 from inference.web.models.rows import model_row, states_of
 from inference.web.models.usage import Usage, usage_by_variant
@@ -25,9 +28,6 @@ from models_app.units import format_bytes, format_params
 
 LONGEST_TEMPLATE = 20_000
 """Characters of a chat template that the page shows."""
-
-
-MATRIX = "an importance matrix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ def variant_context(
 
 
 def _header(shards: list[Shard]) -> tuple[Header | None, str]:
-    """And why there is none, as a sentence."""
+    """The header, or why there is none, as a sentence."""
     if not shards:
-        return None, "It has no files."
+        return None, _("It has no files.")
     try:
         return estimates_of([shard.path for shard in shards]).header, ""
     except CannotBePlanned as cannot:
@@ -91,44 +91,49 @@ def _header(shards: list[Shard]) -> tuple[Header | None, str]:
 def facts(row: Variant, header: Header | None) -> Iterator[Fact]:
     """What the rows know, and what only the header does, in the order of interest. What neither knows is left out."""
     if row.architecture:
-        yield Fact("Architecture", row.architecture)
+        yield Fact(_("Architecture"), row.architecture)
     if row.n_params is not None:
-        yield Fact("Parameters", f"{format_params(row.n_params)} ({row.n_params:,})")
+        yield Fact(_("Parameters"), f"{format_params(row.n_params)} ({row.n_params:,})")
     if row.n_ctx_train is not None:
-        yield Fact("Trained with", f"{row.n_ctx_train:,} tokens of context")
+        yield Fact(_("Trained with"), _("{n} tokens of context").format(n=f"{row.n_ctx_train:,}"))
     if row.n_layers is not None:
-        yield Fact("Layers", f"{row.n_layers:,}")
+        yield Fact(_("Layers"), f"{row.n_layers:,}")
     if header is not None:
         yield from _shape(header)
     if row.kv_bytes_per_token is not None:
-        yield Fact("KV cache of one token", f"{format_bytes(row.kv_bytes_per_token)} in f16")
+        yield Fact(_("KV cache of one token"), _("{size} in f16").format(size=format_bytes(row.kv_bytes_per_token)))
     if row.has_chat_template is not None:
-        yield Fact("Chat template", "yes" if row.has_chat_template else "none: it completes text, it does not chat")
+        yield Fact(
+            _("Chat template"),
+            _("yes") if row.has_chat_template else _("none: it completes text, it does not chat"),
+        )
     if row.licence:
-        yield Fact("Licence", row.licence)
+        yield Fact(_("Licence"), row.licence)
     if row.tags:
-        yield Fact("Tags", ", ".join(map(str, row.tags)))
+        yield Fact(_("Tags"), ", ".join(map(str, row.tags)))
 
 
 def _shape(header: Header) -> Iterator[Fact]:
     heads, kv_heads = header.n_heads, header.n_kv_heads
     if heads:
-        yield Fact("Attention heads", _range(heads) + (f", {_range(kv_heads)} for keys and values" if kv_heads else ""))
+        words = _("{heads}, {kv_heads} for keys and values") if kv_heads else "{heads}"
+        shown = words.format(heads=_range(heads), kv_heads=_range(kv_heads) if kv_heads else "")
+        yield Fact(_("Attention heads"), shown)
     if header.n_embd is not None:
-        yield Fact("Embedding", f"{header.n_embd:,} numbers")
+        yield Fact(_("Embedding"), _("{n} numbers").format(n=f"{header.n_embd:,}"))
     if header.sliding_window:
-        yield Fact("Sliding window", f"{header.sliding_window:,} tokens")
+        yield Fact(_("Sliding window"), _("{n} tokens").format(n=f"{header.sliding_window:,}"))
     if header.n_experts:
-        used = f", {header.n_experts_used} at once" if header.n_experts_used else ""
-        yield Fact("Experts", f"{header.n_experts}{used}")
+        words = _("{n}, {n_used} at once") if header.n_experts_used else "{n}"
+        yield Fact(_("Experts"), words.format(n=header.n_experts, n_used=header.n_experts_used))
     if header.n_vocab is not None:
-        yield Fact("Vocabulary", f"{header.n_vocab:,} tokens")
+        yield Fact(_("Vocabulary"), _("{n} tokens").format(n=f"{header.n_vocab:,}"))
 
 
 def _range(numbers: tuple[int, ...]) -> str:
     """`32`, or `8 to 32` where the layers differ."""
     least, most = min(numbers), max(numbers)
-    return str(most) if least == most else f"{least} to {most}"
+    return str(most) if least == most else _("{least} to {most}").format(least=least, most=most)
 
 
 def _template(header: Header | None) -> str:
@@ -160,46 +165,54 @@ def _shard(shard: Shard) -> dict[str, Any]:
 
 
 _KINDS = {
-    Repository.Kind.HUB: "the Hub repository {}",
-    Repository.Kind.FOLDER: "the folder {}",
-    Repository.Kind.PACKAGE: "the installed package {}",
+    Repository.Kind.HUB: gettext_lazy("the Hub repository {name}"),
+    Repository.Kind.FOLDER: gettext_lazy("the folder {name}"),
+    Repository.Kind.PACKAGE: gettext_lazy("the installed package {name}"),
 }
 _ORIGINS = {
-    Variant.Origin.FOUND: "Found in {}",
-    Variant.Origin.DOWNLOADED: "Downloaded from {}",
-    Variant.Origin.QUANTIZED: "Quantized here",
-    Variant.Origin.IMPORTED: "Imported from {}",
-    Variant.Origin.UPLOADED: "Uploaded",
+    Variant.Origin.FOUND: gettext_lazy("Found in {place}"),
+    Variant.Origin.DOWNLOADED: gettext_lazy("Downloaded from {place}"),
+    Variant.Origin.QUANTIZED: gettext_lazy("Quantized here"),
+    Variant.Origin.IMPORTED: gettext_lazy("Imported from {place}"),
+    Variant.Origin.UPLOADED: gettext_lazy("Uploaded"),
 }
 
 
 def provenance(row: Variant, visible: QuerySet[Variant], now: datetime, *, names_files: bool) -> Iterator[Fact]:
-    place = _KINDS[Repository.Kind(row.repository.kind)].format(row.repository.name)
-    yield Fact("Origin", _ORIGINS[Variant.Origin(row.origin)].format(place))
+    place = _KINDS[Repository.Kind(row.repository.kind)].format(name=row.repository.name)
+    yield Fact(_("Origin"), _ORIGINS[Variant.Origin(row.origin)].format(place=place))
     made_from = None if row.made_from_id is None else visible.filter(pk=row.made_from_id).first()
     if made_from is not None:
-        yield Fact("Made from", made_from.name, reverse("model", args=[made_from.name]))
+        yield Fact(_("Made from"), made_from.name, reverse("model", args=[made_from.name]))
     if row.recipe:
         # A matrix is called after the variant that it was computed with.
-        recipe = row.recipe if names_files or not row.recipe.get("imatrix") else {**row.recipe, "imatrix": MATRIX}
-        yield Fact("Recipe", recipe_words(recipe))
+        recipe = (
+            row.recipe
+            if names_files or not row.recipe.get("imatrix")
+            else {**row.recipe, "imatrix": _("an importance matrix")}
+        )
+        yield Fact(_("Recipe"), recipe_words(recipe))
     for made in visible.filter(made_from=row).order_by("name"):
-        yield Fact("Source of", made.name, reverse("model", args=[made.name]))
+        yield Fact(_("Source of"), made.name, reverse("model", args=[made.name]))
     if row.revision:
-        yield Fact("Revision", row.revision)
-    yield Fact("Added", f"{row.created_at:%Y-%m-%d %H:%M} UTC, {ago(row.created_at, now)}")
+        yield Fact(_("Revision"), row.revision)
+    yield Fact(
+        _("Added"), _("{time} UTC, {ago}").format(time=f"{row.created_at:%Y-%m-%d %H:%M}", ago=ago(row.created_at, now))
+    )
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:
     """`Q4_K_M, output q8_0, pure, made by llama-cpp-python 0.3.36`: the choices that were made, none of those that were left."""
-    words = [str(recipe.get("type", ""))]
-    for name, words_for in (("output_type", "output"), ("embedding_type", "embedding"), ("imatrix", "with")):
-        if recipe.get(name):
-            words.append(f"{words_for} {recipe[name]}")
-    words += [told for name, told in (("pure", "pure"), ("keep_split", "split as its source")) if recipe.get(name)]
-    if recipe.get("engine"):
-        words.append(f"made by llama-cpp-python {recipe['engine']}")
-    return ", ".join(filter(None, words))
+    made = {
+        "type": "{value}",
+        "output_type": _("output {value}"),
+        "embedding_type": _("embedding {value}"),
+        "imatrix": _("with {value}"),
+        "pure": _("pure"),
+        "keep_split": _("split as its source"),
+        "engine": _("made by llama-cpp-python {value}"),
+    }
+    return ", ".join(words.format(value=recipe[name]) for name, words in made.items() if recipe.get(name))
 
 
 # what loads took ----------------------------------------------------------------------------------------------
@@ -207,17 +220,19 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
 
 def _measured(found: Measurement, now: datetime) -> MeasuredRow:
     options = found.options
-    how = f"{options.get('n_seq_max')} × {options.get('n_ctx_seq', 0):,} tokens"
-    if options.get("n_gpu_layers") is not None:
-        how += f", {options['n_gpu_layers']} layers on the GPU"
+    n_slots, n_layers = options.get("n_seq_max"), options.get("n_gpu_layers")
+    how = _("{n_slots} × {n} tokens").format(n_slots=n_slots, n=f"{options.get('n_ctx_seq', 0):,}")
+    if n_layers is not None:
+        on_gpu = ngettext("{n} layer on the GPU", "{n} layers on the GPU", n_layers).format(n=n_layers)
+        how = f"{how}, {on_gpu}"
     estimated, measured = found.estimated_total_bytes, found.measured_total_bytes
     speed = found.decode_tokens_per_second
     return MeasuredRow(
-        device=found.device.upper() if found.device == "ram" else found.device,
+        device=found.device.upper() if found.device == RAM else found.device,
         how=how,
         measured=format_bytes(measured + (found.overhead_bytes or 0)),
         difference=f"{100 * (estimated - measured) / measured:+.1f} %" if estimated is not None and measured else "",
-        speed="" if speed is None else f"{rate(speed)} tokens/s",
+        speed="" if speed is None else _("{rate} tokens/s").format(rate=rate(speed)),
         load=f"{found.load_seconds:.1f} s",
         when=ago(found.updated_at, now),
     )

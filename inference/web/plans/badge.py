@@ -32,7 +32,7 @@ Planned = Placement | CannotTell | CannotBePlanned
 
 
 def badge_of(planned: Planned, profile: Profile) -> Badge:
-    """In the reader's language. `profile`: what it was planned for."""
+    """Words the plan in the reader's language. `profile`: what it was planned for."""
     if isinstance(planned, CannotTell):
         return unknown_badge(unknown_reason(planned))
     return unknown_badge(planned.detail) if isinstance(planned, CannotBePlanned) else _placed_badge(planned, profile)

@@ -1,4 +1,4 @@
-"""Plans of variants on this machine, kept as facts until the files, the wishes or the machine change, and shown as badges.
+"""Remembers plans of variants on this machine until files, wishes or machine change, and shows them as badges.
 
 Nothing is loaded. Reads headers; blocks. What is known is told at once, and what is not is worked out while there is time.
 """
@@ -57,7 +57,7 @@ def subjects(variants: Iterable[Variant], profile: Profile) -> dict[int, Subject
 
 
 def remembered(wanted: Mapping[int, Subject]) -> dict[int, Badge]:
-    """Those that were planned before, by id."""
+    """Badges of those that were planned before, by id."""
     found = {pk: (_known.peek(subject), subject.profile) for pk, subject in wanted.items()}
     return {pk: badge_of(planned, profile) for pk, (planned, profile) in found.items() if planned is not None}
 

@@ -138,7 +138,7 @@ def answer(estimates: HeaderEstimates, profile: Profile, own: Wishes, changes: C
 
 
 def _of_type(placement: Placement, kv: KvChoice) -> tuple[tuple[PlacedWay, ...], str | None]:
-    """Those with the cache that was asked for; all, and a sentence why, where it makes none faster."""
+    """The ways with the cache that was asked for; all, and a sentence why, where it makes none faster."""
     if kv != "q8_0" or not placement.ways:
         return placement.ways, None
     best = placement.ways[0].speed.decode_tokens_per_second

@@ -137,7 +137,7 @@ def _candidates(paths: Sequence[str], header: Header, question: Question) -> lis
 
 @lru_cache(maxsize=4)
 def _outcomes(files: tuple[tuple[str, int, int], ...], base: Recipe, has_imatrix: bool) -> tuple[Outcome, ...]:
-    """Of every type. Raises QuantizeFailed."""
+    """The outcome of every type. Raises QuantizeFailed."""
     recipes = [replace(base, type=name) for name in TARGETS]
     return tuple(dry_run(Path(files[0][0]), recipes, os.environ, has_imatrix=has_imatrix).values())
 

@@ -58,16 +58,16 @@ def _page(
 ) -> HttpResponse:
     told: Targets | None = None
     found = dict(problems or {})
-    trouble = row.trouble or ""
+    problem = row.unusable_reason or ""
     try:
         question = read_question(query)
     except BadQuestion as bad:
         # What makes sense without an answer is shown beside what does not.
         found, question = {**bad.problems, **found}, read_question({})
     try:
-        told = None if trouble else targets(row, question)
+        told = None if problem else targets(row, question)
     except (CannotBePlanned, QuantizeFailed) as cannot:
-        trouble = cannot.detail
+        problem = cannot.detail
     host = status_now()
     context = {
         "variant": row,
@@ -75,7 +75,7 @@ def _page(
         "asked": _form_values(query, told),
         "problems": found,
         "other_problems": [words for field, words in found.items() if field not in _SHOWN_AT_THEIR_FIELD],
-        "trouble": trouble,
+        "problem": problem,
         "told": told,
         "rows": _rows(row, query, told),
         "carried": [(name, query.get(name, "")) for name in _ASKED if name != "type" and query.get(name)],
@@ -115,7 +115,7 @@ class TargetRow:
 
 
 def _rows(row: Variant, query: Mapping[str, str], told: Targets | None) -> list[TargetRow]:
-    """Those that few people want come last."""
+    """The targets' rows; those that few people want come last."""
     if told is None:
         return []
     pure, names = query.get("pure") == "on", Names(Job.ACTIVE)
@@ -189,8 +189,8 @@ def _start(request: HttpRequest, row: Variant) -> HttpResponse:
 def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
     """What speaks against making it, by the field that has to change. `wish`: the name asked for; "" where any will do."""
     problems: dict[str, str] = {}
-    if row.trouble:
-        problems["type"] = row.trouble
+    if row.unusable_reason:
+        problems["type"] = row.unusable_reason
     if wish:
         try:
             validate_variant_name(wish)
@@ -222,8 +222,8 @@ def measure(request: HttpRequest, name: str) -> HttpResponse:
     row = Variant.objects.filter(name=name).first()
     if row is None:
         raise Http404(_("There is no model named “{name}”.").format(name=name))
-    if row.trouble:
-        messages.error(request, row.trouble)
+    if row.unusable_reason:
+        messages.error(request, row.unusable_reason)
         return redirect("model", row.name)
     spec = {"variant_id": row.pk}
     _job, is_new = jobs.start_once("measure", spec, f"Measure {row.name}", user_of(request), row, Job.Unit.CHUNKS)
@@ -243,8 +243,8 @@ def imatrix(request: HttpRequest, name: str) -> HttpResponse:
     if row is None:
         raise Http404(_("There is no model named “{name}”.").format(name=name))
     text = request.POST.get("text", "").strip() or None
-    if row.trouble:
-        messages.error(request, row.trouble)
+    if row.unusable_reason:
+        messages.error(request, row.unusable_reason)
     elif text is not None and not (os.path.isabs(text) and os.path.isfile(text)):
         messages.error(request, _("There is no such text on this machine. Give its whole path, beginning with /."))
     else:

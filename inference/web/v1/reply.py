@@ -52,8 +52,8 @@ def no_such_model(name: str) -> Problem:
     )
 
 
-def cannot_run(name: str, trouble: str) -> Problem:
-    return Problem(503, f"The model {name!r} cannot run. {trouble}", "model_unavailable", "model", retry=False)
+def cannot_run(name: str, unusable_reason: str) -> Problem:
+    return Problem(503, f"The model {name!r} cannot run. {unusable_reason}", "model_unavailable", "model", retry=False)
 
 
 def problem_of(error: Exception, visibility: Visibility, prompt_param: str) -> Problem:

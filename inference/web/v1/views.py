@@ -82,7 +82,7 @@ def _endpoint(method: str | None) -> Callable[[View], View]:
 async def models(request: HttpRequest) -> HttpResponseBase:
     """What can be asked; loading is the box's business."""
     offered = await offered_to(await user_id_of(request))
-    return JsonResponse({"object": "list", "data": [_model(each) for each in offered if each.trouble is None]})
+    return JsonResponse({"object": "list", "data": [_model(each) for each in offered if each.unusable_reason is None]})
 
 
 @_endpoint("GET")
@@ -96,7 +96,7 @@ async def _found(request: HttpRequest, name: str) -> OfferedVariant | Problem:
     found = next((each for each in await offered_to(await user_id_of(request)) if each.name == name), None)
     if found is None:
         return no_such_model(name)
-    return found if found.trouble is None else cannot_run(name, found.trouble)
+    return found if found.unusable_reason is None else cannot_run(name, found.unusable_reason)
 
 
 def _model(variant: OfferedVariant) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class OfferedVariant:
     size_bytes: int
     created_at: datetime
     repository: str
-    trouble: str | None
+    unusable_reason: str | None
     """Why it cannot run, in sentences; None where it can, as far as is known."""
     restricted_to: frozenset[int] = frozenset()
     """Ids of the groups whose members alone may use it; everybody may where there are none."""
@@ -42,7 +42,7 @@ def offered_variants() -> list[OfferedVariant]:
             each.size_bytes,
             each.created_at,
             each.repository.name,
-            trouble=trouble_now(each),
+            unusable_reason=unusable_reason_now(each),
             restricted_to=kept.get(each.pk, frozenset()),
         )
         for each in Variant.objects.filter(enabled=True).select_related("repository")
@@ -70,10 +70,10 @@ async def offered_to(user_id: int) -> list[OfferedVariant]:
     return [each for each in offered if access_of_person.allows(each.restricted_to)]
 
 
-def trouble_now(variant: Variant) -> str | None:
-    """`variant.trouble`, unless it is over: a disk that is mounted again needs no scan to be used. Blocks on the disk."""
+def unusable_reason_now(variant: Variant) -> str | None:
+    """`variant.unusable_reason`, unless it is over: a disk that is mounted again needs no scan to be used. Blocks on the disk."""
     if variant.missing_since is not None and not variant.problem:
         paths = list(variant.shards.values_list("path", flat=True))
         if paths and all(os.path.exists(path) for path in paths):
             return None
-    return variant.trouble
+    return variant.unusable_reason

@@ -77,7 +77,5 @@ class Visibility:
         return cast(ResidentVariant, shown)
 
 
-EVERYTHING = Visibility(is_all=True)
-"""Of who runs the box, at its console."""
 NOTHING = Visibility()
 """Of whom it cannot be found out what they may see, and of whoever is not there any more."""

@@ -249,7 +249,7 @@ def test_a_kill_in_the_middle_lists_nothing_that_is_broken_and_can_be_finished(
     left.refresh_from_db()
     if after_files == 0:
         assert report.returned == ["ours"]
-        assert (left.trouble, left.enabled) == (None, False)
+        assert (left.unusable_reason, left.enabled) == (None, False)
     else:
         assert report.missing == ["ours"]
         assert report.added == []

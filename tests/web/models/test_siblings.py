@@ -17,9 +17,10 @@ GIB = 1 << 30
 
 
 def row(name: str, gib: float, loss: float | None, speed: float | None = 10.0) -> Row:
+    comparison = Comparison.NOT_MEASURED if loss is None else Comparison.COMPARED
     return Row(
         pk=1, name=name, label=name, size_bytes=int(gib * GIB), size=f"{gib} GiB", is_own=False, perplexity="",
-        comparison=Comparison.NOT_MEASURED if loss is None else Comparison.COMPARED, divergence="", same_top="", decode="", prefill="", load="", loss=loss, speed=speed,
+        comparison=comparison, divergence="", same_top="", decode="", prefill="", load="", loss=loss, speed=speed,
     )  # fmt: skip
 
 
