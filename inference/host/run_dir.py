@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from inference.core.loads.resident_id import ResidentId
+
 
 class HostIsRunning(Exception):
     """Another host holds the lock. `pid` is its process, where it could be read."""
@@ -54,8 +56,8 @@ class RunDir:
         with suppress(FileNotFoundError):
             os.unlink(self.socket_path)
 
-    def worker_socket(self, variant_id: int, launch: int) -> str:
-        return str(self._folder / f"worker-{variant_id}-{launch}.sock")
+    def worker_socket(self, resident_id: ResidentId, launch: int) -> str:
+        return str(self._folder / f"worker-{resident_id}-{launch}.sock")
 
     def close(self) -> None:
         """Removes the host's socket and releases the lock."""

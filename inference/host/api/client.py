@@ -11,7 +11,8 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.core.loads.purposes import Purpose, resident_id
+from inference.core.loads.purposes import Purpose
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling.preview import Preview
 from inference.core.scheduling.refusals import Refusal, RefusalKind
@@ -39,11 +40,11 @@ class HostUnavailable(Exception):
 class HostRefusal(Exception):
     """The host said no. `facts` say why: inference.wording.refusals words them for whoever asked."""
 
-    def __init__(self, facts: Refusal, variant_id: int | None = None) -> None:
-        """`variant_id`: which was asked for, where one was."""
+    def __init__(self, facts: Refusal, resident_id: ResidentId | None = None) -> None:
+        """`resident_id`: which was asked for, where one was."""
         super().__init__(facts.kind)
         self.facts = facts
-        self.variant_id = variant_id
+        self.resident_id = resident_id
 
     @property
     def code(self) -> RefusalKind:
@@ -88,7 +89,7 @@ class Lease:
     First exhaust `waiting()`, then call `generate()`.
     """
 
-    def __init__(self, resident_id: int, ask: Callable[[], Awaitable[Streams]]) -> None:
+    def __init__(self, resident_id: ResidentId, ask: Callable[[], Awaitable[Streams]]) -> None:
         """`ask` sends the request for the lease on a new connection to the host."""
         self._resident_id = resident_id
         self.ready: LeaseReady | None = None
@@ -257,6 +258,15 @@ class Lease:
             await _close(writer)
 
 
+def _asked_for(request: HostRequest | TelemetryQuery) -> ResidentId | None:
+    match request["type"]:
+        case "lease" | "unload":
+            return ResidentId(request["variant_id"], request["purpose"])
+        case "load" | "preview" | "pin":
+            return ResidentId(request["variant_id"])
+    return None
+
+
 class HostClient:
     """Speaks to the host's Unix socket. Holds no connection of its own; safe to share."""
 
@@ -285,8 +295,7 @@ class HostClient:
         if answer is None:
             raise HostUnavailable("the host ended before it answered")
         if answer["type"] == "refused":
-            variant_id = cast("int | None", request.get("variant_id"))
-            raise HostRefusal(read_as(HostRefused, answer)["refusal"], variant_id)
+            raise HostRefusal(read_as(HostRefused, answer)["refusal"], _asked_for(request))
         return answer
 
     @asynccontextmanager
@@ -313,7 +322,7 @@ class HostClient:
                 }
             )
 
-        lease = Lease(resident_id(variant_id, purpose), ask)
+        lease = Lease(ResidentId(variant_id, purpose), ask)
         await lease.ask()
         try:
             yield lease
@@ -331,9 +340,9 @@ class HostClient:
         answer = await self._ask({"type": "preview", "variant_id": variant_id, "anyway": anyway})
         return read_as(LoadPreviewed, answer)["preview"]
 
-    async def unload(self, variant_id: int) -> None:
+    async def unload(self, variant_id: int, purpose: Purpose = "chat") -> None:
         """Returns when the variant's worker has ended; running answers finish first. Raises HostRefusal, HostUnavailable."""
-        await self._ask({"type": "unload", "variant_id": variant_id})
+        await self._ask({"type": "unload", "variant_id": variant_id, "purpose": purpose})
 
     async def pin(self, variant_id: int, pinned: bool) -> None:
         """A pinned variant is never evicted nor unloaded for idleness. Raises HostRefusal, HostUnavailable."""

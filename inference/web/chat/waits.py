@@ -11,6 +11,7 @@ from inference.answering.refusals import (
     RefusedByWorker,
     WorkerGone,
 )
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.refusals import mentioned
 from inference.engine.protocol import Prefill
 from inference.host.api.client import WorkerRefusal
@@ -21,8 +22,8 @@ from inference.web.visibility.visibility import Visibility
 from inference.wording import refusals, waits
 
 
-def named_in(event: Wait | VariantReady | Prefill) -> tuple[int, ...]:
-    """Ids of the variants that words about the event name."""
+def named_in(event: Wait | VariantReady | Prefill) -> tuple[ResidentId, ...]:
+    """Ids of the residents that words about the event name."""
     match event["type"]:
         case "queued":
             return event["reason"].variants
@@ -31,8 +32,8 @@ def named_in(event: Wait | VariantReady | Prefill) -> tuple[int, ...]:
     return ()
 
 
-def named_by(refusal: Refusal) -> tuple[int, ...]:
-    """Ids of the variants that words about the refusal name, besides the one that was asked for."""
+def named_by(refusal: Refusal) -> tuple[ResidentId, ...]:
+    """Ids of the residents that words about the refusal name, besides the one that was asked for."""
     return mentioned(refusal.refusal.facts) if isinstance(refusal, RefusedByHost) else ()
 
 
@@ -62,7 +63,7 @@ def failure(refusal: Refusal, visibility: Visibility) -> Ending:
         case RefusedByHost():
             return failed(
                 refusal.refusal.code,
-                refusals.sentence(refusal.refusal.facts, refusal.refusal.variant_id, visibility.name),
+                refusals.sentence(refusal.refusal.facts, refusal.refusal.resident_id, visibility.name),
             )
         case RefusedByWorker():
             return failed(refusal.refusal.code, _refused(refusal.refusal))

@@ -9,7 +9,9 @@ from typing import TypedDict
 
 from inference.answering.owner import owner_of
 from inference.core.loads.devices import RAM
-from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState
+from inference.core.loads.resident_id import ResidentId
+from inference.host.api.messages import resident_id_of
+from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState, resident_id_if_any
 from inference.web.dashboard.frames import BrowserBacklog, LogLine, QueueRow, VariantRow
 from models_app.units import format_bytes, format_duration
 
@@ -51,7 +53,7 @@ class Rect(TypedDict):
 
 class LegendRow(TypedDict):
     key: str
-    """The variant's id, or the kind."""
+    """Of a ResidentId, or the kind."""
     kind: SegmentKind
     """Of a variant's row: weights, the full shade of its colour."""
     colour: int | None
@@ -72,22 +74,22 @@ class Bar(TypedDict):
     legend: list[LegendRow]
 
 
-def colours(variants: Sequence[VariantState]) -> dict[int, int]:
-    """Of each variant that is there, by id. The page keeps them for as long as it is open."""
-    ids = sorted(each["variant_id"] for each in variants)
-    return {variant_id: number % N_COLOURS + 1 for number, variant_id in enumerate(ids)}
+def colours(variants: Sequence[VariantState]) -> dict[ResidentId, int]:
+    """Of each variant that is there. The page keeps them for as long as it is open."""
+    ids = sorted(resident_id_of(each) for each in variants)
+    return {resident_id: number % N_COLOURS + 1 for number, resident_id in enumerate(ids)}
 
 
 def bar(device: DeviceTelemetry, variants: Sequence[VariantState]) -> Bar:
-    names = {each["variant_id"]: each["name"] for each in variants}
+    names = {resident_id_of(each): each["name"] for each in variants}
     colour_of = colours(variants)
     whole = max(1, device["capacity_bytes"], sum(each["bytes"] for each in device["segments"]))
     rects: list[Rect] = []
     legend: list[LegendRow] = []
-    sizes: dict[int, int] = {}
+    sizes: dict[ResidentId, int] = {}
     x = 0.0
     for segment in device["segments"]:
-        owner, width = segment["variant_id"], BAR_WIDTH * segment["bytes"] / whole
+        owner, width = resident_id_if_any(segment), BAR_WIDTH * segment["bytes"] / whole
         words = f"{KIND_WORDS[segment['kind']]} {format_bytes(segment['bytes'])}"
         colour = None if owner is None else colour_of.get(owner, 1)
         rects.append(
@@ -180,6 +182,8 @@ def loaded_how(variant: VariantState) -> str:
 
 class ResidentRow(TypedDict):
     variant_id: int
+    key: str
+    """Of its ResidentId."""
     name: str
     state: str
     state_words: str
@@ -203,6 +207,7 @@ def resident_row(variant: VariantRow) -> ResidentRow:
     idle = variant["idle_seconds"]
     return {
         "variant_id": variant["variant_id"],
+        "key": str(resident_id_of(variant)),
         "name": variant["name"],
         "state": state,
         "state_words": STATE_WORDS[state] + loading,
@@ -276,8 +281,8 @@ class LoadableRow(TypedDict):
 def model_row(
     pk: int, name: str, size_bytes: int, unusable_reason: str | None, state: BrowserBacklog | None
 ) -> LoadableRow:
-    present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
-    residency = present or "absent"
+    states = {} if state is None else {resident_id_of(each): each["state"] for each in state["variants"]}
+    residency = states.get(ResidentId(pk), "absent")
     return {
         "id": pk,
         "name": name,

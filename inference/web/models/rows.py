@@ -62,7 +62,8 @@ def model_row(
 
 
 def states_of(residents: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    return {each["variant_id"]: each["state"] for each in residents}
+    """By variant id; of one that is only read for a job, none."""
+    return {each["variant_id"]: each["state"] for each in residents if each["purpose"] == "chat"}
 
 
 def last_used(variant: Variant, now: datetime) -> str:
