@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from django.db import OperationalError
@@ -18,8 +19,8 @@ def failed(cause: Exception) -> StorageFailed:
 
 
 def of_sqlite(script: str) -> sqlite3.Error:
-    with pytest.raises(sqlite3.Error) as raised:
-        sqlite3.connect(":memory:").executescript(script)
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.Error) as raised:
+        connection.executescript(script)
     return raised.value
 
 
