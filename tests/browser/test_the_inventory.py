@@ -75,7 +75,7 @@ def test_a_variant_is_loaded_pinned_and_unloaded_on_its_page(open_page: OpenPage
     page = open_page("/models/shelved-Q4_K_M/")
     page.get_by_role("link", name="Load", exact=True).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("It fits.")
+    expect(dialog).to_contain_text("fits: it takes 1 GiB in RAM")
     dialog.get_by_role("button", name="Load", exact=True).click()
     load = stage.run(stage.host.take("load"))
     assert load.request["variant_id"] == shelved
