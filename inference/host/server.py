@@ -34,14 +34,14 @@ FIRST_LINE_SECONDS = 30.0
 WATCH_INTERVAL_SECONDS = 0.1
 
 _SCHEMAS: dict[str, type] = {
-    "lease": messages.Lease,
+    "lease": messages.LeaseRequest,
     "load": messages.Load,
     "preview": messages.PreviewQuery,
     "unload": messages.Unload,
     "pin": messages.Pin,
     "profile_changed": messages.ProfileChanged,
     "status": messages.StatusQuery,
-    "watch": messages.Watch,
+    "watch": messages.WatchRequest,
     "telemetry": TelemetryQuery,
 }
 

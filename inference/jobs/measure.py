@@ -80,7 +80,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredText:
     number: int
     path: Path
     """One row of logits for each follower of that window."""
@@ -92,7 +92,7 @@ class Speeds:
     prefill_tokens_per_second: float | None
 
 
-Event = Waiting | Cut | Scored | Speeds
+Event = Waiting | Cut | ScoredText | Speeds
 Role = Literal["reference", "variant"]
 
 
@@ -108,7 +108,7 @@ def _measure(attempt: Attempt, variant: Variant, reference: Variant | None, fold
             match event:
                 case Cut(windows=theirs_cut):
                     reference_windows = theirs_cut
-                case Scored(number=number, path=path):
+                case ScoredText(number=number, path=path):
                     kept[number] = path
     found = []
     speeds = Speeds(None, None)
@@ -120,7 +120,7 @@ def _measure(attempt: Attempt, variant: Variant, reference: Variant | None, fold
                 if reference_windows and [each.tokens for each in cut] != [each.tokens for each in reference_windows]:
                     attempt.line("It cuts texts into other tokens than its sibling: only perplexity is measured.")
                     kept.clear()
-            case Scored(number=number, path=path):
+            case ScoredText(number=number, path=path):
                 theirs = _rows(kept[number], windows[number]) if number in kept else None
                 found.append(perplexity.compare(_rows(path, windows[number]), windows[number].followers, theirs))
                 path.unlink()
@@ -153,7 +153,7 @@ def _events(attempt: Attempt, variant: Variant, folder: Path, role: Role) -> Ite
             case Cut(windows=windows):
                 n_windows = len(windows)
                 attempt.progress(0, n_windows, READING, reading(variant))
-            case Scored(path=path):
+            case ScoredText(path=path):
                 n_done += 1
                 attempt.progress(n_done, n_windows, READING, reading(variant))
                 _check_room(folder, path.stat().st_size * (n_windows - n_done if role == "reference" else 1))
@@ -189,7 +189,7 @@ async def _turn(variant: Variant, job_id: int, folder: Path, role: Role) -> Asyn
             await lease.score(
                 request_id=request_id, owner=request_id, tokens=list(window.tokens), first=window.first, path=str(path)
             )
-            yield Scored(number, path)
+            yield ScoredText(number, path)
         if role == "variant":
             yield await _speeds(lease, request_id, length)
 

@@ -79,7 +79,7 @@ def _log_softmax(logits: Logits) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class TextScore:
     n_tokens: int
     perplexity: float
     perplexity_error: float
@@ -89,7 +89,7 @@ class Score:
     same_top: float | None
 
 
-def score(found: Iterable[Places]) -> Score:
+def score(found: Iterable[Places]) -> TextScore:
     """Over all windows. Raises ValueError without any place, and for guesses that are no numbers."""
     places = list(found)
     surprise = np.concatenate([each.surprise for each in places])
@@ -98,7 +98,7 @@ def score(found: Iterable[Places]) -> Score:
     divergences = [each.divergence for each in places if each.divergence is not None]
     tops: list[Any] = [each.same_top for each in places if each.same_top is not None]
     kl, kl_error = _mean(np.concatenate(divergences)) if divergences else (None, None)
-    return Score(
+    return TextScore(
         n_tokens=len(surprise),
         perplexity=perplexity,
         perplexity_error=perplexity * error,

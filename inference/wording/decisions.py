@@ -8,10 +8,10 @@ from inference.core.scheduling.decisions import (
     Evicted,
     Failed,
     Loaded,
-    Paused,
-    Refused,
+    LoadingPaused,
+    LoadingResumed,
+    LoadRefused,
     Restored,
-    Resumed,
     Stayed,
     Unloaded,
     WentIdle,
@@ -40,17 +40,17 @@ def sentence(decision: Decision, name: Name) -> str:
             )
         case Unloaded():
             return _unloaded(decision, variant)
-        case Paused():
+        case LoadingPaused():
             return _paused(decision)
-        case Resumed():
+        case LoadingResumed():
             return _("Variants may be loaded {place} again.").format(place=on(decision.device, decision.device_name))
         case Failed():
             return _failed(decision, variant)
-        case Refused(variant_id=variant_id, refusal=refusal):
+        case LoadRefused(variant_id=variant_id, refusal=refusal):
             return _("Refused: {refusal}").format(refusal=refusals.sentence(refusal, variant_id, name))
 
 
-def without_quotes(decision: Failed | Refused, name: Name) -> str:
+def without_quotes(decision: Failed | LoadRefused, name: Name) -> str:
     """The same for whoever may not use the variant: what a worker said may name files."""
     variant = first(name(decision.variant_id))
     if isinstance(decision, Failed):
@@ -136,7 +136,7 @@ def _unloaded(decision: Unloaded, variant: str) -> str:
     return _("{variant} is unloaded: the host shuts down.").format(variant=variant)
 
 
-def _paused(decision: Paused) -> str:
+def _paused(decision: LoadingPaused) -> str:
     place, excess = on(decision.device, decision.device_name), format_bytes(decision.excess_bytes)
     if decision.cause == "foreign":
         return _("Nothing more is loaded {place}: other programs use {size} that variants hold.").format(

@@ -17,7 +17,7 @@ Discard = Callable[["Job"], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JobKind:
     """`run` does one attempt, from where `attempt.kept` says the last one came to. `discard` removes what a cancelled job left.
 
     Both may be dotted paths: their modules are then imported by the first job that needs them, and not by every process.
@@ -35,15 +35,15 @@ class Kind:
         return import_string(self.discard) if isinstance(self.discard, str) else self.discard
 
 
-_kinds: dict[str, Kind] = {}
+_kinds: dict[str, JobKind] = {}
 
 
 def register(name: str, run: Run | str, at_once: int = 1, discard: Discard | str | None = None) -> None:
     """Registering a name again replaces it. `at_once`: attempts of this kind that one jobs process runs side by side."""
-    _kinds[name] = Kind(name, run, at_once, discard)
+    _kinds[name] = JobKind(name, run, at_once, discard)
 
 
-def kind_named(name: str) -> Kind | None:
+def kind_named(name: str) -> JobKind | None:
     return _kinds.get(name)
 
 

@@ -23,7 +23,7 @@ from django.utils import timezone
 from models_app.jobs import backoff, outcomes
 from models_app.jobs.attempt import Attempt
 from models_app.jobs.commands import wake
-from models_app.jobs.kinds import Kind, kind_named
+from models_app.jobs.kinds import JobKind, kind_named
 from models_app.models import Job, JobLine
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Runner:
         finally:
             self._forget(job)
 
-    def _run(self, attempt: Attempt, kind: Kind | None) -> Exception | None:
+    def _run(self, attempt: Attempt, kind: JobKind | None) -> Exception | None:
         """How the attempt ended; None: it is done."""
         job = attempt.job
         try:
@@ -153,7 +153,7 @@ class Runner:
             )
         return None
 
-    def _discard(self, job: Job, kind: Kind | None) -> Exception | None:
+    def _discard(self, job: Job, kind: JobKind | None) -> Exception | None:
         discard = kind.load_discard() if kind else None
         try:
             if discard is not None:

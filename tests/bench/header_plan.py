@@ -20,7 +20,7 @@ from django.conf import settings
 
 from inference.core.planning.header_estimates import HeaderEstimates
 from inference.web.hub.remote_plan import plan_remote
-from inference.web.plans.what_if import Changes
+from inference.web.plans.what_if import WhatIfChanges
 from models_app.hardware import Device, Profile
 from models_app.hardware.cards import card
 from models_app.hardware.profile import GIB
@@ -109,7 +109,7 @@ def measure(rounds: int, quiet: Quiet) -> Report:
                 reading = Traffic()
                 started = time.perf_counter()
                 told = HeaderEstimates(siblings.read_variant(variants[files[case]].files, reading))
-                planned = plan_remote(told, profile, Changes(), None)
+                planned = plan_remote(told, profile, WhatIfChanges(), None)
                 seconds = time.perf_counter() - started
                 assert planned.decode_tokens_per_second, case
                 return Planned(seconds, reading.n_requests, reading.n_bytes)

@@ -12,7 +12,7 @@ from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
 from inference.core.loads.purposes import resident_id
 from inference.core.monitoring.alarms import Alarm
-from inference.core.scheduling.decisions import Loaded, Refused, Unloaded
+from inference.core.scheduling.decisions import Loaded, LoadRefused, Unloaded
 from inference.core.scheduling.preview import Leaver
 from inference.core.scheduling.reasons import ForLoading
 from inference.core.scheduling.refusals import DoesNotFit, FailedToLoad
@@ -71,7 +71,7 @@ def busy_box() -> dict[str, Any]:
         queue=[waiting(1, "2", 2, LOADING), waiting(2, "1", 2, LOADING)],
         decisions=[
             decision(1, loaded(1)),
-            decision(2, Refused(1, DoesNotFit("gpu0", 9 * GIB, GIB, device_name=CARD))),
+            decision(2, LoadRefused(1, DoesNotFit("gpu0", 9 * GIB, GIB, device_name=CARD))),
         ],
     )
 

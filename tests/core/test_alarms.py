@@ -18,7 +18,7 @@ from inference.core.monitoring.alarms import (
     Alarms,
     DeviceLoad,
     Remedy,
-    Running,
+    RunningVariant,
 )
 
 GB = 10**9
@@ -30,7 +30,7 @@ def way(layers: int, gpu_bytes: int) -> LoadWay:
     return LoadWay(LoadOptions(n_gpu_layers=layers), {"gpu0": gpu_bytes, RAM: GB})
 
 
-FAST = Running(
+FAST = RunningVariant(
     1,
     4096,
     1,
@@ -42,7 +42,7 @@ FAST = Running(
 SLOW = replace(FAST, tokens_per_second=2.0)
 
 
-def told(alarms: Alarms, running: Running, load: DeviceLoad, n: int) -> tuple[Alarm, ...]:
+def told(alarms: Alarms, running: RunningVariant, load: DeviceLoad, n: int) -> tuple[Alarm, ...]:
     standing: tuple[Alarm, ...] = ()
     for _ in range(n):
         standing = alarms.observe([running], [load])
@@ -101,7 +101,7 @@ def test_a_first_load_into_the_trap_is_measured_by_the_prediction() -> None:
     ("running", "load"),
     [(FAST, CARD), (SLOW, CARD), (FAST, SPILLING), (replace(SLOW, slots_busy=0, tokens_per_second=0.0), CARD)],
 )
-def test_an_alarm_clears_by_itself(running: Running, load: DeviceLoad) -> None:
+def test_an_alarm_clears_by_itself(running: RunningVariant, load: DeviceLoad) -> None:
     alarms = healthy()
     assert told(alarms, SLOW, SPILLING, SUSTAINED_SAMPLES)
     assert told(alarms, running, load, SUSTAINED_SAMPLES - 1)

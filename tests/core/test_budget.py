@@ -10,72 +10,74 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.core.scheduling.memory import eviction
-from inference.core.scheduling.memory.eviction import CannotFit, Plan, Resident, Residents
+from inference.core.scheduling.memory.eviction import CannotFit, EvictionPlan, Resident, Residents
 
 
 def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:
     return Resident(variant_id, {device: n_bytes}, cost, **more)  # type: ignore[arg-type]
 
 
-def plan(wanted: Mapping[str, int], residents: Iterable[Resident], room: Mapping[str, int]) -> Plan:
+def plan(wanted: Mapping[str, int], residents: Iterable[Resident], room: Mapping[str, int]) -> EvictionPlan:
     return eviction.plan_eviction(wanted, Residents(residents), room)
 
 
 def test_nobody_leaves_when_it_fits() -> None:
-    assert plan({"ram": 40}, [resident(1, 60)], {"ram": 100}) == Plan()
+    assert plan({"ram": 40}, [resident(1, 60)], {"ram": 100}) == EvictionPlan()
 
 
 def test_the_cheapest_idle_one_leaves() -> None:
     residents = [resident(1, 30, cost=3), resident(2, 30, cost=1), resident(3, 30, cost=2)]
-    assert plan({"ram": 40}, residents, {"ram": 100}) == Plan(evict=(2,))
+    assert plan({"ram": 40}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
 
 
 def test_of_equally_cheap_ones_the_least_recently_used_leaves() -> None:
     residents = [resident(1, 30, used_at=3), resident(2, 30, used_at=1), resident(3, 30, used_at=2)]
-    assert plan({"ram": 40}, residents, {"ram": 100}) == Plan(evict=(2,))
+    assert plan({"ram": 40}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
 
 
 def test_as_many_leave_as_it_takes() -> None:
     residents = [resident(1, 30, cost=3), resident(2, 30, cost=1), resident(3, 30, cost=2)]
-    assert plan({"ram": 60}, residents, {"ram": 100}) == Plan(evict=(2, 3))
+    assert plan({"ram": 60}, residents, {"ram": 100}) == EvictionPlan(evict=(2, 3))
 
 
 def test_whoever_turns_out_not_to_be_needed_is_spared() -> None:
-    assert plan({"ram": 50}, [resident(1, 10, cost=1), resident(2, 80, cost=2)], {"ram": 100}) == Plan(evict=(2,))
+    assert plan({"ram": 50}, [resident(1, 10, cost=1), resident(2, 80, cost=2)], {"ram": 100}) == EvictionPlan(
+        evict=(2,)
+    )
 
 
 def test_several_cheap_ones_leave_rather_than_one_dear_one() -> None:
     residents = [resident(1, 50, cost=9), resident(2, 25, cost=2), resident(3, 25, cost=2)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == Plan(evict=(2, 3))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=(2, 3))
 
 
 def test_only_who_holds_bytes_of_the_device_in_need_leaves() -> None:
     residents = [resident(1, 90, cost=1, device="gpu1"), resident(2, 60, cost=50, device="gpu0")]
     room = {"gpu0": 100, "gpu1": 100}
-    assert plan({"gpu0": 50}, residents, room) == Plan(evict=(2,))
-    assert plan({"gpu0": 50, "gpu1": 50}, residents, room) == Plan(evict=(1, 2))
+    assert plan({"gpu0": 50}, residents, room) == EvictionPlan(evict=(2,))
+    assert plan({"gpu0": 50, "gpu1": 50}, residents, room) == EvictionPlan(evict=(1, 2))
 
 
 def test_one_that_frees_both_devices_spares_two() -> None:
     both = Resident(3, {"gpu0": 40, "gpu1": 40}, cost_seconds=3)
     residents = [resident(1, 60, cost=2, device="gpu0"), resident(2, 60, cost=2, device="gpu1"), both]
-    assert plan({"gpu0": 40, "gpu1": 40}, residents, {"gpu0": 100, "gpu1": 100}) == Plan(evict=(3,))
+    assert plan({"gpu0": 40, "gpu1": 40}, residents, {"gpu0": 100, "gpu1": 100}) == EvictionPlan(evict=(3,))
 
 
 def test_a_busy_one_drains_only_when_the_idle_ones_do_not_suffice() -> None:
     residents = [resident(1, 50, busy=True), resident(2, 50, cost=99)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == Plan(evict=(2,))
-    assert plan({"ram": 60}, residents, {"ram": 100}) == Plan(evict=(2,), drain=(1,))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
+    assert plan({"ram": 60}, residents, {"ram": 100}) == EvictionPlan(evict=(2,), drain=(1,))
 
 
 def test_one_drain_is_not_exchanged_for_another() -> None:
     residents = [resident(1, 50, cost=1, busy=True), resident(2, 50, cost=2, busy=True, draining=True)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == Plan(drain=(2,))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(drain=(2,))
 
 
 def test_a_pinned_one_never_leaves() -> None:
     residents = [resident(1, 50, pinned=True), resident(2, 50)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == Plan(evict=(2,))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
     with pytest.raises(CannotFit) as refused:
         plan({"ram": 60}, residents, {"ram": 100})
     unfit = refused.value.unfit

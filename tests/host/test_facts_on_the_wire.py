@@ -17,10 +17,10 @@ from inference.core.scheduling.decisions import (
     Evicted,
     Failed,
     Loaded,
-    Paused,
-    Refused,
+    LoadingPaused,
+    LoadingResumed,
+    LoadRefused,
     Restored,
-    Resumed,
     Spared,
     Stayed,
     Unloaded,
@@ -74,10 +74,10 @@ DECISIONS: list[Decision] = [
     Stayed(1, "foreign"),
     WentIdle(1, 60.5),
     Unloaded(1, "changed"),
-    Paused("gpu0", "GeForce", 12, "budget"),
-    Resumed("gpu0", "GeForce", 12, "foreign"),
+    LoadingPaused("gpu0", "GeForce", 12, "budget"),
+    LoadingResumed("gpu0", "GeForce", 12, "foreign"),
     Failed(1, "hung", "It stood still.", 2),
-    *(Refused(1, refusal) for refusal in REFUSALS),
+    *(LoadRefused(1, refusal) for refusal in REFUSALS),
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.decisions import Decision, Paused, WentIdle
+from inference.core.scheduling.decisions import Decision, LoadingPaused, WentIdle
 from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.reasons import ForLoading
 from inference.host.api.messages import LoggedDecision, Mention
@@ -191,7 +191,7 @@ async def test_sampling_outlives_a_sample_that_failed(
 async def test_decisions_are_counted_by_kind_and_variant_once_each() -> None:
     host = FakeWatched()
     telemetry = Telemetry(host, FakeMachine())
-    paused = Paused("ram", "RAM", 1, "foreign")
+    paused = LoadingPaused("ram", "RAM", 1, "foreign")
     host.log += [logged(1, name="one"), logged(2, name="one"), logged(3, paused)]
     await telemetry.sample()
     host.log = [*host.log[2:], logged(4, name="renamed")]  # the log forgets its oldest

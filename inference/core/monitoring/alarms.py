@@ -42,7 +42,7 @@ class DeviceLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningVariant:
     """A resident variant at one moment."""
 
     variant_id: int
@@ -114,7 +114,7 @@ class Alarms:
     """By variant, context of a slot and busy slots: only like is compared with like."""
     _watches: dict[tuple[int, str], _Watch] = field(default_factory=dict)
 
-    def observe(self, running: Iterable[Running], devices: Iterable[DeviceLoad]) -> tuple[Alarm, ...]:
+    def observe(self, running: Iterable[RunningVariant], devices: Iterable[DeviceLoad]) -> tuple[Alarm, ...]:
         """The alarms that stand now. A variant that is not running any more loses its alarms; an idle one keeps them."""
         running, loads = tuple(running), {each.device: each for each in devices}
         present: set[tuple[int, str]] = set()
@@ -129,7 +129,7 @@ class Alarms:
             del self._watches[key]
         return tuple(watch.alarm for watch in self._watches.values() if watch.alarm is not None)
 
-    def _observe(self, running: Running, loads: Mapping[str, DeviceLoad]) -> None:
+    def _observe(self, running: RunningVariant, loads: Mapping[str, DeviceLoad]) -> None:
         on = [load for device in running.bytes_by_device if (load := loads.get(device)) is not None]
         strained = [load for load in on if _kind(load) is not None]
         baseline = self._baselines.setdefault((running.variant_id, running.n_ctx_seq, running.slots_busy), _Baseline())
@@ -160,7 +160,7 @@ class Alarms:
             else:
                 watch.without_signs()
 
-    def _relax(self, running: Running, loads: Mapping[str, DeviceLoad]) -> None:
+    def _relax(self, running: RunningVariant, loads: Mapping[str, DeviceLoad]) -> None:
         """An idle variant shows no speed; its alarm goes when the device has room again."""
         for device in running.bytes_by_device:
             watch, load = self._watches.get((running.variant_id, device)), loads.get(device)
@@ -186,7 +186,7 @@ def _kind(load: DeviceLoad) -> AlarmKind | None:
     return "spilling" if stuck else None
 
 
-def remedy(running: Running, load: DeviceLoad) -> Remedy | None:
+def remedy(running: RunningVariant, load: DeviceLoad) -> Remedy | None:
     """The best way with fewer layers on the card that leaves it room. None where no known way does, or in RAM."""
     if load.device == RAM or load.used_bytes is None:
         return None

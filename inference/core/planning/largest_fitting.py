@@ -15,7 +15,7 @@ from models_app.hardware.pools import named_devices
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FileCandidate:
     """A file that could be made."""
 
     name: str
@@ -31,19 +31,19 @@ def beside(profile: Profile, held_bytes: Mapping[str, int]) -> Profile:
     return replace(profile, ram=ram, gpus=tuple(gpus))
 
 
-def largest_that_fits(candidates: Iterable[Candidate], profile: Profile, wishes: Wishes) -> Candidate | None:
+def largest_that_fits(candidates: Iterable[FileCandidate], profile: Profile, wishes: Wishes) -> FileCandidate | None:
     """The largest that fits with the full context: on the GPUs, or in RAM where there are none. None: none does."""
     # Shorter contexts and moving to RAM would let nearly anything fit: the question is what fits without giving in.
     firm = replace(wishes, least_n_ctx_seq=None, may_leave_gpu=False, n_gpu_layers=None)
     return next((each for each in by_size(candidates) if _fits_wholly(each, profile, firm)), None)
 
 
-def by_size(candidates: Iterable[Candidate]) -> Sequence[Candidate]:
+def by_size(candidates: Iterable[FileCandidate]) -> Sequence[FileCandidate]:
     """Largest first."""
     return sorted(candidates, key=lambda each: each.header.tensor_bytes, reverse=True)
 
 
-def _fits_wholly(candidate: Candidate, profile: Profile, firm: Wishes) -> bool:
+def _fits_wholly(candidate: FileCandidate, profile: Profile, firm: Wishes) -> bool:
     try:
         return is_whole(place(candidate.header, profile, firm), profile)
     except CannotTell:

@@ -130,14 +130,14 @@ class _Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused(_Pause):
+class LoadingPaused(_Pause):
     """Nothing more is loaded on the device."""
 
     kind: ClassVar[Literal["pause"]] = "pause"
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed(_Pause):
+class LoadingResumed(_Pause):
     """What Paused told is over."""
 
     kind: ClassVar[Literal["resume"]] = "resume"
@@ -156,7 +156,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class LoadRefused:
     """Everybody who waited for it, and whoever asks meanwhile, hears `refusal`."""
 
     kind: ClassVar[Literal["refuse"]] = "refuse"
@@ -164,7 +164,19 @@ class Refused:
     refusal: Refusal
 
 
-Decision = Loaded | Restored | Evicted | Drained | Stayed | WentIdle | Unloaded | Paused | Resumed | Failed | Refused
+Decision = (
+    Loaded
+    | Restored
+    | Evicted
+    | Drained
+    | Stayed
+    | WentIdle
+    | Unloaded
+    | LoadingPaused
+    | LoadingResumed
+    | Failed
+    | LoadRefused
+)
 DecisionKind = Literal[
     "load", "restore", "evict", "drain", "stay", "idle", "unload", "pause", "resume", "failure", "refuse"
 ]
@@ -176,8 +188,8 @@ def mentioned(decision: Decision) -> tuple[int, ...]:
         case Evicted() | Drained():
             for_variant = () if decision.for_variant is None else (decision.for_variant,)
             return (decision.variant_id, *for_variant, *(each.variant_id for each in decision.spared))
-        case Refused(variant_id=variant_id, refusal=refusal):
+        case LoadRefused(variant_id=variant_id, refusal=refusal):
             return (variant_id, *refusals.mentioned(refusal))
-        case Paused() | Resumed():
+        case LoadingPaused() | LoadingResumed():
             return ()
     return (decision.variant_id,)

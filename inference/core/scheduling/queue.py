@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from inference.core.scheduling.decisions import Refused
+from inference.core.scheduling.decisions import LoadRefused
 from inference.core.scheduling.events import Notify, Refuse
 from inference.core.scheduling.fair_turns import Request
 from inference.core.scheduling.outbox import Outbox
@@ -53,7 +53,7 @@ class Queue:
             if (request.variant_id, refusal.kind) not in self._refused:
                 # One line for all who hear the same.
                 self._refused.add((request.variant_id, refusal.kind))
-                self._outbox.decide(now, Refused(request.variant_id, refusal))
+                self._outbox.decide(now, LoadRefused(request.variant_id, refusal))
             self._outbox.put(Refuse(request.ticket, request.variant_id, refusal))
 
     def tell(self, waits: Mapping[int, tuple[int, Wait]]) -> None:

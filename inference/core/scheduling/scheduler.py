@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inference.core.scheduling.admission import Admission, admit, relieve
-from inference.core.scheduling.decisions import Paused, Resumed
+from inference.core.scheduling.decisions import LoadingPaused, LoadingResumed
 from inference.core.scheduling.events import (
     Complete,
     Effect,
@@ -230,7 +230,10 @@ class Scheduler:
 
     def _note_shortages(self, now: float) -> None:
         shortages = self.ledger.shortages
-        for decision, ended, begun in ((Resumed, self._paused, shortages), (Paused, shortages, self._paused)):
+        for decision, ended, begun in (
+            (LoadingResumed, self._paused, shortages),
+            (LoadingPaused, shortages, self._paused),
+        ):
             for device, shortage in ended.items():
                 if device not in begun:
                     name = self.ledger.name(device)

@@ -38,11 +38,14 @@ class Collector:
         if self.error is not None:
             return False
         try:
-            node = ggml.Tensor.from_address(address)
+            node = ggml.GgmlTensor.from_address(address)
             op = ggml.op_name(node.op)
             if op not in (b"MUL_MAT", b"MUL_MAT_ID"):
                 return not ask
-            weight, inputs = ggml.Tensor.from_address(_source(node, 0)), ggml.Tensor.from_address(_source(node, 1))
+            weight, inputs = (
+                ggml.GgmlTensor.from_address(_source(node, 0)),
+                ggml.GgmlTensor.from_address(_source(node, 1)),
+            )
             name = _own_name(weight.name)
             if ask:
                 return (
@@ -96,7 +99,7 @@ def _own_name(name: bytes) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _source(node: ggml.Tensor, number: int) -> int:
+def _source(node: ggml.GgmlTensor, number: int) -> int:
     """The address of a tensor that goes into `node`. Raises ValueError where there is none."""
     address = node.src[number]
     if address is None:
@@ -106,8 +109,8 @@ def _source(node: ggml.Tensor, number: int) -> int:
 
 def _numbers(address: int, kind: type[_Kind]) -> NDArray[_Kind]:
     """The numbers of the tensor at `address`, axes from last to first: where they lie, or a copy of what only a device can read."""
-    tensor = ggml.Tensor.from_address(address)
-    buffer = ggml.Tensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
+    tensor = ggml.GgmlTensor.from_address(address)
+    buffer = ggml.GgmlTensor.from_address(tensor.view_src).buffer if tensor.view_src else tensor.buffer
     if not buffer:
         raise ValueError("what goes into a product lies nowhere")
     # Strides and all: what is between the rows of a tensor that is not contiguous comes along.

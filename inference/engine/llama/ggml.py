@@ -26,7 +26,7 @@ class DeviceProperties(ctypes.Structure):
     device_id: bytes | None
 
 
-class Tensor(ctypes.Structure):
+class GgmlTensor(ctypes.Structure):
     """ggml.h's ggml_tensor."""
 
     _fields_: ClassVar = [

@@ -21,7 +21,7 @@ from inference.engine.protocol import DeviceReport
 # caller → host ------------------------------------------------------------------------------------------------
 
 
-class Lease(TypedDict):
+class LeaseRequest(TypedDict):
     type: Literal["lease"]
     variant_id: int
     user: str
@@ -70,13 +70,13 @@ class StatusQuery(TypedDict):
     type: Literal["status"]
 
 
-class Watch(TypedDict):
+class WatchRequest(TypedDict):
     """Asks for a `HostStatus` now and after every change (at most ten a second)."""
 
     type: Literal["watch"]
 
 
-HostRequest = Lease | Load | PreviewQuery | Unload | Pin | ProfileChanged | StatusQuery | Watch
+HostRequest = LeaseRequest | Load | PreviewQuery | Unload | Pin | ProfileChanged | StatusQuery | WatchRequest
 
 
 # host → caller ------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class Sample(TypedDict):
     devices: list[DeviceTelemetry]
 
 
-class History(Sample):
+class BacklogFigures(Sample):
     """The figures of a backlog."""
 
     type: Literal["backlog"]
@@ -149,7 +149,7 @@ class Step(Sample):
     """This sample's row of `series`."""
 
 
-class Backlog(History):
+class Backlog(BacklogFigures):
     variants: list[VariantTelemetry]
     queue: list[QueueEntry]
     decisions: list[LoggedDecision]

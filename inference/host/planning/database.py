@@ -21,7 +21,7 @@ from inference.host.planning.dry_runs import DryRuns
 from inference.host.planning.imatrix_load import facts_to_read
 from inference.host.planning.load_record import LoadMeasured
 from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
-from inference.host.planning.ways import Plan, Planning
+from inference.host.planning.ways import Planning, VariantPlan
 from models_app.hardware.stored import BadDevices
 from models_app.models import Variant
 
@@ -80,7 +80,7 @@ class DjangoInventory:
 
         await _in_thread(write)
 
-    def _read(self, resident_id: int) -> tuple[VariantFacts, Plan]:
+    def _read(self, resident_id: int) -> tuple[VariantFacts, VariantPlan]:
         variant_id, purpose = variant_of(resident_id)
         variant = Variant.objects.filter(pk=variant_id).first()
         if variant is None:
@@ -99,7 +99,7 @@ class DjangoInventory:
             fingerprint = MISSING
             size_bytes = variant.size_bytes or sum(shard.size_bytes for shard in shards)
         keep_alive_seconds = variant.keep_alive_seconds
-        plan = Plan()
+        plan = VariantPlan()
         if self._planning is not None and fingerprint != MISSING:
             plan = self._planning.plan(variant, shards, fingerprint, size_bytes, purpose)
         facts = VariantFacts(

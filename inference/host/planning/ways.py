@@ -47,7 +47,7 @@ _MOST_PLANS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class VariantPlan:
     """The ways, best first; none where the files cannot be read, which the worker words."""
 
     ways: tuple[EstimatedWay, ...] = ()
@@ -99,7 +99,7 @@ class Planning:
         self._ram_budget_bytes = ram_budget_bytes
         self._headers: RecentlyUsed[tuple[str, str], HeaderEstimates | None] = RecentlyUsed(_MOST_HEADERS)
         self._found: RecentlyUsed[Hashable, _Found] = RecentlyUsed(_MOST_PLANS)
-        self._plans: RecentlyUsed[Hashable, Plan] = RecentlyUsed(_MOST_PLANS)
+        self._plans: RecentlyUsed[Hashable, VariantPlan] = RecentlyUsed(_MOST_PLANS)
         self._last: dict[int, tuple[EstimatedWay, ...]] = {}
         self._n_records = 0
         """What was planned before the last one is void."""
@@ -113,7 +113,7 @@ class Planning:
         fingerprint: str,
         size_bytes: int,
         purpose: Purpose = "chat",
-    ) -> Plan:
+    ) -> VariantPlan:
         """Blocks for the first plan of a file, up to a second; a repeated one is remembered until something is recorded.
 
         Raises BadOptions, and BadDevices for a profile that is not fit for use.
@@ -132,12 +132,12 @@ class Planning:
                 self._plans.put(subject, known)
         return known
 
-    def _make(self, subject: _Subject, shards: Sequence[Shard]) -> Plan:
+    def _make(self, subject: _Subject, shards: Sequence[Shard]) -> VariantPlan:
         found = self._found.get(subject) or self._find(subject)
         ways = found.ways
         self._last[subject.resident_id] = ways
         if not ways:
-            return Plan()
+            return VariantPlan()
         keys = self._dry_run_keys(shards, ways, subject.fingerprint)
         results = _results(keys)
         if found.unknown is not None and keys[0] in results:
@@ -145,7 +145,7 @@ class Planning:
         exact = {digest(way.options): results[key] for way, key in zip(ways, keys, strict=True) if key in results}
         known = replace(_read_known(subject.resident_id, subject.fingerprint, self._engine_version), dry_runs=exact)
         load_ways = tuple(self._with_clients(corrected(way, known)) for way in ways)
-        return Plan(ways, load_ways, found.unknown, keys, frozenset(results))
+        return VariantPlan(ways, load_ways, found.unknown, keys, frozenset(results))
 
     def _with_clients(self, way: LoadWay) -> LoadWay:
         held = way.bytes_by_device

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from inference.core.loads.ways import LoadWay
-from inference.core.monitoring.alarms import Alarm, Alarms, DeviceLoad, Running
+from inference.core.monitoring.alarms import Alarm, Alarms, DeviceLoad, RunningVariant
 from inference.core.monitoring.history import History
 from inference.core.scheduling.decisions import DecisionKind
 from inference.core.scheduling.memory.ledger import Pool
@@ -57,7 +57,7 @@ class Watched(Protocol):
         """The ways to load a resident variant, best first; empty where they are not known."""
 
 
-class Machine(Protocol):
+class MachineReader(Protocol):
     """inference.host.telemetry.readings.Machine, or a test's."""
 
     def read(self, pids: Iterable[int], bus_ids: Mapping[str, str]) -> Reading: ...
@@ -75,7 +75,7 @@ class Telemetry:
     def __init__(
         self,
         host: Watched,
-        machine: Machine,
+        machine: MachineReader,
         on_foreign: Callable[[Mapping[str, int]], None] = lambda foreign: None,
         on_processes: Callable[[Mapping[str, Mapping[int, int]]], None] = lambda processes: None,
         wall_clock: Callable[[], float] = time.time,
@@ -184,7 +184,7 @@ class Telemetry:
         """The alarms that stand, by variant."""
         standing = self._alarms.observe(
             (
-                Running(
+                RunningVariant(
                     each["variant_id"],
                     each["n_ctx_seq"],
                     each["slots_busy"],

@@ -19,14 +19,14 @@ LONGEST_TITLE = 200
 # browser → server ---------------------------------------------------------------------------------------------
 
 
-class Open(TypedDict):
+class OpenFrame(TypedDict):
     """Follow this conversation from now on (and no other). Answered by `conversation`, then by `patch`es of running answers."""
 
     type: Literal["open"]
     conversation: str
 
 
-class Send(TypedDict):
+class SendFrame(TypedDict):
     """Adds a user message under `parent` and starts an answer. A new conversation where `conversation` is null.
 
     Editing an earlier message is a `send` with that message's own parent. `nonce` makes it idempotent: the page repeats an
@@ -43,7 +43,7 @@ class Send(TypedDict):
     system_prompt: NotRequired[str]
 
 
-class Regenerate(TypedDict):
+class RegenerateFrame(TypedDict):
     """Starts another answer beside `message` (an answer): also Retry after a failure. `variant` may differ."""
 
     type: Literal["regenerate"]
@@ -53,25 +53,25 @@ class Regenerate(TypedDict):
     options: NotRequired[dict[str, Any]]
 
 
-class Stop(TypedDict):
+class StopFrame(TypedDict):
     type: Literal["stop"]
     message: str
 
 
-class ShowBranch(TypedDict):
+class ShowBranchFrame(TypedDict):
     """Shows the branch that runs through `message`, and remembers it."""
 
     type: Literal["branch"]
     message: str
 
 
-class Rename(TypedDict):
+class RenameFrame(TypedDict):
     type: Literal["rename"]
     conversation: str
     title: str
 
 
-class Delete(TypedDict):
+class DeleteFrame(TypedDict):
     """Stops running answers of the conversation and deletes it."""
 
     type: Literal["delete"]
@@ -175,7 +175,7 @@ class Conversations(TypedDict):
     rows: list[ConversationRow]
 
 
-class VariantView(TypedDict):
+class OfferedVariantView(TypedDict):
     id: int
     name: str
     state: Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
@@ -193,7 +193,7 @@ class Variants(TypedDict):
 
     type: Literal["variants"]
     host: bool
-    rows: list[VariantView]
+    rows: list[OfferedVariantView]
 
 
 class SocketError(TypedDict):

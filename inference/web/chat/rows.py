@@ -9,7 +9,7 @@ from uuid import UUID
 from inference.core.loads.vocabulary import ResidencyState
 from inference.host.api.messages import HostStatus
 from inference.models import Conversation, Message
-from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, VariantView
+from inference.web.chat.protocol import ConversationRow, ConversationView, MessageView, OfferedVariantView
 from inference.web.visibility.offered import OfferedVariant
 
 
@@ -56,7 +56,7 @@ def conversation_row(conversation: Conversation) -> ConversationRow:
     }
 
 
-def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, Any]]) -> VariantView:
+def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, Any]]) -> OfferedVariantView:
     """`residents` by variant id, as the host says; a variant it does not name is absent."""
     resident = residents.get(variant.pk, {})
     return {
@@ -72,6 +72,6 @@ def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, A
     }
 
 
-def variant_views(variants: Sequence[OfferedVariant], status: HostStatus | None) -> list[VariantView]:
+def variant_views(variants: Sequence[OfferedVariant], status: HostStatus | None) -> list[OfferedVariantView]:
     residents = {resident["variant_id"]: resident for resident in status["residents"]} if status else {}
     return [variant_view(each, residents) for each in variants]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict, overload
 
-from inference.core.scheduling.decisions import DecisionKind, Failed, Refused
+from inference.core.scheduling.decisions import DecisionKind, Failed, LoadRefused
 from inference.core.scheduling.reasons import mentioned
 from inference.host.api.messages import LoggedDecision
 from inference.host.api.telemetry import (
     Backlog,
+    BacklogFigures,
     Delta,
-    History,
     QueueEntry,
     QueuePlace,
     Sample,
@@ -51,7 +51,7 @@ class LogLine(TypedDict):
     """The figures behind it; may be empty."""
 
 
-class BrowserBacklog(History):
+class BrowserBacklog(BacklogFigures):
     variants: list[VariantRow]
     queue: list[QueueRow]
     decisions: list[LogLine]
@@ -154,7 +154,7 @@ def _place(entry: QueueEntry, visibility: Visibility) -> QueueRow:
 def log_line(line: LoggedDecision, visibility: Visibility) -> LogLine:
     decision, name = line["decision"], visibility.remembering(line["mentions"])
     variant_id = decision.variant_id
-    if isinstance(decision, Failed | Refused) and not visibility.may_name((decision.variant_id,)):
+    if isinstance(decision, Failed | LoadRefused) and not visibility.may_name((decision.variant_id,)):
         sentence = decisions.without_quotes(decision, name)
     else:
         sentence = decisions.sentence(decision, name)

@@ -263,7 +263,7 @@ def _log_row(line: LogLine) -> LogRow:
     }
 
 
-class ModelRow(TypedDict):
+class LoadableRow(TypedDict):
     id: int
     name: str
     size: str
@@ -275,7 +275,7 @@ class ModelRow(TypedDict):
 
 def model_row(
     pk: int, name: str, size_bytes: int, unusable_reason: str | None, state: BrowserBacklog | None
-) -> ModelRow:
+) -> LoadableRow:
     present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
     residency = present or "absent"
     return {

@@ -13,7 +13,7 @@ from inference.web.feeds.close_codes import CLOSE_BAD_FRAME, CLOSE_SIGNED_OUT, C
 LONGEST_FRAME_BYTES = 1024
 
 
-class Watch(Protocol):
+class Feed(Protocol):
     """Tells what happens to whoever joined."""
 
     def leave(self, watcher: Any) -> None: ...
@@ -24,7 +24,7 @@ class Watch(Protocol):
 class WatchConsumer(AsyncWebsocketConsumer):
     """One open page that watches. It says `{"type": "seen"}` now and then; one that stops gets no more frames until it does."""
 
-    _watch: Watch
+    _watch: Feed
 
     async def connect(self) -> None:
         self.session: tuple[str | None, int] = (None, 0)

@@ -19,7 +19,7 @@ from inference.core.planning.recommend import recommend
 from inference.host.api.messages import HostStatus
 from inference.web.hub import disk_space, remote_models
 from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
-from inference.web.plans.what_if import BadQuestion, Changes, read_changes
+from inference.web.plans.what_if import BadQuestion, WhatIfChanges, read_changes
 from inference.web.visibility.queries import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
@@ -83,7 +83,7 @@ async def _lines(
     found: RemoteRepository,
     parts: Contents,
     profile: Profile,
-    changes: Changes,
+    changes: WhatIfChanges,
     rooms: dict[str, DiskSpace],
     status: HostStatus | None,
 ) -> AsyncIterator[str]:

@@ -24,7 +24,7 @@ from inference.core.scheduling.memory.residency import LOAD_BYTES_PER_SECOND
 from inference.core.scheduling.memory.would_evict import WouldEvict, would_evict
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.web.plans.rows import rate, way_view
-from inference.web.plans.what_if import Changes
+from inference.web.plans.what_if import WhatIfChanges
 from inference.wording.placements import reason_of, unknown_reason
 from models_app.gguf import Header
 from models_app.hardware import Profile
@@ -51,7 +51,7 @@ class RemotePlan:
     n_ctx_train: int | None
 
 
-def wishes_for(header: Header, changes: Changes) -> Wishes:
+def wishes_for(header: Header, changes: WhatIfChanges) -> Wishes:
     usual = Wishes(
         n_ctx_seq=max(64, min(USUAL_N_CTX_SEQ, header.n_ctx_train or USUAL_N_CTX_SEQ)), n_seq_max=USUAL_N_SEQ_MAX
     )
@@ -59,7 +59,7 @@ def wishes_for(header: Header, changes: Changes) -> Wishes:
 
 
 def plan_remote(
-    estimates: HeaderEstimates, profile: Profile, changes: Changes, status: HostStatus | None
+    estimates: HeaderEstimates, profile: Profile, changes: WhatIfChanges, status: HostStatus | None
 ) -> RemotePlan:
     """Plans a variant on `profile`. `status`: the host's, for who would have to leave; None where it does not answer."""
     header = estimates.header

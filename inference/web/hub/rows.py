@@ -81,7 +81,7 @@ def _count(count: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class VariantView:
+class RemoteVariantView:
     key: str
     file: str
     """What people see of the key: the file's name, with its folder."""
@@ -100,7 +100,7 @@ class VariantView:
 
 def variant_views(
     contents: Contents, room_for: Mapping[str, DiskSpace], here: Mapping[str, str], coming: Mapping[str, int]
-) -> list[VariantView]:
+) -> list[RemoteVariantView]:
     """What the page shows of `contents`, in its order. `room_for` by key; `here`: names of variants by their first file's SHA-256; `coming`:
     likewise, the jobs that download."""
     return [_variant_view(each, room_for[each.key], here, coming) for each in contents.variants]
@@ -108,10 +108,10 @@ def variant_views(
 
 def _variant_view(
     variant: RemoteVariant, room: DiskSpace, here: Mapping[str, str], coming: Mapping[str, int]
-) -> VariantView:
+) -> RemoteVariantView:
     digest = variant.files[0].sha256 or ""
     lacking = room.lacking_bytes
-    return VariantView(
+    return RemoteVariantView(
         key=variant.key,
         file=variant.key,
         quantization=variant.quantization or _("Type not named"),

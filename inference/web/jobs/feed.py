@@ -29,7 +29,7 @@ IDLE_LOOK_SECONDS = 3.0
 """Where nothing is under way: a page that starts something paints it itself."""
 
 
-class Watcher(subscribers.Watcher, Protocol):
+class JobWatcher(subscribers.Watcher, Protocol):
     is_staff: bool
 
 
@@ -51,7 +51,7 @@ class JobFeed:
     """Lives in one event loop. The reader starts with the first watcher and ends with the last."""
 
     def __init__(self) -> None:
-        self._subscriptions: dict[Watcher, _Subscription] = {}
+        self._subscriptions: dict[JobWatcher, _Subscription] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._active: set[int] = set()
         self._last_job = 0
@@ -63,7 +63,7 @@ class JobFeed:
     def is_running(self) -> bool:
         return bool(self._tasks)
 
-    async def join(self, watcher: Watcher) -> None:
+    async def join(self, watcher: JobWatcher) -> None:
         """The watcher hears a backlog, then what changes. It was found signed in just now."""
         self._subscriptions[watcher] = _Subscription()
         if not self._tasks:
@@ -74,14 +74,14 @@ class JobFeed:
             ]
         await self._catch_up([watcher])
 
-    def leave(self, watcher: Watcher) -> None:
+    def leave(self, watcher: JobWatcher) -> None:
         self._subscriptions.pop(watcher, None)
         if not self._subscriptions:
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
 
-    async def seen(self, watcher: Watcher) -> None:
+    async def seen(self, watcher: JobWatcher) -> None:
         """The watcher has taken in everything it was sent, or is near."""
         subscription = self._subscriptions.get(watcher)
         if subscription is not None:
@@ -137,7 +137,7 @@ class JobFeed:
         self._active = {job.pk for job in found if job.is_active}
         self._last_job = max([self._last_job, *(job.pk for job in found)])
 
-    async def _catch_up(self, watchers: list[Watcher]) -> None:
+    async def _catch_up(self, watchers: list[JobWatcher]) -> None:
         behind = [watcher for watcher in watchers if self._subscriptions[watcher].unseen < MOST_UNSEEN]
         if not behind:
             return
@@ -156,7 +156,7 @@ class JobFeed:
                 subscription.is_behind, subscription.told = False, {}
                 await self._tell(watcher, subscription, {"type": "backlog", "jobs": _rows(watcher, subscription, jobs)})
 
-    async def _learn(self, watchers: Collection[Watcher]) -> None:
+    async def _learn(self, watchers: Collection[JobWatcher]) -> None:
         """What is kept from them by now; whoever may be told more or less than before begins anew. Raises StorageFailed."""
         found = await visibility_queries.visibilities({watcher.session[1] for watcher in watchers})
         for watcher in watchers:
@@ -173,7 +173,7 @@ class JobFeed:
             await self._learn(list(self._subscriptions))
             self._looked_for |= ids
 
-    async def _tell(self, watcher: Watcher, subscription: _Subscription, frame: JobFrame) -> None:
+    async def _tell(self, watcher: JobWatcher, subscription: _Subscription, frame: JobFrame) -> None:
         subscription.unseen += 1
         subscription.told.update((row["id"], row) for row in frame["jobs"])
         await tell(watcher, encode(frame))
@@ -199,12 +199,12 @@ class JobFeed:
             return
 
 
-def _may_read(watcher: Watcher, subscription: _Subscription, job: Job | None) -> bool:
+def _may_read(watcher: JobWatcher, subscription: _Subscription, job: Job | None) -> bool:
     """The log of a job, which may be gone by now."""
     return job is not None and may_read(job, watcher.session[1], watcher.is_staff, subscription.visibility)
 
 
-def _rows(watcher: Watcher, subscription: _Subscription, jobs: list[Job]) -> list[JobRow]:
+def _rows(watcher: JobWatcher, subscription: _Subscription, jobs: list[Job]) -> list[JobRow]:
     now = timezone.now()
     return [job_row(job, watcher.session[1], watcher.is_staff, now, subscription.visibility) for job in jobs]
 

@@ -26,7 +26,7 @@ _reading = DatabaseThread("jobs feed")
 _ACTIONS = {"pause": jobs.pause, "resume": jobs.resume, "cancel": jobs.cancel, "retry": jobs.retry}
 
 
-class Changes(NamedTuple):
+class JobChanges(NamedTuple):
     """What a look at the rows found: jobs that may have changed, oldest first, and lines that were added."""
 
     jobs: list[Job]
@@ -62,7 +62,7 @@ def last_lines() -> tuple[int, list[int]]:
 
 
 @_reading
-def changes(known_active: Collection[int], last_job: int, after_line: int, told_lines: Collection[int]) -> Changes:
+def changes(known_active: Collection[int], last_job: int, after_line: int, told_lines: Collection[int]) -> JobChanges:
     """Jobs that are active, were so at the last look (`known_active`) or are newer than `last_job`; lines after `after_line` but
     for `told_lines`.
     """
@@ -70,7 +70,7 @@ def changes(known_active: Collection[int], last_job: int, after_line: int, told_
     found = list(Job.objects.select_related("created_by").filter(wanted).order_by("pk"))
     new = JobLine.objects.filter(pk__gt=after_line).exclude(pk__in=list(told_lines))
     lines = list(new.order_by("pk")[:MOST_LINES])
-    return Changes(found, lines, Job.objects.in_bulk({line.job_id for line in lines}))
+    return JobChanges(found, lines, Job.objects.in_bulk({line.job_id for line in lines}))
 
 
 class JobCount(NamedTuple):

@@ -77,7 +77,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class PlotTick:
     at: float
     text: str
 
@@ -85,8 +85,8 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Plot:
     dots: tuple[Dot, ...]
-    sizes: tuple[Tick, ...]
-    losses: tuple[Tick, ...]
+    sizes: tuple[PlotTick, ...]
+    losses: tuple[PlotTick, ...]
     budget_x: float | None
     """Where this box's budget ends; None where that lies outside."""
     budget: str
@@ -244,9 +244,9 @@ def plot(rows: Sequence[Row], profile: Profile | None) -> Plot | None:
     return Plot(
         dots=dots,
         sizes=tuple(
-            Tick(x(most_bytes * n / _TICKS), format_bytes(int(most_bytes * n / _TICKS))) for n in range(1, _TICKS)
+            PlotTick(x(most_bytes * n / _TICKS), format_bytes(int(most_bytes * n / _TICKS))) for n in range(1, _TICKS)
         ),
-        losses=tuple(Tick(y(most_loss * n / _TICKS), f"{most_loss * n / _TICKS:.2g}") for n in range(_TICKS)),
+        losses=tuple(PlotTick(y(most_loss * n / _TICKS), f"{most_loss * n / _TICKS:.2g}") for n in range(_TICKS)),
         budget_x=x(budget_bytes) if is_inside and budget_bytes is not None else None,
         budget="" if budget_bytes is None else format_bytes(budget_bytes),
         sentence=_("Size against quality lost: {variants}.").format(variants="; ".join(map(_sentence, told))),

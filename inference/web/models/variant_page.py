@@ -19,7 +19,7 @@ from inference.web.models.rows import model_row, states_of
 from inference.web.models.usage import Usage, usage_by_variant
 from inference.web.plans import badges
 from inference.web.plans.rows import rate
-from inference.web.plans.what_if import Answer, CannotBePlanned, Changes, answer, estimates_of
+from inference.web.plans.what_if import Answer, CannotBePlanned, WhatIfChanges, answer, estimates_of
 from inference.wishes import wishes_of
 from inference.wording.times import ago
 from models_app.gguf import Header
@@ -146,7 +146,7 @@ def _plan(row: Variant, shards: list[Shard]) -> Answer | None:
     profile = badges.here()
     if profile is None:
         return None
-    return answer(estimates_of([shard.path for shard in shards]), profile, wishes_of(row), Changes())
+    return answer(estimates_of([shard.path for shard in shards]), profile, wishes_of(row), WhatIfChanges())
 
 
 # where it is, and whence it came ------------------------------------------------------------------------------

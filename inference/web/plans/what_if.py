@@ -57,7 +57,7 @@ class CannotBePlanned(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class WhatIfChanges:
     """What the person moved, over the variant's own wishes; None where nothing was."""
 
     n_ctx_seq: int | None = None
@@ -73,7 +73,7 @@ class Changes:
         )
 
 
-def read_changes(query: Mapping[str, str]) -> Changes:
+def read_changes(query: Mapping[str, str]) -> WhatIfChanges:
     """From `ctx`, `slots` and `kv`, each of which may be missing or empty. Raises BadQuestion."""
     problems: dict[str, str] = {}
     numbers: dict[str, int | None] = {}
@@ -91,7 +91,7 @@ def read_changes(query: Mapping[str, str]) -> Changes:
         problems["kv"] = _("The cache type must be one of {choices}.").format(choices=", ".join(KV_CHOICES))
     if problems:
         raise BadQuestion(problems)
-    return Changes(numbers["ctx"], numbers["slots"], cast(KvChoice, kv))
+    return WhatIfChanges(numbers["ctx"], numbers["slots"], cast(KvChoice, kv))
 
 
 def estimates_of(paths: Sequence[str]) -> HeaderEstimates:
@@ -119,7 +119,7 @@ class Answer(TypedDict):
     note: str | None
 
 
-def answer(estimates: HeaderEstimates, profile: Profile, own: Wishes, changes: Changes) -> Answer:
+def answer(estimates: HeaderEstimates, profile: Profile, own: Wishes, changes: WhatIfChanges) -> Answer:
     """Nothing is loaded. The first answer about a large header takes a tenth of a second."""
     wishes, header = changes.to(own), estimates.header
     ways: list[CautionedWay] = []

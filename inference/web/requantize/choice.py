@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
-from inference.core.planning.largest_fitting import Candidate, by_size, largest_that_fits
+from inference.core.planning.largest_fitting import FileCandidate, by_size, largest_that_fits
 from inference.core.planning.wishes import Wishes
 from inference.web.requantize.question import QUALITIES, Question
 from inference.web.requantize.target import Target
@@ -22,7 +22,7 @@ _NEVER_PROPOSED = (
 
 def choose(
     rows: Sequence[Target],
-    candidates: Sequence[Candidate],
+    candidates: Sequence[FileCandidate],
     source: Header,
     profile: Profile | None,
     wishes: Wishes,
@@ -57,7 +57,7 @@ def choose(
 
 def _largest_that_fits(
     by_type: dict[str, Target],
-    sensible: Sequence[Candidate],
+    sensible: Sequence[FileCandidate],
     source: Header,
     profile: Profile | None,
     wishes: Wishes,
@@ -78,6 +78,6 @@ def _largest_that_fits(
         return None, words.format(**facts)
     words = _("The largest that is smaller and fits {where} as a whole with {n_slots} × {n_tokens} tokens.")
     words = words.format(**facts)
-    if largest_that_fits([Candidate("", source)], profile, wishes) is not None:
+    if largest_that_fits([FileCandidate("", source)], profile, wishes) is not None:
         words = _("This file fits as it is.") + " " + words
     return by_type[found.name], words

@@ -8,7 +8,7 @@ from enum import Enum
 from inference.web.plans.badge import Badge
 
 
-class Problem(Enum):
+class TargetProblem(Enum):
     """Why a type cannot be made now."""
 
     NEEDS_IMATRIX = "needs_imatrix"
@@ -29,7 +29,7 @@ class Target:
     """Per weight, of the whole file."""
     badge: Badge
     cautions: tuple[str, ...]
-    problem: Problem | None
+    problem: TargetProblem | None
     """None: it can be made."""
     problem_words: str
     is_usual: bool

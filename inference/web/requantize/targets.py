@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from inference.core.planning.footprint import CannotTell
-from inference.core.planning.largest_fitting import Candidate, beside
+from inference.core.planning.largest_fitting import FileCandidate, beside
 from inference.core.planning.placement import place
 from inference.core.planning.recipe import (
     PLAIN_TYPES,
@@ -42,7 +42,7 @@ from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.what_if import CannotBePlanned, estimates_of
 from inference.web.requantize.choice import choose
 from inference.web.requantize.question import Question
-from inference.web.requantize.target import Problem, Target
+from inference.web.requantize.target import Target, TargetProblem
 from inference.wishes import wishes_of
 from models_app.gguf import Header
 from models_app.hardware import Profile
@@ -127,12 +127,12 @@ def _existing(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.is_dir())
 
 
-def _candidates(paths: Sequence[str], header: Header, question: Question) -> list[tuple[Candidate, Outcome]]:
+def _candidates(paths: Sequence[str], header: Header, question: Question) -> list[tuple[FileCandidate, Outcome]]:
     stats = [os.stat(path) for path in paths]
     files = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in zip(paths, stats, strict=True))
     base = replace(question.recipe, type="Q8_0", keep_split=False)
     outcomes = _outcomes(files, base, question.imatrix is not None)
-    return [(Candidate(each.type, requantized(header, each)), each) for each in outcomes]
+    return [(FileCandidate(each.type, requantized(header, each)), each) for each in outcomes]
 
 
 @lru_cache(maxsize=4)
@@ -158,7 +158,7 @@ def _beside_words(host: HostStatus | None) -> str:
 
 
 def _target(
-    candidate: Candidate,
+    candidate: FileCandidate,
     outcome: Outcome,
     source: Header,
     profile: Profile | None,
@@ -170,9 +170,9 @@ def _target(
     header = candidate.header
     problem = None
     if outcome.needs_imatrix and question.imatrix is None:
-        problem = Problem.NEEDS_IMATRIX
+        problem = TargetProblem.NEEDS_IMATRIX
     elif header.size_bytes + _METADATA_BYTES > free:
-        problem = Problem.NO_ROOM
+        problem = TargetProblem.NO_ROOM
     n_params = source.n_params or 1
     return Target(
         type=kind.name,
@@ -189,8 +189,8 @@ def _target(
     )
 
 
-def _problem_words(problem: Problem, free: int) -> str:
-    if problem is Problem.NEEDS_IMATRIX:
+def _problem_words(problem: TargetProblem, free: int) -> str:
+    if problem is TargetProblem.NEEDS_IMATRIX:
         return _("Needs an importance matrix.")
     return _("The disk has no room: {size} are free.").format(size=format_bytes(free))
 

@@ -26,7 +26,7 @@ from inference.web.crossing.ask_host import status_now
 from inference.web.hub.rows import Named, repository_named
 from inference.web.plans.what_if import BadQuestion, CannotBePlanned
 from inference.web.requantize.question import QUALITIES, Question, read_question
-from inference.web.requantize.target import Problem, Target
+from inference.web.requantize.target import Target, TargetProblem
 from inference.web.requantize.targets import Targets, imatrix_choices, targets
 from inference.web.visibility.staff import staff_required
 from models_app import jobs
@@ -209,7 +209,7 @@ def _objections(row: Variant, wish: str, question: Question) -> dict[str, str]:
     if chosen is None:
         return {"type": _("llama.cpp cannot make {type} of this file.").format(type=question.recipe.type)}
     # A full disk is waited for; the matrix would never come by itself.
-    return {"type": chosen.problem_words} if chosen.problem is Problem.NEEDS_IMATRIX else {}
+    return {"type": chosen.problem_words} if chosen.problem is TargetProblem.NEEDS_IMATRIX else {}
 
 
 # measuring ----------------------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ import pytest_asyncio
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
-from inference.core.scheduling.decisions import Paused
+from inference.core.scheduling.decisions import LoadingPaused
 from inference.web.dashboard.feed import telemetry_feed
 from inference.web.feeds.subscribers import MOST_UNSEEN
 from models_app.models import Variant
 from tests.web.fake_host import FakeHost, decision, telemetry, variant_telemetry
 from tests.web.tab import Tab, session_cookie
 
-ONE = Paused("ram", "RAM", 1 << 30, "foreign")
+ONE = LoadingPaused("ram", "RAM", 1 << 30, "foreign")
 ONE_WORDED = "Nothing more is loaded in RAM: other programs use 1 GiB that variants hold."
 CLOSED, BAD_FRAME, TOO_LARGE = 4401, 4400, 4413
 Watch = Callable[[User], Coroutine[Any, Any, Tab]]

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
 from inference.core.loads.purposes import resident_id
-from inference.core.scheduling.decisions import Evicted, Failed, Refused, Spared, Unloaded
+from inference.core.scheduling.decisions import Evicted, Failed, LoadRefused, Spared, Unloaded
 from inference.core.scheduling.reasons import InQueue, Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.web.dashboard.feed import telemetry_feed
@@ -167,7 +167,7 @@ def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
         decisions=[
             decision(1, evicted(smol.pk, kept.pk), smol=smol.pk, kept_once=kept.pk),
             decision(2, Failed(kept.pk, "bad_file", "/models/kept.gguf is broken.", 1), kept_once=kept.pk),
-            decision(3, Refused(smol.pk, loads), smol=smol.pk, kept_once=kept.pk),
+            decision(3, LoadRefused(smol.pk, loads), smol=smol.pk, kept_once=kept.pk),
         ],
         decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept_once", "n": 3}],
     )

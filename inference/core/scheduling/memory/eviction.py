@@ -32,7 +32,7 @@ class Resident:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EvictionPlan:
     """What must happen before the wanted bytes fit. Both empty: they fit as soon as those already leaving are gone."""
 
     evict: tuple[int, ...] = ()
@@ -109,7 +109,7 @@ class Residents:
         return self.pinned.bytes_on(device) + self.idle.bytes_on(device) + self.busy.bytes_on(device)
 
 
-def plan_eviction(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> Plan:
+def plan_eviction(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> EvictionPlan:
     """The evictions that make `wanted` fit into `room` (by device, for `wanted` and `residents` together).
 
     Idle before busy; among each the set with the least `cost_seconds` in sum (exactly so for up to ten candidates); pinned never;
@@ -133,14 +133,14 @@ def must_drain(wanted: BytesByDevice, residents: Residents, room: BytesByDevice)
     return False
 
 
-def relieve(lacking: BytesByDevice, residents: Residents) -> Plan:
+def relieve(lacking: BytesByDevice, residents: Residents) -> EvictionPlan:
     """Who leaves so that `lacking` bytes come free, which the idle and the busy ones together must hold."""
     unmet = {device: short - residents.idle.bytes_on(device) for device, short in lacking.items()}
     # Whoever must be disturbed is chosen as if every idle one went; the idle ones then only fill what that leaves open.
     drain = _cheapest(unmet, residents.busy)
     drained = Group(each for each in residents.busy.residents if each.variant_id in drain)
     rest = {device: short - drained.bytes_on(device) for device, short in lacking.items()}
-    return Plan(_cheapest(rest, residents.idle), drain)
+    return EvictionPlan(_cheapest(rest, residents.idle), drain)
 
 
 def _lacking(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -> dict[str, int]:

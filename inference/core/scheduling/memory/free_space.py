@@ -48,7 +48,7 @@ class FreeSpace:
             if n_bytes
         )
 
-    def plan(self, wanted: BytesByDevice, awaits_returns: bool) -> eviction.Plan | None:
+    def plan(self, wanted: BytesByDevice, awaits_returns: bool) -> eviction.EvictionPlan | None:
         """Who must leave for `wanted`, beside what others have claimed; None: nobody's leaving would do.
 
         `awaits_returns`: residents whose people are expected back within moments count as busy."""
@@ -103,7 +103,7 @@ class FreeSpace:
             pool.kind if pool else "memory",
         )
 
-    def relief(self, shortages: Mapping[str, Shortage]) -> eviction.Plan:
+    def relief(self, shortages: Mapping[str, Shortage]) -> eviction.EvictionPlan:
         """Who leaves so that overdrawn devices hold no more than they should; as far as the pinned ones allow."""
         residents = self._residents(awaits_returns=False)
         lacking = {}

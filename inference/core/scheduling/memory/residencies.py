@@ -27,7 +27,7 @@ from inference.core.scheduling.events import (
     WorkerReady,
 )
 from inference.core.scheduling.memory.displaced import Displaced
-from inference.core.scheduling.memory.eviction import Plan
+from inference.core.scheduling.memory.eviction import EvictionPlan
 from inference.core.scheduling.memory.ledger import Ledger, Pool
 from inference.core.scheduling.memory.residency import REVOCABLE, Departure, Held, Residency, VariantFacts
 from inference.core.scheduling.memory.way_choice import Choice
@@ -83,7 +83,7 @@ class Residencies:
         found = self.displaced.look(self.residencies, self.ledger, now)
         if found is not None:
             residency, rank = self.residencies[found[0]], found[1]
-            choice = Choice(residency.ways[rank], rank, Plan(), "lesser" if rank else "best")
+            choice = Choice(residency.ways[rank], rank, EvictionPlan(), "lesser" if rank else "best")
             self.start(residency, choice, 0, now)
 
     def evict(self, residency: Residency, departure: Departure, now: float, leave: Leave | None = None) -> bool:

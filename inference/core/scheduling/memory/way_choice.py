@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inference.core.loads.ways import LoadWay
-from inference.core.scheduling.memory.eviction import Plan
+from inference.core.scheduling.memory.eviction import EvictionPlan
 from inference.core.scheduling.memory.free_space import FreeSpace
 
 LESSER_SHARE = 0.8
@@ -25,7 +25,7 @@ class Choice:
     way: LoadWay
     rank: int
     """0: the best of all its ways."""
-    plan: Plan
+    plan: EvictionPlan
     why: Why
 
 
@@ -39,9 +39,9 @@ def choose(ways: Sequence[LoadWay], room: FreeSpace, awaits_returns: bool = True
 
     Nobody waits or leaves, and nothing is degraded, unless that gives more; with a single way this is evict-or-wait.
     """
-    beside: tuple[int, Plan] | None = None
-    evicting: tuple[int, Plan] | None = None
-    draining: tuple[int, Plan] | None = None
+    beside: tuple[int, EvictionPlan] | None = None
+    evicting: tuple[int, EvictionPlan] | None = None
+    draining: tuple[int, EvictionPlan] | None = None
     for rank, way in enumerate(ways):
         if evicting is not None and way.score < LESSER_SHARE * ways[evicting[0]].score:
             break
