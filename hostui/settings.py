@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from hostui.admin import look
 from hostui.box import logs, secret_key
 from hostui.box.env import BadSetting, EnvironmentVariables
+from hostui.box.socket_folder import socket_folder
 from hostui.http.own_hosts import OwnHosts
 
 env = EnvironmentVariables()
@@ -27,14 +25,12 @@ try:
     for _folder in (DATA_DIR, RUN_DIR, LOG_DIR):
         _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     SECRET_KEY = secret_key.load_or_create(DATA_DIR / "secret_key")
+    _sockets = socket_folder(RUN_DIR, env.optional("XDG_RUNTIME_DIR"))
 except OSError as error:
-    raise BadSetting("HOSTUI_DATA_DIR", str(DATA_DIR), f"a folder to write in ({error.strerror})") from None
+    raise BadSetting("HOSTUI_DATA_DIR", str(DATA_DIR), f"a folder to write in ({error.strerror or error})") from None
 
-# Unix socket paths are limited to about 100 bytes; a deep data folder gets a short name in the temporary folder.
-HOST_SOCKET = str(RUN_DIR / "host.sock")
-if len(HOST_SOCKET.encode()) > 90:
-    _digest = hashlib.sha256(str(DATA_DIR).encode()).hexdigest()[:12]
-    HOST_SOCKET = str(Path(tempfile.gettempdir()) / f"hostui-{os.getuid()}-{_digest}" / "host.sock")
+HOST_SOCKET = str(_sockets / "host.sock")
+"""Workers' lie beside it. Whoever speaks to one looks first at whose folder it is: inference.engine.private_folder."""
 
 # the box's own knobs ------------------------------------------------------------------------------------------
 

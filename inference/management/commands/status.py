@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.host.api.client import HostUnavailable
+from inference.host.api.client import HostNotTrusted, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import status_row
 from inference.web.crossing import ask_host
@@ -28,6 +28,8 @@ class Command(BaseCommand):
         processes = _processes(Path(settings.RUN_DIR) / "serve.json")
         try:
             host = ask_host.call(lambda client: client.status(), within_seconds=None)
+        except HostNotTrusted as error:
+            raise CommandError(str(error)) from None
         except HostUnavailable:
             host = None
         host_row = None if host is None else status_row(host, visibility_at_the_console().name)
