@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from hostui.admin import look
-from hostui.box import logs, secret_key
+from hostui.box import logs, private_files, secret_key
 from hostui.box.env import BadSetting, EnvironmentVariables
 from hostui.box.socket_folder import socket_folder
 from hostui.http.own_hosts import OwnHosts
@@ -18,6 +19,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # data folder --------------------------------------------------------------------------------------------------
 
+# For everything that any process makes from here on; workers inherit it. What was open before: hostui.apps.
+os.umask(private_files.UMASK)
 DATA_DIR = Path(env.text("HOSTUI_DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 RUN_DIR = DATA_DIR / "run"
 LOG_DIR = DATA_DIR / "logs"
