@@ -13,6 +13,7 @@ from hostui.box import logs, private_files, secret_key
 from hostui.box.env import BadSetting, EnvironmentVariables
 from hostui.box.socket_folder import socket_folder
 from hostui.http.own_hosts import OwnHosts
+from hostui.http.proxies import parse_network
 
 env = EnvironmentVariables()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -40,6 +41,17 @@ HOST_SOCKET = str(_sockets / "host.sock")
 HOST = env.text("HOSTUI_HOST", "0.0.0.0")  # noqa: S104  the LAN is whom this is for
 PORT = env.integer("HOSTUI_PORT", 8642, 1, 65535)
 HTTPS = env.flag("HOSTUI_HTTPS", False)
+
+TRUSTED_PROXIES = []
+"""What these say of the client's address, scheme and host is believed: hostui.http.proxies."""
+for _proxy in env.words("HOSTUI_TRUSTED_PROXIES"):
+    if (_network := parse_network(_proxy)) is None:
+        raise BadSetting(
+            "HOSTUI_TRUSTED_PROXIES",
+            _proxy,
+            "addresses or networks, such as 192.168.1.2 or 172.18.0.0/16, not all of them",
+        )
+    TRUSTED_PROXIES.append(_network)
 
 BUDGET_BYTES = env.size_bytes("HOSTUI_BUDGET")
 """What resident variants may hold together; None: the host derives it from the machine."""
@@ -191,8 +203,9 @@ LOGOUT_REDIRECT_URL = "login"
 
 # security -----------------------------------------------------------------------------------------------------
 
-ALLOWED_HOSTS: list[str] = OwnHosts(env.words("HOSTUI_ALLOWED_HOSTS"))
-if "*" in env.words("HOSTUI_ALLOWED_HOSTS"):
+FURTHER_NAMES = env.words("HOSTUI_ALLOWED_HOSTS")
+ALLOWED_HOSTS: list[str] = OwnHosts(FURTHER_NAMES)
+if "*" in FURTHER_NAMES:
     raise BadSetting("HOSTUI_ALLOWED_HOSTS", "*", "names; a wildcard would let any web site reach this box")
 
 # Cookies are shared by all ports of a host name: names of our own keep other programs on this box apart.
@@ -209,9 +222,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # HSTS for sub-domains: the box does not speak for its whole domain
     "security.W021",  # HSTS preload: for public sites
 ]
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]
+"""Monitors, and serve itself, ask this box and not the proxy. It says nothing that would have to be kept secret."""
 if HTTPS:
-    # A proxy on this box ends TLS and sets this header.
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
 else:
     SILENCED_SYSTEM_CHECKS += [
