@@ -14,6 +14,7 @@ from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import status_row
 from inference.web.crossing import ask_host
 from inference.web.visibility.queries import visibility_at_the_console
+from models_app.first_start import what_is_missing
 from models_app.units import format_bytes
 
 
@@ -40,7 +41,7 @@ class Command(BaseCommand):
             restarts = f", {process['restarts']} restarts" if process.get("restarts") else ""
             self.stdout.write(f"{name:<8} {process.get('state', 'unknown'):<10} pid {process.get('pid')}{restarts}")
         if host is None or host_row is None:
-            self.stdout.write("No host answers. Start everything with make serve.")
+            self.stdout.write(what_is_missing() or "No host answers. Start everything with make serve.")
         else:
             for line in _lines(host, host_row):
                 self.stdout.write(line)
