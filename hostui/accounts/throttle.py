@@ -1,4 +1,4 @@
-"""Guessing passwords is slow: after some failures a name, or an address, waits.
+"""Guessing passwords is slow: after some failures an address, or an account, waits. A device that knows the account counts for itself.
 
 Failures are counted in this process, and in the cache that web processes share where there is one (settings.CACHES). While
 that one does not answer this process's own count stands: nobody is kept out by it, and nobody may guess on.
@@ -15,26 +15,44 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import PermissionDenied
+from django.dispatch import receiver
 from django.http import HttpRequest
+
+from hostui.accounts.known_devices import known_device
+from models_app.storable import storable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WINDOW_SECONDS = 15 * 60
 FAILURES_PER_NAME = 10
-"""From one address for one name."""
+"""From one address for one name, or on one device that knows the account."""
 FAILURES_PER_ADDRESS = 100
+FAILURES_PER_ACCOUNT = 50
+"""From all addresses together. Who has signed in there before is not kept out by it: hostui.accounts.known_devices."""
+LONGEST_LOGGED_NAME = 150
 SHARED = "shared"
 """The cache of all web processes together, of those in settings.CACHES."""
 
 
 def _counters(request: HttpRequest | None, username: str) -> dict[str, int]:
-    """Cache keys with their limits."""
+    """Cache keys with their limits; the first is this asker's own, and coming in forgets it.
+
+    A device that knows the account is judged by its own failures alone: whatever others do, the right password comes in there.
+    """
+    account = hashlib.sha256(username.lower().encode("utf-8", "surrogatepass")).hexdigest()
+    if (device := known_device(request, username)) is not None:
+        return {f"login:device:{device}:{account}": FAILURES_PER_NAME}
     address = request.META.get("REMOTE_ADDR", "") if request is not None else ""
-    name = hashlib.sha256(f"{address} {username.lower()}".encode()).hexdigest()
-    return {f"login:{name}": FAILURES_PER_NAME, f"login:{address or 'local'}": FAILURES_PER_ADDRESS}
+    name = hashlib.sha256(f"{address} {account}".encode()).hexdigest()
+    return {
+        f"login:{name}": FAILURES_PER_NAME,
+        f"login:{address or 'local'}": FAILURES_PER_ADDRESS,
+        f"login:account:{account}": FAILURES_PER_ACCOUNT,
+    }
 
 
 def _wherever_counted(act: Callable[[BaseCache], T]) -> list[T]:
@@ -67,10 +85,23 @@ def _exceeds(cache: BaseCache, counters: dict[str, int]) -> bool:
     return over
 
 
-def _forgive(cache: BaseCache, by_name: str, by_address: str) -> None:
-    cache.delete(by_name)
-    with suppress(ValueError):  # its window has just ended, or a Redis came back without it
-        cache.decr(by_address)
+def _forgive(cache: BaseCache, own: str, *others: str) -> None:
+    cache.delete(own)
+    for key in others:
+        with suppress(ValueError):  # its window has just ended, or a Redis came back without it
+            cache.decr(key)
+
+
+@receiver(user_login_failed)
+def _log_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
+    """Says who was tried and from where. The name is a stranger's text: cut short, and without what would break a line."""
+    name = storable(str(credentials.get("username", "")))[: LONGEST_LOGGED_NAME + 1]
+    if len(name) > LONGEST_LOGGED_NAME:
+        name = name[:LONGEST_LOGGED_NAME] + "…"
+    name = "".join(each if each.isprintable() else "\ufffd" for each in name)
+    address = request.META.get("REMOTE_ADDR") if request is not None else None
+    facts = {"event": "sign_in_failed", "name_tried": name, "address": address}
+    logger.warning("sign-in failed for %(name_tried)s from %(address)s", facts, extra=facts)
 
 
 class ThrottledModelBackend(ModelBackend):

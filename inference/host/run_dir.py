@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from inference.core.loads.resident_id import ResidentId
+from inference.engine import private_folder
+from inference.engine.private_folder import UnsafeFolder as UnsafeFolder
 
 
 class HostIsRunning(Exception):
@@ -29,12 +31,12 @@ class RunDir:
         self._lock: IO[str] | None = None
 
     def lock(self) -> None:
-        """Makes the folders and takes the lock for as long as this process lives. Raises HostIsRunning, OSError."""
-        for folder in (self._lock_path.parent, self._folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{self._folder} belongs to another user")
-        self._folder.chmod(0o700)
+        """Makes the folders and takes the lock for as long as this process lives.
+
+        Raises HostIsRunning, UnsafeFolder, OSError.
+        """
+        private_folder.make(self._lock_path.parent)
+        private_folder.make(self._folder)
         lock = self._lock_path.open("a+", encoding="ascii")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,8 @@ from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling.preview import Preview
 from inference.core.scheduling.refusals import Refusal, RefusalKind
-from inference.engine import protocol
+from inference.engine import private_folder, protocol
+from inference.engine.private_folder import Streams, UnsafeFolder
 from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token
 from inference.host.api.messages import (
     Evicting,
@@ -35,6 +36,10 @@ from inference.host.api.wire import read_as
 
 class HostUnavailable(Exception):
     """No host answers on the socket: it is starting, restarting or stopped."""
+
+
+class HostNotTrusted(HostUnavailable):
+    """Somebody else could be listening on the socket, so nothing was said to them. The text says what to do."""
 
 
 class HostRefusal(Exception):
@@ -67,14 +72,13 @@ class WorkerRefusal(Exception):
 
 FOREVER_SECONDS = 1e9
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 _ASK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Between a worker's death and the host's knowing of it lies up to a quarter of a second."""
 
 
 async def _connect(path: str) -> Streams:
-    return await asyncio.open_unix_connection(path, limit=protocol.LONGEST_LINE_BYTES)
+    """Raises UnsafeFolder, OSError."""
+    return await private_folder.connect(path, protocol.LONGEST_LINE_BYTES)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -276,6 +280,8 @@ class HostClient:
     async def _open(self, request: HostRequest | TelemetryQuery) -> Streams:
         try:
             reader, writer = await _connect(self._path)
+        except UnsafeFolder as error:
+            raise HostNotTrusted(str(error)) from None
         except OSError as error:
             raise HostUnavailable(f"no host answers at {self._path}: {error.strerror or error}") from None
         writer.write(protocol.encode(request))

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from contextlib import aclosing
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from inference.answering.answer import answer
 from inference.answering.owner import Requester
 from inference.answering.patience import HostPresence, Patience
@@ -149,7 +151,7 @@ class Turn:
             return failure(refusal, await self._seen(named_by(refusal)))
         except Exception:
             logger.exception("a turn failed", extra={"request_id": str(self.message)})
-            return failed("internal", "Something went wrong in the web process; its log has the details.")
+            return failed("internal", gettext("Something went wrong in the web process; its log has the details."))
 
     async def _answer_or_raise(self, client: HostClient, presence: HostPresence) -> Ending:
         request = AnswerRequest(

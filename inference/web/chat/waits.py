@@ -20,6 +20,7 @@ from inference.web.chat.protocol import WaitView
 from inference.web.chat.store import Ending
 from inference.web.visibility.visibility import Visibility
 from inference.wording import refusals, waits
+from inference.wording.translation import gettext as _
 
 
 def named_in(event: Wait | VariantReady | Prefill) -> tuple[ResidentId, ...]:
@@ -70,16 +71,21 @@ def failure(refusal: Refusal, visibility: Visibility) -> Ending:
         case WorkerGone():
             return failed(
                 "worker_lost",
-                "The process that ran this model ended in the middle of the answer. What it had said is kept; Retry asks again.",
+                _(
+                    "The process that ran this model ended in the middle of the answer. What it had said is kept; "
+                    "Retry asks again."
+                ),
             )
         case HostStayedAway():
             return failed(
                 "host_unavailable",
-                f"The host, which runs the models, did not answer for {refusal.waited_seconds:g} seconds. "
-                "Retry asks again; the box's log says why it is down.",
+                _(
+                    "The host, which runs the models, did not answer for {seconds} seconds. "
+                    "Retry asks again; the box's log says why it is down."
+                ).format(seconds=f"{refusal.waited_seconds:g}"),
             )
         case NoChatTemplate():
-            return failed("bad_request", "This model has no chat template: it only goes on with a text.")
+            return failed("bad_request", _("This model has no chat template: it only goes on with a text."))
     raise AssertionError(f"an unknown refusal: {refusal!r}")
 
 
@@ -91,8 +97,8 @@ def _refused(error: WorkerRefusal) -> str:
     """A worker says facts and phrases, which programs get as they are; people get sentences."""
     if error.code == "context_exceeded":
         n_prompt, n_ctx_seq = error.facts.get("n_prompt"), error.facts.get("n_ctx_seq")
-        return (
-            f"This conversation has {n_prompt} tokens, and this model's context holds {n_ctx_seq}. "
+        return _(
+            "This conversation has {n_prompt} tokens, and this model's context holds {n_ctx_seq}. "
             "Shorten the message, start a new chat, or have the model's context made longer."
-        )
+        ).format(n_prompt=n_prompt, n_ctx_seq=n_ctx_seq)
     return f"{error.detail[:1].upper()}{error.detail[1:].removesuffix('.')}."

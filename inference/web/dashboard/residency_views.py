@@ -15,6 +15,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from inference.core.loads.purposes import Purpose
@@ -28,8 +29,8 @@ from inference.wording.names import Name
 from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
-STAFF_ONLY = "Only whoever runs this box may do that."
-AWAY = "The model host does not answer. Try again in a moment."
+STAFF_ONLY = gettext_lazy("Only whoever runs this box may do that.")
+AWAY = gettext_lazy("The model host does not answer. Try again in a moment.")
 
 _NOTES = {
     "load": "Load asked for.",
@@ -58,7 +59,7 @@ def load_question(found: Preview, instead: Preview | None, name: Name) -> LoadQu
     """`instead`: the preview of "load anyway", where loading would have to wait."""
     sentence = previews.sentence(found, name)
     others = sentence if instead is None else previews.sentence(instead, name)
-    words = {"fits": "Load", "evicts": "Load", "waits": "Load when there is room"}
+    words = {"fits": gettext("Load"), "evicts": gettext("Load"), "waits": gettext("Load when there is room")}
     return {
         "variant_id": found.resident_id.variant_id,
         "name": name(found.resident_id),
@@ -77,7 +78,7 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
     Otherwise `detail` says what to do.
     """
     if not (await request.auser()).is_staff:
-        return await _said(request, {"detail": STAFF_ONLY}, 403)
+        return await _said(request, {"detail": str(STAFF_ONLY)}, 403)
     client = HostClient(settings.HOST_SOCKET)
     name = (await sync_to_async(visibility_for)(await request.auser())).name
     resident_id = ResidentId(variant_id, _purpose(request))
@@ -86,14 +87,14 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
             return await _said(request, {"question": await _question(client, variant_id, name)}, 200)
         asked = _asked(client, request.POST.get("action", ""), resident_id)
         if asked is None:
-            return await _said(request, {"detail": "There is no such action."}, 400)
+            return await _said(request, {"detail": gettext("There is no such action.")}, 400)
         is_done = await background_host.start_and_wait(asked)
         await _note(await request.auser(), variant_id, request.POST["action"])
     except HostRefusal as refusal:
         detail = refusals.sentence(refusal.facts, resident_id, name)
         return await _said(request, {"detail": detail}, 404 if refusal.code == "unknown_variant" else 409)
     except HostUnavailable:
-        return await _said(request, {"detail": AWAY}, 503)
+        return await _said(request, {"detail": str(AWAY)}, 503)
     return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect(_back(request))
 
 
