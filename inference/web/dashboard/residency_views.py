@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from inference.core.loads.purposes import Purpose
+from inference.core.loads.purposes import PURPOSES, Purpose
 from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
@@ -81,7 +81,10 @@ async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
         return await _said(request, {"detail": str(STAFF_ONLY)}, 403)
     client = HostClient(settings.HOST_SOCKET)
     name = (await sync_to_async(visibility_for)(await request.auser())).name
-    resident_id = ResidentId(variant_id, _purpose(request))
+    purpose = _purpose(request)
+    if purpose is None:
+        return await _said(request, {"detail": gettext("There is no such action.")}, 400)
+    resident_id = ResidentId(variant_id, purpose)
     try:
         if request.method != "POST":
             return await _said(request, {"question": await _question(client, variant_id, name)}, 200)
@@ -125,8 +128,11 @@ def _asked(client: HostClient, action: str, resident_id: ResidentId) -> Coroutin
     return None
 
 
-def _purpose(request: HttpRequest) -> Purpose:
-    return "imatrix" if request.GET.get("purpose") == "imatrix" else "chat"
+def _purpose(request: HttpRequest) -> Purpose | None:
+    """None for one that there is not, and for a question about a worker that nobody loads by hand."""
+    wanted = request.GET.get("purpose", "chat")
+    known = PURPOSES if request.method == "POST" else ("chat",)
+    return next((each for each in known if each == wanted), None)
 
 
 def _back(request: HttpRequest) -> str:

@@ -128,6 +128,9 @@ async def test_a_worker_that_reads_for_a_job_is_unloaded_and_nothing_else_is_don
     assert (await asked).status_code == 200
     for action in ("load", "load-anyway", "pin", "unpin"):
         assert (await client.post(address, {"action": action}, headers=JSON)).status_code == 400
+    assert (await client.get(address, headers=JSON)).status_code == 400
+    mistyped = f"/residency/{variant.pk}/?purpose=imatrices"
+    assert (await client.post(mistyped, {"action": "unload"}, headers=JSON)).status_code == 400, "not of the chats then"
 
 
 async def test_a_refusal_is_told_in_words(host: FakeHost, alice: User, variant: Variant) -> None:
