@@ -7,6 +7,7 @@ that one does not answer this process's own count stands: nobody is kept out by 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,6 +39,16 @@ SHARED = "shared"
 """The cache of all web processes together, of those in settings.CACHES."""
 
 
+def _counted_address(request: HttpRequest | None) -> str:
+    """The address as it is counted: an IPv6 one by its /64, of which its holder has every address."""
+    text = str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    return text if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
 def _counters(request: HttpRequest | None, username: str) -> dict[str, int]:
     """Cache keys with their limits; the first is this asker's own, and coming in forgets it.
 
@@ -46,7 +57,7 @@ def _counters(request: HttpRequest | None, username: str) -> dict[str, int]:
     account = hashlib.sha256(username.lower().encode("utf-8", "surrogatepass")).hexdigest()
     if (device := known_device(request, username)) is not None:
         return {f"login:device:{device}:{account}": FAILURES_PER_NAME}
-    address = request.META.get("REMOTE_ADDR", "") if request is not None else ""
+    address = _counted_address(request)
     name = hashlib.sha256(f"{address} {account}".encode()).hexdigest()
     return {
         f"login:{name}": FAILURES_PER_NAME,

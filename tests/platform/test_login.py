@@ -196,3 +196,19 @@ def test_failed_sign_ins_are_logged_by_name(
         return
     assert f"sign-in failed for {logged} from 192.0.2.1" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_neighbours_of_one_ipv6_network_are_counted_as_one(ada: None) -> None:
+    """Whoever has one such address has a whole /64 of them."""
+    for number in range(FAILURES_PER_NAME):
+        attempt(Client(), "wrong", address=f"2001:db8:0:1::{number + 1:x}")
+    assert attempt(Client(), "correct horse battery", address="2001:db8:0:1:ffff::1") == 200
+    assert attempt(Client(), "correct horse battery", address="2001:db8:0:2::1") == 302
+
+
+def test_tries_at_many_other_names_make_none_forgotten(ada: None) -> None:
+    for number in range(FAILURES_PER_ACCOUNT):
+        attempt(Client(), "wrong", address=f"198.51.100.{number}")
+    for number in range(400):
+        attempt(Client(), "wrong", name=f"name{number}", address=f"203.0.113.{number % 200}")
+    assert attempt(Client(), "correct horse battery") == 200
