@@ -88,12 +88,15 @@ def blocked(request: HttpRequest | None, username: str) -> bool:
 
 
 def _exceeds(cache: BaseCache, counters: dict[str, int]) -> bool:
-    """Counts one attempt more; whether that is one too many."""
-    over = False
+    """Counts one attempt more; whether that is one too many.
+
+    One that is too many for its asker is not held against the account: a single address could keep everybody out by it.
+    """
     for key, limit in counters.items():
         cache.add(key, 0, WINDOW_SECONDS)
-        over |= cache.incr(key) > limit
-    return over
+        if cache.incr(key) > limit:
+            return True
+    return False
 
 
 def _forgive(cache: BaseCache, own: str, *others: str) -> None:
@@ -105,14 +108,21 @@ def _forgive(cache: BaseCache, own: str, *others: str) -> None:
 
 @receiver(user_login_failed)
 def _log_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    """Says who was tried and from where. The name is a stranger's text: cut short, and without what would break a line."""
-    name = storable(str(credentials.get("username", "")))[: LONGEST_LOGGED_NAME + 1]
+    """Says who was tried and from where, for each try that was judged: whoever goes on trying does not fill the log.
+
+    The name is a stranger's text: cut short, and without what would break a line.
+    """
+    if getattr(request, "refused_unseen", False):
+        return
+    username = str(credentials.get("username", ""))
+    name = storable(username)[: LONGEST_LOGGED_NAME + 1]
     if len(name) > LONGEST_LOGGED_NAME:
         name = name[:LONGEST_LOGGED_NAME] + "…"
     name = "".join(each if each.isprintable() else "\ufffd" for each in name)
     address = request.META.get("REMOTE_ADDR") if request is not None else None
     facts = {"event": "sign_in_failed", "name_tried": name, "address": address}
-    logger.warning("sign-in failed for %(name_tried)s from %(address)s", facts, extra=facts)
+    last = "; further tries are refused unseen for a while" if blocked(request, username) else ""
+    logger.warning(f"sign-in failed for %(name_tried)s from %(address)s{last}", facts, extra=facts)
 
 
 class ThrottledModelBackend(ModelBackend):
@@ -124,6 +134,8 @@ class ThrottledModelBackend(ModelBackend):
         """Raises PermissionDenied while blocked. An attempt counts before it is judged, so parallel guesses all count."""
         counters = _counters(request, username or "")
         if any(_wherever_counted(lambda cache: _exceeds(cache, counters))):
+            if request is not None:
+                request.refused_unseen = True  # type: ignore[attr-defined]
             raise PermissionDenied
         user = super().authenticate(request, username=username, password=password, **kwargs)
         if user is not None:
