@@ -175,7 +175,13 @@ else:
 
 REDIS_URL = env.optional("HOSTUI_REDIS_URL")
 CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Holds the counts of failed sign-ins. With Django's 300 entries, tries at other names would make it forget them.
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    }
+}
 if REDIS_URL:
     CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.http.channel_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
     # Whoever asks it can do without: better soon no answer than a late one.

@@ -19,7 +19,7 @@ _SALT = "hostui.accounts.known_devices"
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class KnownDevice:
     """`id` is random. `names`: digests of the accounts that signed in there, the latest last; the names are nobody else's."""
 
     id: str
@@ -30,10 +30,10 @@ def _digest(username: str) -> str:
     return salted_hmac(_SALT, username.lower(), algorithm="sha256").hexdigest()[:32]
 
 
-def _read(request: HttpRequest) -> Device | None:
+def _read(request: HttpRequest) -> KnownDevice | None:
     try:
         found = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=REMEMBERED_SECONDS)
-        return Device(str(found["id"]), tuple(str(name) for name in found["names"]))
+        return KnownDevice(str(found["id"]), tuple(str(name) for name in found["names"]))
     except (signing.BadSignature, KeyError, TypeError):
         return None
 
@@ -46,7 +46,7 @@ def known_device(request: HttpRequest | None, username: str) -> str | None:
 
 def remember(request: HttpRequest, response: HttpResponseBase, username: str) -> None:
     """Has the browser keep that this account has just signed in there."""
-    device = _read(request) or Device(secrets.token_urlsafe(16), ())
+    device = _read(request) or KnownDevice(secrets.token_urlsafe(16), ())
     name = _digest(username)
     names = [*(each for each in device.names if each != name), name][-MOST_NAMES:]
     response.set_cookie(

@@ -7,6 +7,7 @@ that one does not answer this process's own count stands: nobody is kept out by 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,6 +39,16 @@ SHARED = "shared"
 """The cache of all web processes together, of those in settings.CACHES."""
 
 
+def _counted_address(request: HttpRequest | None) -> str:
+    """The address as it is counted: an IPv6 one by its /64, of which its holder has every address."""
+    text = str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    return text if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
 def _counters(request: HttpRequest | None, username: str) -> dict[str, int]:
     """Cache keys with their limits; the first is this asker's own, and coming in forgets it.
 
@@ -46,7 +57,7 @@ def _counters(request: HttpRequest | None, username: str) -> dict[str, int]:
     account = hashlib.sha256(username.lower().encode("utf-8", "surrogatepass")).hexdigest()
     if (device := known_device(request, username)) is not None:
         return {f"login:device:{device}:{account}": FAILURES_PER_NAME}
-    address = request.META.get("REMOTE_ADDR", "") if request is not None else ""
+    address = _counted_address(request)
     name = hashlib.sha256(f"{address} {account}".encode()).hexdigest()
     return {
         f"login:{name}": FAILURES_PER_NAME,
@@ -77,12 +88,15 @@ def blocked(request: HttpRequest | None, username: str) -> bool:
 
 
 def _exceeds(cache: BaseCache, counters: dict[str, int]) -> bool:
-    """Counts one attempt more; whether that is one too many."""
-    over = False
+    """Counts one attempt more; whether that is one too many.
+
+    One that is too many for its asker is not held against the account: a single address could keep everybody out by it.
+    """
     for key, limit in counters.items():
         cache.add(key, 0, WINDOW_SECONDS)
-        over |= cache.incr(key) > limit
-    return over
+        if cache.incr(key) > limit:
+            return True
+    return False
 
 
 def _forgive(cache: BaseCache, own: str, *others: str) -> None:
@@ -94,14 +108,21 @@ def _forgive(cache: BaseCache, own: str, *others: str) -> None:
 
 @receiver(user_login_failed)
 def _log_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    """Says who was tried and from where. The name is a stranger's text: cut short, and without what would break a line."""
-    name = storable(str(credentials.get("username", "")))[: LONGEST_LOGGED_NAME + 1]
+    """Says who was tried and from where, for each try that was judged: whoever goes on trying does not fill the log.
+
+    The name is a stranger's text: cut short, and without what would break a line.
+    """
+    if getattr(request, "refused_unseen", False):
+        return
+    username = str(credentials.get("username", ""))
+    name = storable(username)[: LONGEST_LOGGED_NAME + 1]
     if len(name) > LONGEST_LOGGED_NAME:
         name = name[:LONGEST_LOGGED_NAME] + "…"
     name = "".join(each if each.isprintable() else "\ufffd" for each in name)
     address = request.META.get("REMOTE_ADDR") if request is not None else None
     facts = {"event": "sign_in_failed", "name_tried": name, "address": address}
-    logger.warning("sign-in failed for %(name_tried)s from %(address)s", facts, extra=facts)
+    last = "; further tries are refused unseen for a while" if blocked(request, username) else ""
+    logger.warning(f"sign-in failed for %(name_tried)s from %(address)s{last}", facts, extra=facts)
 
 
 class ThrottledModelBackend(ModelBackend):
@@ -113,6 +134,8 @@ class ThrottledModelBackend(ModelBackend):
         """Raises PermissionDenied while blocked. An attempt counts before it is judged, so parallel guesses all count."""
         counters = _counters(request, username or "")
         if any(_wherever_counted(lambda cache: _exceeds(cache, counters))):
+            if request is not None:
+                request.refused_unseen = True  # type: ignore[attr-defined]
             raise PermissionDenied
         user = super().authenticate(request, username=username, password=password, **kwargs)
         if user is not None:

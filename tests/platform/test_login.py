@@ -99,7 +99,7 @@ def test_after_some_failures_even_the_right_password_waits(client: Client, ada: 
 
 
 def test_another_address_is_not_locked_out_by_it(client: Client, ada: None) -> None:
-    for _ in range(FAILURES_PER_NAME + 1):
+    for _ in range(FAILURES_PER_ACCOUNT + 1):
         attempt(client, "wrong")
     assert attempt(client, "correct horse battery", address="192.0.2.2") == 302
 
@@ -196,3 +196,28 @@ def test_failed_sign_ins_are_logged_by_name(
         return
     assert f"sign-in failed for {logged} from 192.0.2.1" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_neighbours_of_one_ipv6_network_are_counted_as_one(ada: None) -> None:
+    """Whoever has one such address has a whole /64 of them."""
+    for number in range(FAILURES_PER_NAME):
+        attempt(Client(), "wrong", address=f"2001:db8:0:1::{number + 1:x}")
+    assert attempt(Client(), "correct horse battery", address="2001:db8:0:1:ffff::1") == 200
+    assert attempt(Client(), "correct horse battery", address="2001:db8:0:2::1") == 302
+
+
+def test_tries_at_many_other_names_make_none_forgotten(ada: None) -> None:
+    for number in range(FAILURES_PER_ACCOUNT):
+        attempt(Client(), "wrong", address=f"198.51.100.{number}")
+    for number in range(400):
+        attempt(Client(), "wrong", name=f"name{number}", address=f"203.0.113.{number % 200}")
+    assert attempt(Client(), "correct horse battery") == 200
+
+
+def test_a_flood_of_tries_does_not_flood_the_log(ada: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "hostui.accounts.throttle"):
+        for _ in range(3 * FAILURES_PER_NAME):
+            attempt(Client(), "wrong")
+    lines = [record.getMessage() for record in caplog.records if "sign-in failed" in record.getMessage()]
+    assert len(lines) == FAILURES_PER_NAME
+    assert [line for line in lines if "further tries are refused unseen" in line] == lines[-1:]

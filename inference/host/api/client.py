@@ -6,8 +6,10 @@ Views, consumers, tasks and commands use this module and nothing else of the hos
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any, cast
 
 from inference.core.decoding.generation_options import GenerationOptions
@@ -32,6 +34,8 @@ from inference.host.api.messages import (
 )
 from inference.host.api.telemetry import TelemetryFrame, TelemetryQuery
 from inference.host.api.wire import read_as
+
+logger = logging.getLogger(__name__)
 
 
 class HostUnavailable(Exception):
@@ -79,6 +83,12 @@ _ASK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 async def _connect(path: str) -> Streams:
     """Raises UnsafeFolder, OSError."""
     return await private_folder.connect(path, protocol.LONGEST_LINE_BYTES)
+
+
+@lru_cache(maxsize=16)
+def _warn_once(reason: str) -> None:
+    """Pages only say that no host answers; whoever keeps the box reads why in the log, once a process."""
+    logger.error(reason, extra={"event": "host_not_trusted"})
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -281,6 +291,7 @@ class HostClient:
         try:
             reader, writer = await _connect(self._path)
         except UnsafeFolder as error:
+            _warn_once(str(error))
             raise HostNotTrusted(str(error)) from None
         except OSError as error:
             raise HostUnavailable(f"no host answers at {self._path}: {error.strerror or error}") from None
