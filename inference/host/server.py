@@ -20,6 +20,7 @@ from inference.host.planning.variant_source import (
     DisabledVariant,
     InventoryUnavailable,
     UnknownVariant,
+    UnusableFile,
 )
 from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
@@ -110,8 +111,19 @@ class Server:
             connection.send(_refused(VariantDisabled(error.variant_id)))
         except BadOptions as error:
             connection.send(_refused(FailedToLoad("bad_options", f"{error}.")))
+        except UnusableFile as error:
+            connection.send(_refused(FailedToLoad("bad_file", error.detail)))
         except InventoryUnavailable as error:
             connection.send(_refused(error.facts))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            if request["type"] not in (*_NAMING, "unload"):
+                raise
+            # Who asked must not wait for an answer that never comes.
+            logger.exception("a request failed", extra={"event": "request_failed", "type": request["type"]})
+            detail = f"The model host failed on this request ({type(error).__name__}); its log tells more."
+            connection.send(_refused(FailedToLoad("crashed", detail)))
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
@@ -130,7 +142,8 @@ class Server:
                 connection.send(LoadPreviewed(type="preview", preview=preview))
             case "unload":
                 if not host.knows(request["variant_id"]):
-                    await host.read_facts(request["variant_id"])
+                    with suppress(UnusableFile):
+                        await host.read_facts(request["variant_id"])
                 await self._until_over(host.unload(connection, request["variant_id"]), connection)
             case "pin":
                 await host.pin(request["variant_id"], request["pinned"])

@@ -85,7 +85,8 @@ class ComputeBuffers:
                 sizes = self._reserved(cells, n_tokens, n_outputs_max, work, None, every_layer)
             else:
                 sizes = self._helped(cells, n_tokens, n_outputs_max, work, every_layer)
-        except Unknown:
+        except (Unknown, LookupError, ZeroDivisionError):
+            # A tensor is missing, or of another shape than the architecture's: llama.cpp refuses such a file.
             return None
         slack_bytes = _SLACK_BYTES if work.helper is None else _HELPED_SLACK_BYTES
         return tuple(n_bytes + slack_bytes if n_bytes else 0 for n_bytes in sizes)
