@@ -6,10 +6,12 @@ import resource
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tests.gguf_builder import Raw
+from models_app.gguf import read_files
+from tests.gguf_builder import Raw, build
 from tests.gguf_shapes import TINY, Shape
 from tests.gguf_shapes_more import MORE
 
@@ -69,6 +71,13 @@ SPLIT = ("split.no", "split.count", "split.tensors.count", "general.file_type", 
 
 def shapes() -> tuple[Shape, ...]:
     return (*TINY, *MORE)
+
+
+def odd_values(folder: Path) -> dict[str, Any]:
+    """As the parser reads them; `missing` is None."""
+    metadata = {f"odd.{name}": value for name, value in ODD.items()}
+    found = read_files(build(folder / "odd.gguf", TINY[0], metadata=metadata)).metadata
+    return {name: found.get(f"odd.{name}") for name in ODD}
 
 
 def numeric_keys(shape: Shape) -> list[str]:

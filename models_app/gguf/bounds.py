@@ -197,9 +197,10 @@ def _check_widths(header: Header, longest: int) -> None:
         row = embedding.shape[0]
         if row not in (n_embd, header.integer(header.key("features_length"))):
             raise BadGguf(f"{_key(header.key('embedding_length'))} is {n_embd}, and the tokens' embedding has {row}", 0)
-    n_vocab = header.n_vocab
-    if n_vocab is not None and n_vocab > longest:
-        raise BadGguf(f"it has {n_vocab} tokens, and no tensor is that long", 0)
+    n_vocab = header.integer(header.key("vocab_size"))
+    # A list of tokens goes before it, and cannot be longer than the file.
+    if n_vocab is not None and n_vocab > longest and not header.length("tokenizer.ggml.tokens"):
+        raise BadGguf(f"{_key(header.key('vocab_size'))} is {n_vocab}, and no tensor is that long", 0)
     heads, key_length, value_length = header.n_kv_heads, header.key_length, header.value_length
     for length in (key_length, value_length):
         if heads and length is not None and max(heads) * length > longest:
@@ -231,5 +232,4 @@ def _key(key: str) -> str:
 def _shown(value: Value) -> str:
     if isinstance(value, (tuple, LongArray)):
         return "an array"
-    text = f"the text {value[:_LONGEST_SHOWN]!r}" if isinstance(value, str) else str(value)
-    return text
+    return f"the text {value[:_LONGEST_SHOWN]!r}" if isinstance(value, str) else str(value)
