@@ -16,8 +16,9 @@ def format_bytes(n_bytes: int) -> str:
 
 def format_duration(seconds: float) -> str:
     """`0 s`, `0.4 s`, `12 s`, `3 min`, `2 h`, `4 d`."""
-    if 0.05 <= seconds < 0.95:
-        return f"{seconds:.1f} s"
+    tenths = round(10 * seconds)
+    if 0 < tenths < 10:
+        return f"0.{tenths} s"
     for limit, length, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
         if seconds < limit:
             return f"{seconds / length:.0f} {unit}"

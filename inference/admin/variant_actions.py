@@ -201,7 +201,7 @@ class VariantActions:
             for variant in changed:
                 variant.groups.set(groups)
             record(changed, request.user.pk, CHANGE, f"Kept for: {words}.")
-        self._say(request, f"Kept for {words}", changed)
+        self._say(request, gettext("Kept for {groups}").format(groups=words), changed)
         return None
 
     @admin.action(description=_("Change settings …"), permissions=["change"])

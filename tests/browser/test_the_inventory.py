@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from inference.core.scheduling.refusals import ShuttingDown
 from models_app.intake.part import Part
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import COMPLETION_VARIANT, Stage
@@ -75,7 +76,7 @@ def test_a_variant_is_loaded_pinned_and_unloaded_on_its_page(open_page: OpenPage
     page = open_page("/models/shelved-Q4_K_M/")
     page.get_by_role("link", name="Load", exact=True).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("It fits.")
+    expect(dialog).to_contain_text("fits: it takes 1 GiB in RAM")
     dialog.get_by_role("button", name="Load", exact=True).click()
     load = stage.run(stage.host.take("load"))
     assert load.request["variant_id"] == shelved
@@ -91,9 +92,8 @@ def test_a_variant_is_loaded_pinned_and_unloaded_on_its_page(open_page: OpenPage
     expect(page.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
 
     page.get_by_role("button", name="Unload").click()
-    refusal = {"type": "refused", "code": "shutting_down", "detail": "The box is stopping.", "facts": {}}
-    stage.tell(stage.run(stage.host.take("unload")), refusal)
-    expect(page.locator("#refusal")).to_have_text("The box is stopping.")
+    stage.tell(stage.run(stage.host.take("unload")), {"type": "refused", "refusal": ShuttingDown()})
+    expect(page.locator("#refusal")).to_have_text("The host is shutting down. Try again when it is back.")
 
 
 def test_chatting_with_it_opens_the_chat_with_it_picked(open_page: OpenPage) -> None:

@@ -46,7 +46,7 @@ async def test_a_refusal_arrives_at_a_caller_who_sends_on(box: Box, line: bytes,
     with calling(box) as caller:
         heard = await asyncio.to_thread(says_then_reads, caller, line, *MORE)
     last: dict[str, Any] = json.loads(heard.splitlines()[-1])
-    assert (last["type"], last["code"]) == ("refused", code)
+    assert (last["type"], last["refusal"]["kind"]) == ("refused", code)
 
 
 @pytest.mark.parametrize("line", [b"not json\n", protocol.encode({**LEASE, "variant_id": 7})])
@@ -60,6 +60,6 @@ async def test_a_caller_who_stays_after_its_refusal_is_in_no_queue_and_closed_af
     large = box.add("large", size_bytes=5000)
     with calling(box) as caller:
         heard = await asyncio.to_thread(says_then_reads, caller, protocol.encode({**LEASE, "variant_id": large}))
-        assert json.loads(heard.splitlines()[-1])["code"] == "does_not_fit"
+        assert json.loads(heard.splitlines()[-1])["refusal"]["kind"] == "does_not_fit"
         assert (await box.client.status())["queue"] == []
         assert await asyncio.to_thread(is_closed_in_the_end, caller)

@@ -24,7 +24,7 @@ LINE_BYTES = 10_000
 """llama.cpp's log tells buffers in hundredths of a MiB."""
 SET_BUDGET = """
 from django.contrib.auth import get_user_model
-from models_app.hardware.budgets import Amounts, read
+from models_app.hardware.budgets import Amounts, read_amounts
 from models_app.machines.edits import change_amounts, stored_amounts
 from models_app.models import HardwareProfile
 owner, _ = get_user_model().objects.get_or_create(username="owner")

@@ -28,7 +28,8 @@ def test_bytes_read_as_people_say_them(n_bytes: int, words: str) -> None:
     [
         (0, "0 s"),
         (0.049, "0 s"),
-        (0.05, "0.1 s"),
+        (0.051, "0.1 s"),
+        (0.15, "0.2 s"),
         (0.42, "0.4 s"),
         (0.949, "0.9 s"),
         (0.95, "1 s"),

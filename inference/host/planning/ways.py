@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from inference.core.loads.devices import RAM, DeviceId
 from inference.core.loads.engine_devices import EngineDevices
@@ -34,6 +33,7 @@ from inference.core.scheduling.memory.ledger import Pool
 from inference.engine.tools.children import FileIdentity, cache_key, engine_version
 from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
 from inference.host.planning.load_record import LoadMeasured
+from inference.host.planning.recently_used import RecentlyUsed
 from inference.host.planning.variant_source import UnusableFile
 from inference.wishes import wishes_of
 from models_app.catalog.read_files import NotAModel, read_variant
@@ -47,8 +47,6 @@ from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard,
 logger = logging.getLogger(__name__)
 _MOST_HEADERS = 16
 _MOST_PLANS = 256
-_Key = TypeVar("_Key", bound=Hashable)
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,9 @@ class Planning:
         self._remote = engine_devices.remote
         self._n_rpc_clients = n_rpc_clients
         self._ram_budget_bytes = ram_budget_bytes
-        self._headers: _Recent[tuple[str, str], HeaderEstimates | None] = _Recent(_MOST_HEADERS)
-        self._found: _Recent[Hashable, _Found] = _Recent(_MOST_PLANS)
-        self._plans: _Recent[Hashable, VariantPlan] = _Recent(_MOST_PLANS)
+        self._headers: RecentlyUsed[tuple[str, str], HeaderEstimates | None] = RecentlyUsed(_MOST_HEADERS)
+        self._found: RecentlyUsed[Hashable, _Found] = RecentlyUsed(_MOST_PLANS)
+        self._plans: RecentlyUsed[Hashable, VariantPlan] = RecentlyUsed(_MOST_PLANS)
         self._last: dict[int, tuple[EstimatedWay, ...]] = {}
         self._n_records = 0
         """What was planned before the last one is void."""
@@ -320,29 +318,3 @@ def _read_known(variant_id: int, fingerprint: str, version: str) -> LoadKnowledg
             sizes["weights"], sizes["kv"], sizes["compute"], row.overhead_bytes, row.decode_tokens_per_second
         )
     return LoadKnowledge(measured, {**overheads, **own_overheads})
-
-
-class _Recent(Generic[_Key, _Value]):
-    """The values used last. Safe to use from several threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[_Key, _Value] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: _Key) -> _Value | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: _Key, value: _Value) -> None:
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._values.clear()

@@ -36,7 +36,8 @@ const DURATIONS = [[90, 1, words.seconds], [5400, 60, words.minutes], [129_600, 
  * @param {number} seconds
  */
 export function duration(seconds) {
-  if (seconds >= 0.05 && seconds < 0.95) return words.seconds(ROUNDED[1].format(seconds));
+  const tenths = Number(ROUNDED[0].format(10 * seconds));
+  if (tenths > 0 && tenths < 10) return words.seconds(`0.${tenths}`);
   for (const [limit, length, worded] of DURATIONS) {
     if (seconds < limit) return worded(ROUNDED[0].format(seconds / length));
   }
