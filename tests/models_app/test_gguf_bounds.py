@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from models_app.gguf import BadGguf, bounds, combine, read_files
 from models_app.gguf.header import MOST_LAYERS
 from models_app.memory import Allocation, Cells, ComputeBuffers, estimate, layer_caches, split_work
 from tests.gguf_builder import LARGE, SHAPES, TINY, Raw, build
+from tests.gguf_shapes import Qwen3Moe, TensorPlan
 from tests.gguf_shapes_more import MORE
 from tests.odd_headers import little_memory, numeric_keys, odd_values, shapes
 
@@ -131,3 +133,20 @@ def test_no_number_makes_a_header_cost_memory_or_time(tmp_path: Path, shape: Any
     assert n_read
     assert said
     assert not any(reason.endswith(".") for reason in said)
+
+
+def test_layers_and_experts_without_end_are_allowed_for_and_not_followed(tmp_path: Path) -> None:
+    endless = _Endless("endless", "qwen3moe", MOST_LAYERS, 256, 512, 512, n_heads=4, n_kv_heads=2, head_length=128,
+                       n_experts=1024, n_experts_used=1024, n_ff_experts=256)  # fmt: skip
+    header = read_files(build(tmp_path / "x.gguf", endless))
+    began = time.process_time()
+    assert ComputeBuffers(header).sizes(Cells(4096, 1), 1, split_work(MOST_LAYERS, None)) is None
+    assert time.process_time() - began < 2
+
+
+class _Endless(Qwen3Moe):
+    """No layer is like the one before."""
+
+    def layer(self, number: int) -> Iterator[TensorPlan]:
+        yield from super().layer(number)
+        yield TensorPlan(f"blk.{number}.odd{number}.weight", (256,), "norm")
