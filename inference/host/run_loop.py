@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from inference.host.planning.variant_source import (
     Inventory,
     InventoryUnavailable,
     UnknownVariant,
+    UnusableFile,
 )
 from inference.host.run_dir import RunDir
 from inference.host.status import host_status
@@ -112,7 +113,7 @@ class Host:
     # what callers ask ---------------------------------------------------------------------------------------------
 
     async def facts_for_lease(self, resident_id: ResidentId) -> VariantFacts:
-        """The variant's facts for one more lease. Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable.
+        """The variant's facts for one more lease. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable.
 
         A resident variant is leased by the facts last read, and its row is read again behind the lease, once a second at
         most: an answer never waits for the database, and a change takes effect within a second and one request. Anything
@@ -134,7 +135,7 @@ class Host:
         """The variant's facts as they are now. Raises as facts_for_lease."""
         try:
             facts = await self._inventory.facts(resident_id)
-        except (UnknownVariant, DisabledVariant, BadOptions):
+        except (UnknownVariant, DisabledVariant, UnusableFile, BadOptions):
             self._facts.pop(resident_id, None)
             raise
         self._facts[resident_id] = facts
@@ -145,7 +146,7 @@ class Host:
         try:
             facts = await self.read_facts(resident_id)
             self._apply(events.FactsRead(self._now(), facts))
-        except (UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable) as error:
+        except (UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable) as error:
             logger.warning(
                 "could not read a variant again",
                 extra={"event": "facts_unread", "resident": str(resident_id), "error": str(error)},
@@ -170,7 +171,7 @@ class Host:
         return ticket
 
     async def preview(self, variant_id: int, anyway: bool = False) -> Preview:
-        """What `load` would do now. Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable."""
+        """What `load` would do now. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable."""
         facts = await self.read_facts(ResidentId(variant_id))
         return self._scheduler.preview(facts, self._now(), anyway)
 
@@ -203,9 +204,11 @@ class Host:
         return ticket
 
     async def pin(self, variant_id: int, pinned: bool) -> None:
-        """Raises UnknownVariant, DisabledVariant, BadOptions, InventoryUnavailable."""
+        """Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable."""
         await self._inventory.set_pinned(variant_id, pinned)
-        self._apply(events.FactsRead(self._now(), await self.read_facts(ResidentId(variant_id))))
+        # What cannot be loaded may be pinned, or freed of it, all the same.
+        with suppress(UnusableFile):
+            self._apply(events.FactsRead(self._now(), await self.read_facts(ResidentId(variant_id))))
 
     def left(self, ticket: int) -> None:
         """The caller's connection closed."""

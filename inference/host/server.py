@@ -20,6 +20,7 @@ from inference.host.planning.variant_source import (
     DisabledVariant,
     InventoryUnavailable,
     UnknownVariant,
+    UnusableFile,
 )
 from inference.host.run_loop import Host
 from inference.host.shape import BadShape, check
@@ -108,8 +109,19 @@ class Server:
             connection.send(_refused(VariantDisabled(error.variant_id)))
         except BadOptions as error:
             connection.send(_refused(FailedToLoad("bad_options", f"{error}.")))
+        except UnusableFile as error:
+            connection.send(_refused(FailedToLoad("bad_file", error.detail)))
         except InventoryUnavailable as error:
             connection.send(_refused(error.facts))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            if "variant_id" not in request:
+                raise
+            # Who asked must not wait for an answer that never comes.
+            logger.exception("a request failed", extra={"event": "request_failed", "type": request["type"]})
+            detail = f"The model host failed on this request ({type(error).__name__}); its log tells more."
+            connection.send(_refused(FailedToLoad("crashed", detail)))
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
@@ -129,7 +141,8 @@ class Server:
             case "unload":
                 resident_id = ResidentId(request["variant_id"], request["purpose"])
                 if not host.knows(resident_id):
-                    await host.read_facts(resident_id)
+                    with suppress(UnusableFile):
+                        await host.read_facts(resident_id)
                 await self._until_over(host.unload(connection, resident_id), connection)
             case "pin":
                 await host.pin(request["variant_id"], request["pinned"])

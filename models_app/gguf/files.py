@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from models_app.gguf import bounds
 from models_app.gguf.errors import BadGguf
 from models_app.gguf.header import Header
 from models_app.gguf.parser import parse
@@ -73,7 +74,13 @@ def read_files(path: Path) -> Header:
 
 
 def combine(headers: Sequence[Header]) -> Header:
-    """One header for all shards, given in order. The first shard carries the metadata. Raises BadGguf."""
+    """One header for all shards, given in order, whose numbers are possible. The first shard carries the metadata. Raises BadGguf."""
+    whole = _joined(headers)
+    bounds.check(whole)
+    return whole
+
+
+def _joined(headers: Sequence[Header]) -> Header:
     first = headers[0]
     expected = first.split_count or 1
     if len(headers) != expected:

@@ -51,7 +51,7 @@ class SiblingHeaders:
         """The header that all shards have together. Blocks on the network. Raises BadGguf, HubError."""
         first = self._read_first(files[0], traffic or Traffic())
         if len(files) == 1:
-            return first
+            return combine([first])
         # Only the first shard has a vocabulary.
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hub-header") as pool:
             return combine([first, *pool.map(lambda file: read_file(self._open, file), files[1:])])

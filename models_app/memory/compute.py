@@ -28,6 +28,9 @@ _SHARED_HEADS = {(192, 128): 8, (320, 256): 32, (512, 512): 1, (576, 512): 1}
 _TURNED = frozenset({"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"})
 _LEAST_ROTATION = 64
 _MOST_SMALL_BATCHES = 64
+_MOST_NODES = 4096
+"""About, of one graph. The largest of released models that differ by layer takes half as many; a stranger's may have no end."""
+_LAYER_NODES = 25
 _REPEATS = 3
 """Of equal layers in a row, as many say all: each writes where the one before the last did."""
 _SCATTERED_SLACK = 1.25
@@ -85,7 +88,8 @@ class ComputeBuffers:
                 sizes = self._reserved(cells, n_tokens, n_outputs_max, work, None, every_layer)
             else:
                 sizes = self._helped(cells, n_tokens, n_outputs_max, work, every_layer)
-        except Unknown:
+        except (Unknown, LookupError, ZeroDivisionError):
+            # A tensor is missing, or of another shape than the architecture's: llama.cpp refuses such a file.
             return None
         slack_bytes = _SLACK_BYTES if work.helper is None else _HELPED_SLACK_BYTES
         return tuple(n_bytes + slack_bytes if n_bytes else 0 for n_bytes in sizes)
@@ -154,7 +158,11 @@ class _Builder:
     every_layer: bool
 
     def build(self, work: Work, helper: int | None) -> Graph:
-        """`header` tells the width of a token and the size of the vocabulary."""
+        """`header` tells the width of a token and the size of the vocabulary. Raises Unknown."""
+        tensors = self.tensors
+        telling = range(len(tensors)) if self.every_layer else _telling(tensors, self.caches, work)
+        if len(telling) * (_LAYER_NODES + 2 * (self.header.n_experts_used or 0)) > _MOST_NODES:
+            raise Unknown("a graph as large as that")
         graph = Graph()
         n_vocab, row = self.header.n_vocab or 0, (self.header.n_embd or 0) * NUMBER_BYTES
         graph.input(row * self.n_tokens, HOST)
@@ -169,9 +177,8 @@ class _Builder:
         if self.header.architecture in _SCALES_EMBEDDING:
             graph.device = work.devices[0]
             hidden = graph.result(hidden.n_bytes, hidden, in_place=True)
-        tensors = self.tensors
         late = self.header.architecture in ("qwen3next", "gpt-oss")
-        for number in range(len(tensors)) if self.every_layer else _telling(tensors, self.caches, work):
+        for number in telling:
             graph.device = work.devices[number]
             is_last = number == len(self.caches) - 1
             cache = self.caches[number]

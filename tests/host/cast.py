@@ -23,7 +23,7 @@ from inference.host.api.client import HostClient, HostRefusal, Lease
 from inference.host.api.messages import HostStatus, ResidentVariant, resident_id_of
 from inference.host.planning.imatrix_load import facts_to_read
 from inference.host.planning.load_record import LoadMeasured
-from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant
+from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant, UnusableFile
 from inference.host.run_dir import RunDir
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
@@ -41,6 +41,9 @@ class MemoryInventory:
 
     rows: dict[int, VariantFacts] = field(default_factory=dict)
     disabled: set[int] = field(default_factory=set)
+    unusable: dict[int, str] = field(default_factory=dict)
+    """Why, by variant."""
+    unforeseen: set[int] = field(default_factory=set)
     is_down: bool = False
     uses: list[int] = field(default_factory=list)
     loads: list[LoadMeasured] = field(default_factory=list)
@@ -56,6 +59,10 @@ class MemoryInventory:
             raise UnknownVariant(variant_id)
         if variant_id in self.disabled:
             raise DisabledVariant(variant_id)
+        if variant_id in self.unusable:
+            raise UnusableFile(self.unusable[variant_id])
+        if variant_id in self.unforeseen:
+            raise ZeroDivisionError("of a header")
         facts = self.rows[variant_id]
         return facts_to_read(facts) if purpose == "imatrix" else facts
 

@@ -24,6 +24,14 @@ class DisabledVariant(Exception):
         self.variant_id = variant_id
 
 
+class UnusableFile(Exception):
+    """No worker needs to be started, and nobody has to leave, to know that it cannot be loaded. `detail` is a sentence for a person."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class InventoryUnavailable(Exception):
     """The database did not answer, or what it has of this machine makes no sense."""
 
@@ -36,7 +44,7 @@ class Inventory(Protocol):
     """Every method raises InventoryUnavailable."""
 
     async def facts(self, resident_id: ResidentId) -> VariantFacts:
-        """What is known of the variant for its purpose: see host.planning.imatrix_load. Raises UnknownVariant, DisabledVariant, BadOptions."""
+        """What is known of the variant for its purpose: see host.planning.imatrix_load. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions."""
 
     async def pools(self) -> tuple[Pool, ...]:
         """What each device may hold, as its owner has it now; foreign memory is left out."""
@@ -51,4 +59,4 @@ class Inventory(Protocol):
         """Keeps what a load took, so that the next one is planned by it."""
 
 
-__all__ = ["BadOptions", "DisabledVariant", "Inventory", "InventoryUnavailable", "UnknownVariant"]
+__all__ = ["BadOptions", "DisabledVariant", "Inventory", "InventoryUnavailable", "UnknownVariant", "UnusableFile"]

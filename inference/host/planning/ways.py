@@ -5,6 +5,7 @@ Blocks on the disk and the database; core.planning decides. One Planning belongs
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from inference.engine.tools.children import FileIdentity, cache_key, engine_vers
 from inference.host.planning.imatrix_load import options_to_read, way_to_read, wishes_to_read
 from inference.host.planning.load_record import LoadMeasured
 from inference.host.planning.recently_used import RecentlyUsed
+from inference.host.planning.variant_source import UnusableFile
 from inference.wishes import wishes_of
 from models_app.catalog.read_files import NotAModel, read_variant
 from models_app.gguf import BadGguf
@@ -43,6 +45,7 @@ from models_app.hardware.stored import BadDevices
 from models_app.machines.this_machine_row import this_machine
 from models_app.models import DryRunResult, HardwareProfile, Measurement, Shard, Variant
 
+logger = logging.getLogger(__name__)
 _MOST_HEADERS = 16
 _MOST_PLANS = 256
 
@@ -117,7 +120,7 @@ class Planning:
     ) -> VariantPlan:
         """Blocks for the first plan of a file, up to a second; a repeated one is remembered until something is recorded.
 
-        Raises BadOptions, and BadDevices for a profile that is not fit for use.
+        Raises BadOptions, UnusableFile, and BadDevices for a profile that is not fit for use.
         """
         base, wishes, profile = LoadOptions.from_json(variant.load_options()), wishes_of(variant), self.profile()
         if purpose == "imatrix":
@@ -219,6 +222,18 @@ class Planning:
         return tuple(device for device, _ in self._gpus)
 
     def _find(self, subject: _Subject) -> _Found:
+        try:
+            return self._find_from_header(subject)
+        except UnusableFile:
+            raise
+        except Exception as error:
+            logger.exception("planning failed", extra={"event": "planning_failed", "path": subject.path})
+            raise UnusableFile(
+                f"{Path(subject.path).name} cannot be planned: its header holds something unforeseen. "
+                "Get the file from another source; the log tells more."
+            ) from error
+
+    def _find_from_header(self, subject: _Subject) -> _Found:
         with self._lock:
             estimates = self._estimates(subject.path, subject.fingerprint)
             if estimates is None:
@@ -246,7 +261,9 @@ class Planning:
         if estimates is None:
             try:
                 estimates = HeaderEstimates(read_variant(Path(path)).header)
-            except (BadGguf, NotAModel, OSError):
+            except BadGguf as bad:
+                raise UnusableFile(f"{Path(path).name} is damaged or not a GGUF: {bad}.") from None
+            except (NotAModel, OSError):
                 return None
             self._headers.put((path, fingerprint), estimates)
         return estimates

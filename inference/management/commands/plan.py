@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.core.planning.cautions import cautions
+from inference.core.planning.cautions import Caution, cautions
 from inference.core.planning.footprint import CannotTell
 from inference.core.planning.placement import PlacedWay, Placement, place
 from inference.core.planning.wishes import Wishes
@@ -19,6 +19,7 @@ from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.web.crossing import ask_host
 from inference.web.plans.rows import plan_as_json
+from inference.web.plans.what_if import unforeseen
 from inference.web.visibility.queries import visibility_at_the_console
 from inference.wishes import wishes_of
 from inference.wording import previews
@@ -57,13 +58,16 @@ class Command(BaseCommand):
         row, header, wishes = _wanted(options)
         profile = _profile(options)
         placement: Placement | None = None
+        said: list[tuple[Caution, ...]] = []
         try:
             placement = place(header, profile, wishes)
+            said = [cautions(each, placement, header, profile, wishes) for each in placement.ways]
             reason = None if placement.shortfall is None else reason_of(placement.shortfall)
         except CannotTell as error:
             reason = unknown_reason(error)
+        except Exception as error:
+            raise CommandError(unforeseen(options["variant"], error).detail) from None
         found = [] if placement is None else list(placement.ways)
-        said = [] if placement is None else [cautions(each, placement, header, profile, wishes) for each in found]
         preview = _preview(row.pk) if row is not None and not any(options[name] for name in _ELSEWISE) else None
         if options["json"]:
             pairs = list(zip(found, said, strict=True))

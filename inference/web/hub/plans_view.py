@@ -19,7 +19,7 @@ from inference.core.planning.recommend import recommend
 from inference.host.api.messages import HostStatus
 from inference.web.hub import disk_space, remote_models
 from inference.web.hub.remote_plan import RemotePlan, candidate, plan_remote, plan_row, recommended_row, unplanned_row
-from inference.web.plans.what_if import BadQuestion, WhatIfChanges, read_changes
+from inference.web.plans.what_if import BadQuestion, WhatIfChanges, read_changes, unforeseen
 from inference.web.visibility.queries import status_for
 from models_app.catalog.read_files import NotAModel
 from models_app.gguf import BadGguf
@@ -96,7 +96,8 @@ async def _lines(
             if refusals:
                 raise refusals[0]
             estimates = remote_models.estimates_of(client, found, variant, siblings)
-            made[variant.key] = plan_remote(estimates, profile, changes, status)
+            placed = plan_remote(estimates, profile, changes, status)
+            row = plan_row(variant.key, placed)
         except HubError as error:
             if isinstance(error, (Gated, RateLimited, TokenRefused, Unreachable)) and not isinstance(
                 error, ConnectionDropped
@@ -106,7 +107,10 @@ async def _lines(
             return dict(unplanned_row(variant.key, sentence(error)))
         except (BadGguf, NotAModel) as error:
             return dict(unplanned_row(variant.key, _("Its header cannot be used: {problem}.").format(problem=error)))
-        return dict(plan_row(variant.key, made[variant.key]))
+        except Exception as error:
+            return dict(unplanned_row(variant.key, unforeseen(variant.key, error).detail))
+        made[variant.key] = placed
+        return dict(row)
 
     tasks = [asyncio.ensure_future(_read(partial(plan, each))) for each in parts.variants]
     try:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from inference.core.planning.footprint import CannotTell
 from inference.core.planning.placement import place
 from inference.core.planning.wishes import Wishes
 from inference.web.crossing.recent_values import Recent
 from inference.web.plans.badge import Badge, Planned, badge_of
-from inference.web.plans.what_if import CannotBePlanned, estimates_of
+from inference.web.plans.what_if import CannotBePlanned, estimates_of, unforeseen
 from inference.wishes import wishes_of
 from models_app.hardware import Profile
 from models_app.hardware.stored import BadDevices
@@ -87,7 +88,9 @@ def _planned(subject: Subject) -> Planned:
         found = place(estimates.header, subject.profile, subject.wishes, estimates)
     except CannotBePlanned as cannot:
         # A new one: those that were raised hold on to what they passed through.
-        return CannotBePlanned(cannot.name, cannot.problem)
+        return CannotBePlanned(cannot.name, cannot.problem, is_unforeseen=cannot.is_unforeseen)
     except CannotTell as cannot:
         return CannotTell(cannot.what, cannot.architecture)
+    except Exception as error:
+        return unforeseen(Path(subject.files[0][0]).name, error)
     return replace(found, ways=found.ways[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +25,16 @@ from models_app.gguf import BadGguf
 from models_app.hardware import Profile
 from models_app.hardware.pools import profile_pools
 
+logger = logging.getLogger(__name__)
 KvChoice = Literal["auto", "f16", "q8_0"]
 KV_CHOICES: tuple[KvChoice, ...] = get_args(KvChoice)
 CONTEXT_RANGE = (64, 4_194_304)
 SLOTS_RANGE = (1, 64)
 CONTEXT_MUST = gettext_lazy("The context must be a whole number from {least} to {most}.")
 SLOTS_MUST = gettext_lazy("The number of slots must be a whole number from {least} to {most}.")
+UNFORESEEN = gettext_lazy(
+    "It cannot be planned: its header holds something unforeseen. Get the file from another source; the log tells more."
+)
 
 
 class BadQuestion(ValueError):
@@ -41,19 +46,28 @@ class BadQuestion(ValueError):
 
 
 class CannotBePlanned(Exception):
-    """A variant has no files (`problem` is None), or this file of its cannot be read."""
+    """A variant has no files (`problem` is None), this file of its cannot be read, or planning it failed (`is_unforeseen`)."""
 
-    def __init__(self, name: str, problem: str | None = None) -> None:
+    def __init__(self, name: str, problem: str | None = None, *, is_unforeseen: bool = False) -> None:
         super().__init__(f"{name}: {problem or 'no files'}")
         self.name = name
         self.problem = problem
+        self.is_unforeseen = is_unforeseen
 
     @property
     def detail(self) -> str:
         """A sentence for whoever reads it now."""
+        if self.is_unforeseen:
+            return str(UNFORESEEN)
         if self.problem is None:
             return _("{name} has no files.").format(name=self.name)
         return _("{file} cannot be planned: {problem}.").format(file=self.name, problem=self.problem)
+
+
+def unforeseen(name: str, error: Exception) -> CannotBePlanned:
+    """What to tell of a file that planning failed on: one must not end a list of many. Logs `error`; a header is hostile input."""
+    logger.error("planning failed", exc_info=error, extra={"event": "planning_failed", "file": name})
+    return CannotBePlanned(name, type(error).__name__, is_unforeseen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,8 @@ def estimates_of(paths: Sequence[str]) -> HeaderEstimates:
         return _read(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
     except (BadGguf, NotAModel, OSError) as error:
         raise CannotBePlanned(Path(paths[0]).name, explain(error)) from None
+    except Exception as error:
+        raise unforeseen(Path(paths[0]).name, error) from None
 
 
 @lru_cache(maxsize=8)
@@ -123,17 +139,21 @@ def answer(estimates: HeaderEstimates, profile: Profile, own: Wishes, changes: W
     """Nothing is loaded. The first answer about a large header takes a tenth of a second."""
     wishes, header = changes.to(own), estimates.header
     ways: list[CautionedWay] = []
+    views: list[WayView] = []
     note: str | None = None
+    pools = profile_pools(profile)
     try:
         placement = place(header, profile, wishes, estimates)
         found, note = _of_type(placement, changes.kv)
         ways = [(each, cautions(each, placement, header, profile, wishes)) for each in found]
+        views = [way_view(pools, each, said) for each, said in ways]
         reason = None if placement.shortfall is None else reason_of(placement.shortfall)
     except CannotTell as error:
         reason = unknown_reason(error)
-    pools = profile_pools(profile)
+    except Exception as error:
+        ways, views, note = [], [], None
+        reason = unforeseen(header.name or "", error).detail
     asked = {"ctx": wishes.n_ctx_seq, "slots": wishes.n_seq_max, "kv": changes.kv}
-    views = [way_view(pools, each, said) for each, said in ways]
     return cast(Answer, {**plan_as_json(profile.name, ways, reason), "asked": asked, "ways": views, "note": note})
 
 

@@ -39,7 +39,7 @@ from inference.web.crossing.ask_host import status_now
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
 from inference.web.plans.pinned import pinned_bytes_by_device
-from inference.web.plans.what_if import CannotBePlanned, estimates_of
+from inference.web.plans.what_if import CannotBePlanned, estimates_of, unforeseen
 from inference.web.requantize.choice import choose
 from inference.web.requantize.question import Question
 from inference.web.requantize.target import Target, TargetProblem
@@ -106,7 +106,10 @@ def targets(variant: Variant, question: Question) -> Targets:
         _target(each, outcome, header, profile, wishes, question, free)
         for each, outcome in sorted(candidates, key=lambda pair: -pair[0].header.tensor_bytes)
     )
-    chosen, reason = choose(rows, [each for each, _outcome in candidates], header, profile, wishes, question)
+    try:
+        chosen, reason = choose(rows, [each for each, _outcome in candidates], header, profile, wishes, question)
+    except Exception as error:
+        chosen, reason = None, unforeseen(variant.name, error).detail
     return Targets(
         rows=rows,
         chosen=chosen,
@@ -202,6 +205,8 @@ def _badge(header: Header, profile: Profile | None, wishes: Wishes) -> Badge:
         return badge_of(place(header, profile, wishes), profile)
     except CannotTell as cannot:
         return badge_of(cannot, profile)
+    except Exception as error:
+        return badge_of(unforeseen(header.name or "", error), profile)
 
 
 def _cautions(name: str) -> Iterator[str]:
