@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.core.loads.resident_id import ResidentId
@@ -172,6 +172,10 @@ def test_no_other_set_of_idle_ones_would_be_cheaper(wanted: dict[str, int], resi
 @given(
     wanted=st.integers(1, 400),
     sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 100)), min_size=12, max_size=14),
+)
+@example(  # one large and dear, whose rate is better than that of the two small ones that would do as well
+    wanted=20,
+    sizes=[(1, 3), (1, 3), (1, 1), (1, 2), (1, 5), (1, 6), (1, 6), (1, 2), (3, 3), (1, 2), (8, 2), (13, 77)],
 )
 def test_among_many_the_plan_costs_at_most_twice_the_least(wanted: int, sizes: list[tuple[int, int]]) -> None:
     crowd = [resident(number, n_bytes, cost) for number, (n_bytes, cost) in enumerate(sizes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -181,7 +182,11 @@ def _covers(short: Sequence[int], chosen: Sequence[_Candidate]) -> bool:
 
 
 def _greedy(short: Sequence[int], useful: Sequence[_Candidate]) -> list[_Candidate]:
-    """By price for what each contributes. On one device, and with the best single one beside it, at most twice the least."""
+    """A cheap set, in the order of price for what each contributes: on one device at most twice the least.
+
+    Whoever would free all that is left is tried and passed over, for smaller ones may follow that do it for less: Csirik et al.,
+    Heuristics for the 0-1 min-knapsack problem, 1991.
+    """
 
     def rate(candidate: _Candidate) -> float:
         contributes = 0.0
@@ -189,15 +194,20 @@ def _greedy(short: Sequence[int], useful: Sequence[_Candidate]) -> list[_Candida
             contributes += min(frees, lacks) / lacks
         return candidate.price / contributes
 
-    left = list(short)
-    chosen = []
+    left, price = list(short), 0.0
+    taken: list[_Candidate] = []
+    best: list[_Candidate] = []
+    best_price = math.inf
     for candidate in sorted(useful, key=rate):
-        if any(lacks > 0 and frees for frees, lacks in zip(candidate.frees, left, strict=True)):
-            chosen.append(candidate)
-            left = [lacks - frees for frees, lacks in zip(candidate.frees, left, strict=True)]
-            if max(left) <= 0:
-                break
-    return _without_needless(short, chosen)
+        if not any(lacks > 0 and frees for frees, lacks in zip(candidate.frees, left, strict=True)):
+            continue
+        still = [lacks - frees for frees, lacks in zip(candidate.frees, left, strict=True)]
+        if max(still) > 0:
+            taken.append(candidate)
+            left, price = still, price + candidate.price
+        elif price + candidate.price < best_price:
+            best, best_price = [*taken, candidate], price + candidate.price
+    return _without_needless(short, best)
 
 
 def _without_needless(short: Sequence[int], chosen: Sequence[_Candidate]) -> list[_Candidate]:
