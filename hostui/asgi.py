@@ -13,12 +13,16 @@ _django = get_asgi_application()
 
 # Needs the loaded applications.
 from hostui.http.origin import SameOriginOnly  # noqa: E402
+from hostui.http.proxies import TrustedProxies  # noqa: E402
 from hostui.http.static_files import StaticFiles  # noqa: E402
 from hostui.routing import websocket_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter(
+_routed = ProtocolTypeRouter(
     {
         "http": StaticFiles(_django, prefix="/" + settings.STATIC_URL.strip("/") + "/"),
         "websocket": SameOriginOnly(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ALLOWED_HOSTS),
     }
+)
+application = TrustedProxies(
+    _routed, settings.TRUSTED_PROXIES, own_scheme=settings.HTTPS and not settings.TRUSTED_PROXIES
 )

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from hostui.admin import look
-from hostui.box import logs, secret_key
+from hostui.box import logs, private_files, secret_key
 from hostui.box.env import BadSetting, EnvironmentVariables
+from hostui.box.socket_folder import socket_folder
 from hostui.http.own_hosts import OwnHosts
+from hostui.http.proxies import parse_network
 
 env = EnvironmentVariables()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # data folder --------------------------------------------------------------------------------------------------
 
+# For everything that any process makes from here on; workers inherit it. What was open before: hostui.apps.
+os.umask(private_files.UMASK)
 DATA_DIR = Path(env.text("HOSTUI_DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 RUN_DIR = DATA_DIR / "run"
 LOG_DIR = DATA_DIR / "logs"
@@ -27,20 +29,29 @@ try:
     for _folder in (DATA_DIR, RUN_DIR, LOG_DIR):
         _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     SECRET_KEY = secret_key.load_or_create(DATA_DIR / "secret_key")
+    _sockets = socket_folder(RUN_DIR, env.optional("XDG_RUNTIME_DIR"))
 except OSError as error:
-    raise BadSetting("HOSTUI_DATA_DIR", str(DATA_DIR), f"a folder to write in ({error.strerror})") from None
+    raise BadSetting("HOSTUI_DATA_DIR", str(DATA_DIR), f"a folder to write in ({error.strerror or error})") from None
 
-# Unix socket paths are limited to about 100 bytes; a deep data folder gets a short name in the temporary folder.
-HOST_SOCKET = str(RUN_DIR / "host.sock")
-if len(HOST_SOCKET.encode()) > 90:
-    _digest = hashlib.sha256(str(DATA_DIR).encode()).hexdigest()[:12]
-    HOST_SOCKET = str(Path(tempfile.gettempdir()) / f"hostui-{os.getuid()}-{_digest}" / "host.sock")
+HOST_SOCKET = str(_sockets / "host.sock")
+"""Workers' lie beside it. Whoever speaks to one looks first at whose folder it is: inference.engine.private_folder."""
 
 # the box's own knobs ------------------------------------------------------------------------------------------
 
 HOST = env.text("HOSTUI_HOST", "0.0.0.0")  # noqa: S104  the LAN is whom this is for
 PORT = env.integer("HOSTUI_PORT", 8642, 1, 65535)
 HTTPS = env.flag("HOSTUI_HTTPS", False)
+
+TRUSTED_PROXIES = []
+"""What these say of the client's address, scheme and host is believed: hostui.http.proxies."""
+for _proxy in env.words("HOSTUI_TRUSTED_PROXIES"):
+    if (_network := parse_network(_proxy)) is None:
+        raise BadSetting(
+            "HOSTUI_TRUSTED_PROXIES",
+            _proxy,
+            "addresses or networks, such as 192.168.1.2 or 172.18.0.0/16, not all of them",
+        )
+    TRUSTED_PROXIES.append(_network)
 
 BUDGET_BYTES = env.size_bytes("HOSTUI_BUDGET")
 """What resident variants may hold together; None: the host derives it from the machine."""
@@ -164,7 +175,13 @@ else:
 
 REDIS_URL = env.optional("HOSTUI_REDIS_URL")
 CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Holds the counts of failed sign-ins. With Django's 300 entries, tries at other names would make it forget them.
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    }
+}
 if REDIS_URL:
     CHANNEL_LAYERS["default"] = {"BACKEND": "hostui.http.channel_layer.SharedLayer", "CONFIG": {"url": REDIS_URL}}
     # Whoever asks it can do without: better soon no answer than a late one.
@@ -192,8 +209,9 @@ LOGOUT_REDIRECT_URL = "login"
 
 # security -----------------------------------------------------------------------------------------------------
 
-ALLOWED_HOSTS: list[str] = OwnHosts(env.words("HOSTUI_ALLOWED_HOSTS"))
-if "*" in env.words("HOSTUI_ALLOWED_HOSTS"):
+FURTHER_NAMES = env.words("HOSTUI_ALLOWED_HOSTS")
+ALLOWED_HOSTS: list[str] = OwnHosts(FURTHER_NAMES)
+if "*" in FURTHER_NAMES:
     raise BadSetting("HOSTUI_ALLOWED_HOSTS", "*", "names; a wildcard would let any web site reach this box")
 
 # Cookies are shared by all ports of a host name: names of our own keep other programs on this box apart.
@@ -210,9 +228,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # HSTS for sub-domains: the box does not speak for its whole domain
     "security.W021",  # HSTS preload: for public sites
 ]
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]
+"""Monitors, and serve itself, ask this box and not the proxy. It says nothing that would have to be kept secret."""
 if HTTPS:
-    # A proxy on this box ends TLS and sets this header.
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
 else:
     SILENCED_SYSTEM_CHECKS += [

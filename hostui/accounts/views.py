@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from hostui.accounts import throttle
+from hostui.accounts import known_devices, throttle
 from hostui.accounts.models import Invitation
 from models_app.audit import ADDITION, record
 
@@ -48,6 +48,11 @@ class AccountForm(UserCreationForm):  # type: ignore[type-arg]  # Django's takes
 class Login(LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        known_devices.remember(self.request, response, form.get_user().get_username())
+        return response
 
 
 class _Taken(Exception):
@@ -86,5 +91,7 @@ def claim(request: HttpRequest, token: str) -> HttpResponse:
             form.add_error("username", "This name was taken a moment ago.")
         else:
             login(request, user, backend="hostui.accounts.throttle.ThrottledModelBackend")
-            return redirect("/chat/")
+            response = redirect("/chat/")
+            known_devices.remember(request, response, user.get_username())
+            return response
     return render(request, "accounts/claim.html", {"invitation": invitation, "form": form})

@@ -27,7 +27,9 @@ def reachable_addresses() -> list[str]:
 
 
 def base_urls() -> list[str]:
-    """`http://address:port` for each of them, without a final slash."""
+    """`http://address:port` for each of them, without a final slash. Behind HTTPS: the names that the owner gave the box."""
+    if settings.HTTPS and settings.FURTHER_NAMES:
+        return ["https://" + name.lstrip(".") for name in settings.FURTHER_NAMES]
     names = (f"[{address}]" if ":" in address else address for address in reachable_addresses())
     return [f"http://{name}:{settings.PORT}" for name in names]
 

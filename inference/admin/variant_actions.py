@@ -292,7 +292,7 @@ class VariantActions:
 
 
 def _refused(request: HttpRequest, refusal: HostRefusal) -> str:
-    return refusals.sentence(refusal.facts, refusal.variant_id, visibility_for(request.user).name)
+    return refusals.sentence(refusal.facts, refusal.resident_id, visibility_for(request.user).name)
 
 
 def _groups(variant: Variant) -> str:

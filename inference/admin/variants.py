@@ -21,11 +21,11 @@ from inference.admin.variant_actions import VariantActions
 from inference.admin.variant_filters import AvailabilityFilter, JobStateFilter, ResidencyFilter
 from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.web.crossing import ask_host
-from inference.web.dashboard.rows import STATE_WORDS
 from inference.web.models.form import VariantForm
 from inference.web.models.rows import last_used, states_of
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge
+from inference.wording.residency import state_words
 from models_app.admin.base import NotByHand, SizeColumn, stacked
 from models_app.admin.measurements import MeasurementInline, QualityInline
 from models_app.admin.repositories import ShardInline
@@ -185,7 +185,7 @@ class VariantAdmin(VariantActions, NotByHand, SizeColumn, ModelAdmin):
     )
     def residency(self, variant: Any) -> tuple[str, str]:
         state = variant.residency_now
-        words = str(STATE_WORDS[state]) if state else gettext("not known")
+        words = state_words(state) if state else gettext("not known")
         return state or "unknown", gettext("{state}, pinned").format(state=words) if variant.pinned else words
 
     @display(

@@ -73,7 +73,7 @@ class Callers:
             "refused",
             extra={
                 "event": "refused",
-                "variant_id": refuse.variant_id,
+                "resident": str(refuse.resident_id),
                 "request_id": self._request_ids[refuse.ticket],
                 "refusal": to_json(refuse.refusal),
             },

@@ -8,6 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from inference.core.loads.resident_id import ResidentId
+from inference.engine import private_folder
+from inference.engine.private_folder import UnsafeFolder as UnsafeFolder
+
 
 class HostIsRunning(Exception):
     """Another host holds the lock. `pid` is its process, where it could be read."""
@@ -27,12 +31,12 @@ class RunDir:
         self._lock: IO[str] | None = None
 
     def lock(self) -> None:
-        """Makes the folders and takes the lock for as long as this process lives. Raises HostIsRunning, OSError."""
-        for folder in (self._lock_path.parent, self._folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{self._folder} belongs to another user")
-        self._folder.chmod(0o700)
+        """Makes the folders and takes the lock for as long as this process lives.
+
+        Raises HostIsRunning, UnsafeFolder, OSError.
+        """
+        private_folder.make(self._lock_path.parent)
+        private_folder.make(self._folder)
         lock = self._lock_path.open("a+", encoding="ascii")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,8 +58,8 @@ class RunDir:
         with suppress(FileNotFoundError):
             os.unlink(self.socket_path)
 
-    def worker_socket(self, variant_id: int, launch: int) -> str:
-        return str(self._folder / f"worker-{variant_id}-{launch}.sock")
+    def worker_socket(self, resident_id: ResidentId, launch: int) -> str:
+        return str(self._folder / f"worker-{resident_id}-{launch}.sock")
 
     def close(self) -> None:
         """Removes the host's socket and releases the lock."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.core.loads.engine_devices import EngineDevices
-from inference.core.loads.purposes import variant_of
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.liveness import Limits
@@ -71,13 +71,13 @@ class Host:
         self._pools = options.pools
         self._decisions = DecisionLog(self._name)
         self._started_at = self._now()
-        self._facts: dict[int, VariantFacts] = {}
-        self._read_at: dict[int, float] = {}
+        self._facts: dict[ResidentId, VariantFacts] = {}
+        self._read_at: dict[ResidentId, float] = {}
         self._callers = Callers()
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
-        self._reading: set[int] = set()
+        self._reading: set[ResidentId] = set()
         self._used_at: dict[int, float] = {}
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._workers = Workers(
@@ -112,51 +112,54 @@ class Host:
 
     # what callers ask ---------------------------------------------------------------------------------------------
 
-    async def facts_for_lease(self, variant_id: int) -> VariantFacts:
+    async def facts_for_lease(self, resident_id: ResidentId) -> VariantFacts:
         """The variant's facts for one more lease. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable.
 
         A resident variant is leased by the facts last read, and its row is read again behind the lease, once a second at
         most: an answer never waits for the database, and a change takes effect within a second and one request. Anything
         else is read first, because a load takes far longer than the read.
         """
-        residency = self._scheduler.residencies.get(variant_id)
-        known = self._facts.get(variant_id)
+        residency = self._scheduler.residencies.get(resident_id)
+        known = self._facts.get(resident_id)
         if known is None or residency is None or residency.state != "resident":
-            return await self.read_facts(variant_id)
-        if variant_id not in self._reading and self._now() >= self._read_at[variant_id] + self._options.reread_seconds:
-            self._reading.add(variant_id)
-            self._in_background(self._read_again(variant_id))
+            return await self.read_facts(resident_id)
+        if (
+            resident_id not in self._reading
+            and self._now() >= self._read_at[resident_id] + self._options.reread_seconds
+        ):
+            self._reading.add(resident_id)
+            self._in_background(self._read_again(resident_id))
         return known
 
-    async def read_facts(self, variant_id: int) -> VariantFacts:
+    async def read_facts(self, resident_id: ResidentId) -> VariantFacts:
         """The variant's facts as they are now. Raises as facts_for_lease."""
         try:
-            facts = await self._inventory.facts(variant_id)
+            facts = await self._inventory.facts(resident_id)
         except (UnknownVariant, DisabledVariant, UnusableFile, BadOptions):
-            self._facts.pop(variant_id, None)
+            self._facts.pop(resident_id, None)
             raise
-        self._facts[variant_id] = facts
-        self._read_at[variant_id] = self._now()
+        self._facts[resident_id] = facts
+        self._read_at[resident_id] = self._now()
         return facts
 
-    async def _read_again(self, variant_id: int) -> None:
+    async def _read_again(self, resident_id: ResidentId) -> None:
         try:
-            facts = await self.read_facts(variant_id)
+            facts = await self.read_facts(resident_id)
             self._apply(events.FactsRead(self._now(), facts))
         except (UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable) as error:
             logger.warning(
                 "could not read a variant again",
-                extra={"event": "facts_unread", "variant": variant_id, "error": str(error)},
+                extra={"event": "facts_unread", "resident": str(resident_id), "error": str(error)},
             )
         finally:
-            self._reading.discard(variant_id)
+            self._reading.discard(resident_id)
 
-    def knows(self, variant_id: int) -> bool:
-        return variant_id in self._scheduler.residencies
+    def knows(self, resident_id: ResidentId) -> bool:
+        return resident_id in self._scheduler.residencies
 
     def lease(self, connection: Connection, facts: VariantFacts, user: str, kind: LeaseKind, request_id: str) -> int:
         ticket = self._callers.enter(connection, request_id)
-        residency = self._scheduler.residencies.get(facts.variant_id)
+        residency = self._scheduler.residencies.get(facts.resident_id)
         if residency is not None:
             self._workers.notice_exit(self._workers.get(residency.launch))
         self._apply(events.LeaseAsked(self._now(), ticket, facts, user, kind, request_id))
@@ -169,7 +172,7 @@ class Host:
 
     async def preview(self, variant_id: int, anyway: bool = False) -> Preview:
         """What `load` would do now. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions, InventoryUnavailable."""
-        facts = await self.read_facts(variant_id)
+        facts = await self.read_facts(ResidentId(variant_id))
         return self._scheduler.preview(facts, self._now(), anyway)
 
     async def read_pools(self) -> None:
@@ -195,9 +198,9 @@ class Host:
             self._pools = pools
             self._apply(events.PoolsChanged(self._now(), pools))
 
-    def unload(self, connection: Connection, variant_id: int) -> int:
+    def unload(self, connection: Connection, resident_id: ResidentId) -> int:
         ticket = self._callers.enter(connection)
-        self._apply(events.UnloadAsked(self._now(), ticket, variant_id))
+        self._apply(events.UnloadAsked(self._now(), ticket, resident_id))
         return ticket
 
     async def pin(self, variant_id: int, pinned: bool) -> None:
@@ -205,7 +208,7 @@ class Host:
         await self._inventory.set_pinned(variant_id, pinned)
         # What cannot be loaded may be pinned, or freed of it, all the same.
         with suppress(UnusableFile):
-            self._apply(events.FactsRead(self._now(), await self.read_facts(variant_id)))
+            self._apply(events.FactsRead(self._now(), await self.read_facts(ResidentId(variant_id))))
 
     def left(self, ticket: int) -> None:
         """The caller's connection closed."""
@@ -228,9 +231,9 @@ class Host:
         """Where on the PCI bus the cards in this machine are, by `Pool.device`."""
         return dict(self._options.engine_devices.bus_ids)
 
-    def ways(self, variant_id: int) -> Sequence[LoadWay]:
+    def ways(self, resident_id: ResidentId) -> Sequence[LoadWay]:
         """The ways to load a variant that isn't absent, best score first; empty for one that the host doesn't know."""
-        residency = self._scheduler.residencies.get(variant_id)
+        residency = self._scheduler.residencies.get(resident_id)
         return residency.ways if residency else ()
 
     @asynccontextmanager
@@ -277,9 +280,9 @@ class Host:
                 self._workers.start(effect)
             case events.StopWorker(launch=launch):
                 self._workers.stop(launch)
-            case events.Grant(ticket=ticket, variant_id=variant_id, launch=launch):
+            case events.Grant(ticket=ticket, resident_id=resident_id, launch=launch):
                 self._callers.grant(ticket, self._workers[launch])
-                self._used(variant_of(variant_id)[0])
+                self._used(resident_id.variant_id)
             case events.Notify(ticket=ticket, wait=wait):
                 self._callers.notify(ticket, wait)
             case events.Refuse():
@@ -319,9 +322,9 @@ class Host:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _name(self, variant_id: int) -> str:
-        residency = self._scheduler.residencies.get(variant_id)
-        return residency.facts.name if residency else f"model {variant_id}"
+    def _name(self, resident_id: ResidentId) -> str:
+        residency = self._scheduler.residencies.get(resident_id)
+        return residency.facts.name if residency else f"model {resident_id}"
 
     @staticmethod
     def _now() -> float:

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from inference.core.loads.purposes import is_variant, resident_id
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.refusals import FailedToLoad, NotUnderstood, Refusal, VariantDisabled, VariantUnknown
 from inference.engine import protocol
 from inference.host.api import messages
@@ -47,9 +47,7 @@ _SCHEMAS: dict[str, type] = {
 }
 
 
-_NAMING = ("lease", "load", "preview", "pin")
-"""These name a variant by its row; whatever is in memory may be unloaded by the number that it goes by there."""
-_DEFAULTS: dict[str, dict[str, Any]] = {"lease": {"purpose": "chat"}}
+_DEFAULTS: dict[str, dict[str, Any]] = {"lease": {"purpose": "chat"}, "unload": {"purpose": "chat"}}
 
 
 class Server:
@@ -118,7 +116,7 @@ class Server:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
-            if request["type"] not in (*_NAMING, "unload"):
+            if "variant_id" not in request:
                 raise
             # Who asked must not wait for an answer that never comes.
             logger.exception("a request failed", extra={"event": "request_failed", "type": request["type"]})
@@ -127,24 +125,25 @@ class Server:
 
     async def _answer(self, request: dict[str, Any], reader: asyncio.StreamReader, connection: Connection) -> None:
         host = self._host
-        if request["type"] in _NAMING and not is_variant(request["variant_id"]):
+        if request.get("variant_id", 1) < 1:
             raise UnknownVariant(request["variant_id"])
         match request["type"]:
             case "lease":
-                facts = await host.facts_for_lease(resident_id(request["variant_id"], request["purpose"]))
+                facts = await host.facts_for_lease(ResidentId(request["variant_id"], request["purpose"]))
                 ticket = host.lease(connection, facts, request["user"], request["kind"], request["request_id"])
                 await self._until_over(ticket, connection)
             case "load":
-                facts = await host.read_facts(request["variant_id"])
+                facts = await host.read_facts(ResidentId(request["variant_id"]))
                 await self._until_over(host.load(connection, facts, request["anyway"]), connection)
             case "preview":
                 preview = await host.preview(request["variant_id"], request["anyway"])
                 connection.send(LoadPreviewed(type="preview", preview=preview))
             case "unload":
-                if not host.knows(request["variant_id"]):
+                resident_id = ResidentId(request["variant_id"], request["purpose"])
+                if not host.knows(resident_id):
                     with suppress(UnusableFile):
-                        await host.read_facts(request["variant_id"])
-                await self._until_over(host.unload(connection, request["variant_id"]), connection)
+                        await host.read_facts(resident_id)
+                await self._until_over(host.unload(connection, resident_id), connection)
             case "pin":
                 await host.pin(request["variant_id"], request["pinned"])
                 connection.send({"type": "completed"})

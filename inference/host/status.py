@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from inference.core.loads.devices import memory_only
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory.residency import Residency
 from inference.core.scheduling.scheduler import Scheduler
 from inference.host.api.messages import DeviceStatus, HostStatus, ResidentVariant, WaitingRequest
@@ -13,13 +14,17 @@ from inference.host.workers.worker import Worker, process_bytes
 
 
 def host_status(
-    scheduler: Scheduler, workers: Mapping[int, Worker], name: Callable[[int], str], started_at: float, now: float
+    scheduler: Scheduler,
+    workers: Mapping[int, Worker],
+    name: Callable[[ResidentId], str],
+    started_at: float,
+    now: float,
 ) -> HostStatus:
     """`workers` by launch number; `now` and `started_at` on the event loop's clock. Reads each worker's memory from the system."""
     waiting = scheduler.waiting()
-    queued: dict[int, int] = {}
+    queued: dict[ResidentId, int] = {}
     for request, _, _ in waiting:
-        queued[request.variant_id] = queued.get(request.variant_id, 0) + 1
+        queued[request.resident_id] = queued.get(request.resident_id, 0) + 1
     return {
         "type": "status",
         "pid": os.getpid(),
@@ -40,7 +45,7 @@ def host_status(
             if each.kind == "memory"
         ],
         "residents": [
-            _resident(each, workers.get(each.launch), queued.get(each.variant_id, 0), now)
+            _resident(each, workers.get(each.launch), queued.get(each.resident_id, 0), now)
             for each in scheduler.residencies.values()
             if each.state != "absent"
         ],
@@ -48,8 +53,9 @@ def host_status(
             WaitingRequest(
                 request_id=request.request_id,
                 user=request.user,
-                variant_id=request.variant_id,
-                variant=name(request.variant_id),
+                variant_id=request.resident_id.variant_id,
+                purpose=request.resident_id.purpose,
+                variant=name(request.resident_id),
                 kind=request.kind,
                 position=position,
                 wait=wait,
@@ -69,9 +75,9 @@ def _resident(residency: Residency, worker: Worker | None, queued: int, now: flo
     pid = worker.pid if worker else None
     is_idle = residency.state == "resident" and not residency.leases
     return {
-        "variant_id": residency.variant_id,
+        "variant_id": residency.resident_id.variant_id,
+        "purpose": residency.resident_id.purpose,
         "name": facts.name,
-        "purpose": facts.options.purpose,
         "state": residency.state,
         "pinned": facts.pinned,
         "pid": pid,

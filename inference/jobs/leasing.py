@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from inference.core.loads.purposes import variant_of
 from inference.core.scheduling.refusals import mentioned
 from inference.host.api.client import HostRefusal, HostUnavailable, Lease, WorkerLost, WorkerRefusal
 from inference.host.api.messages import Evicting, LeaseLoading, Queued
@@ -35,7 +34,7 @@ async def waited(lease: Lease) -> AsyncGenerator[Waiting, None]:
 def _refused(refusal: HostRefusal) -> str:
     """With every name: it is kept from those who may not know them all (models_app.jobs.mentions)."""
     return refusals.sentence(
-        refusal.facts, refusal.variant_id, names.among(dict(Variant.objects.values_list("pk", "name")))
+        refusal.facts, refusal.resident_id, names.among(dict(Variant.objects.values_list("pk", "name")))
     )
 
 
@@ -47,8 +46,8 @@ def ended_by_the_host(attempt: Attempt) -> Iterator[None]:
     except HostUnavailable:
         raise Wait("The model host does not answer. It goes on when it does.", AWAY_SECONDS) from None
     except HostRefusal as refusal:
-        named = (*mentioned(refusal.facts), *(() if refusal.variant_id is None else (refusal.variant_id,)))
-        attempt.mention(*(variant_of(each)[0] for each in named))
+        named = (*mentioned(refusal.facts), *(() if refusal.resident_id is None else (refusal.resident_id,)))
+        attempt.mention(*(each.variant_id for each in named))
         if refusal.code in ("shutting_down", "unloaded", "storage"):
             raise Wait(_refused(refusal), AWAY_SECONDS) from None
         raise JobFailed(_refused(refusal)) from None

@@ -22,7 +22,7 @@ from inference.engine.tools.quantize import AtTensor, QuantizeFailed
 from inference.jobs.orders import Order
 from models_app.catalog import register
 from models_app.catalog.read_files import NotAModel, explain
-from models_app.files import sync_folder
+from models_app.files import mode_for_models, sync_folder
 from models_app.gguf import BadGguf, Header, read_files
 from models_app.intake.space import DiskSpace, FreeBytes, free_bytes, is_full
 from models_app.intake.spec import file_names
@@ -227,6 +227,7 @@ def _place(attempt: Attempt, order: Order, source: Variant, folder: Path, making
         if (folder / name).exists():
             shutil.rmtree(making, ignore_errors=True)
             raise JobFailed(f"Another file lies at {folder / name} already. Move it away, then try again.")
+        (making / name).chmod(mode_for_models(folder))
         (making / name).rename(folder / name)
     sync_folder(folder)
     provenance = register.Provenance(

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Wait
 from inference.engine.protocol import BadMessage
-from inference.host.api.messages import Evicting, LeaseLoading, Mention, Queued
+from inference.host.api.messages import Evicting, LeaseLoading, Queued
 from inference.host.api.wire import read_as, to_json
 from models_app.models import Variant
 
@@ -15,21 +15,28 @@ WAITING = "Waiting"
 READING = "Reading"
 
 
+class NamedVariant(TypedDict):
+    """As it was called then: it may be renamed or deleted by the time of reading."""
+
+    variant_id: int
+    name: str
+
+
 class LeaseStage(TypedDict):
     """`waiting` for a lease of the variant, or `reading` with it."""
 
     kind: Literal["waiting", "reading"]
-    variant: Mention
+    variant: NamedVariant
     wait: dict[str, Any] | None
     """A core.scheduling.reasons.Wait as it travels. None: the host has not answered yet, or there is nothing to wait for any more."""
 
 
 def waiting(variant: Variant, event: Queued | Evicting | LeaseLoading | None = None) -> LeaseStage:
-    return {"kind": "waiting", "variant": _mention(variant), "wait": None if event is None else _wait(event)}
+    return {"kind": "waiting", "variant": _named(variant), "wait": None if event is None else _wait(event)}
 
 
 def reading(variant: Variant) -> LeaseStage:
-    return {"kind": "reading", "variant": _mention(variant), "wait": None}
+    return {"kind": "reading", "variant": _named(variant), "wait": None}
 
 
 def lease_stage(about: Mapping[str, Any] | None) -> LeaseStage | None:
@@ -55,5 +62,5 @@ def _wait(event: Queued | Evicting | LeaseLoading) -> dict[str, Any]:
             return to_json(ForLoading(event["fraction"]))
 
 
-def _mention(variant: Variant) -> Mention:
+def _named(variant: Variant) -> NamedVariant:
     return {"variant_id": variant.pk, "name": variant.name}

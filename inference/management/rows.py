@@ -14,8 +14,9 @@ from inference.wording.names import Name
 def preview_row(found: Preview, name: Name) -> dict[str, Any]:
     return {
         "type": "preview",
-        "variant_id": found.variant_id,
-        "name": name(found.variant_id),
+        "variant_id": found.resident_id.variant_id,
+        "purpose": found.resident_id.purpose,
+        "name": name(found.resident_id),
         "outcome": found.outcome,
         "sentence": previews.sentence(found, name),
         "options": found.way.options.to_json() if found.way else None,
@@ -31,8 +32,9 @@ def preview_row(found: Preview, name: Name) -> dict[str, Any]:
 
 def _leaver(leaver: Leaver, name: Name) -> dict[str, Any]:
     return {
-        "variant_id": leaver.variant_id,
-        "name": name(leaver.variant_id),
+        "variant_id": leaver.resident_id.variant_id,
+        "purpose": leaver.resident_id.purpose,
+        "name": name(leaver.resident_id),
         "bytes_by_device": dict(leaver.bytes_by_device),
         "idle_seconds": leaver.idle_seconds,
         "answers": leaver.answers,
@@ -47,7 +49,7 @@ def _unfit(unfit: DoesNotFit) -> dict[str, Any]:
         "needed_bytes": unfit.needed_bytes,
         "budget_bytes": unfit.budget_bytes,
         "pinned_bytes": unfit.pinned_bytes,
-        "pinned": list(unfit.pinned),
+        "pinned": [each.variant_id for each in unfit.pinned],
         "foreign_bytes": unfit.foreign_bytes,
     }
 
@@ -59,6 +61,7 @@ def status_row(status: HostStatus, name: Name) -> dict[str, Any]:
             "request_id": each["request_id"],
             "user": each["user"],
             "variant_id": each["variant_id"],
+            "purpose": each["purpose"],
             "variant": each["variant"],
             "kind": each["kind"],
             "position": each["position"],

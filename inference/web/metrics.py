@@ -10,7 +10,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from inference.host.api.telemetry import Backlog
+from inference.core.loads.resident_id import ResidentId
+from inference.host.api.messages import resident_id_of
+from inference.host.api.telemetry import Backlog, resident_id_if_any
 from inference.web.crossing.database_thread import StorageFailed
 from inference.web.dashboard.feed import telemetry_feed
 from inference.web.jobs import queries
@@ -71,8 +73,8 @@ class _Collector:
     def __init__(self, state: Backlog, visibility: Visibility, jobs: Sequence[JobCount]) -> None:
         self._state = state
         self._visibility = visibility
-        called = ((each["variant_id"], each["name"]) for each in state["variants"])
-        self._names = {variant_id: visibility.distinct_name(variant_id, name) for variant_id, name in called}
+        called = ((resident_id_of(each), each["name"]) for each in state["variants"])
+        self._names = {resident_id: visibility.distinct_name(resident_id, name) for resident_id, name in called}
         self._jobs = jobs
 
     def collect(self) -> Iterator[Any]:
@@ -113,7 +115,7 @@ _DEVICE_GAUGES = (
 )
 
 
-def _devices(state: Backlog, names: Mapping[int, str], gauge: Any) -> Iterator[Any]:
+def _devices(state: Backlog, names: Mapping[ResidentId, str], gauge: Any) -> Iterator[Any]:
     for name, documentation in _DEVICE_GAUGES:
         family = gauge(f"hostui_device_{name}", documentation, labels=["device", "name"])
         for each in state["devices"]:
@@ -124,8 +126,9 @@ def _devices(state: Backlog, names: Mapping[int, str], gauge: Any) -> Iterator[A
     held = gauge("hostui_variant_bytes", "What a variant holds on a device.", labels=["variant", "device", "kind"])
     for each in state["devices"]:
         for segment in each["segments"]:
-            if segment["variant_id"] is not None:
-                name = names.get(segment["variant_id"], str(segment["variant_id"]))
+            resident_id = resident_id_if_any(segment)
+            if resident_id is not None:
+                name = names.get(resident_id, str(resident_id))
                 held.add_metric([name, each["device"], segment["kind"]], segment["bytes"])
     yield held
 
@@ -141,19 +144,19 @@ _VARIANT_GAUGES = (
 )
 
 
-def _variants(state: Backlog, names: Mapping[int, str], gauge: Any, counter: Any) -> Iterator[Any]:
+def _variants(state: Backlog, names: Mapping[ResidentId, str], gauge: Any, counter: Any) -> Iterator[Any]:
     for name, documentation in _VARIANT_GAUGES:
         family = gauge(f"hostui_variant_{name.replace('n_seq_max', 'slots')}", documentation, labels=["variant"])
         for each in state["variants"]:
             figure = each[name]  # type: ignore[literal-required]
             if figure is not None:
-                family.add_metric([names[each["variant_id"]]], figure)
+                family.add_metric([names[resident_id_of(each)]], figure)
         yield family
     tokens = counter("hostui_variant_tokens", "Generated since its worker started.", labels=["variant"])
     states = gauge("hostui_variant_state", "1 for the state that it is in.", labels=["variant", "state"])
     alarms = gauge("hostui_variant_alarm", "1 while something slows it down.", labels=["variant"])
     for each in state["variants"]:
-        name = names[each["variant_id"]]
+        name = names[resident_id_of(each)]
         tokens.add_metric([name], each["tokens_total"])
         states.add_metric([name, each["state"]], 1)
         alarms.add_metric([name], 0 if each["alarm"] is None else 1)
@@ -164,8 +167,8 @@ def _decisions(state: Backlog, visibility: Visibility, counter: Any) -> Iterator
     evictions, failures = dict[str, int](), dict[str, int]()
     decisions = counter("hostui_decisions", "Decisions of the scheduler, since it started.", labels=["kind", "variant"])
     for each in state["decided"]:
-        variant_id = each["variant_id"]
-        name = "" if variant_id is None else visibility.distinct_name(variant_id, each["variant"])
+        resident_id = resident_id_if_any(each)
+        name = "" if resident_id is None else visibility.distinct_name(resident_id, each["variant"])
         decisions.add_metric([each["kind"], name], each["n"])
         if each["kind"] in EVICTION_KINDS:
             evictions[name] = evictions.get(name, 0) + each["n"]

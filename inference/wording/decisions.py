@@ -26,7 +26,7 @@ from models_app.units import format_bytes, format_duration
 
 def sentence(decision: Decision, name: Name) -> str:
     """One line of the log: what, and why."""
-    variant = "" if decision.variant_id is None else first(name(decision.variant_id))
+    variant = "" if decision.resident_id is None else first(name(decision.resident_id))
     match decision:
         case Loaded() | Restored():
             return _loaded(decision, variant)
@@ -46,13 +46,13 @@ def sentence(decision: Decision, name: Name) -> str:
             return _("Variants may be loaded {place} again.").format(place=on(decision.device, decision.device_name))
         case Failed():
             return _failed(decision, variant)
-        case LoadRefused(variant_id=variant_id, refusal=refusal):
-            return _("Refused: {refusal}").format(refusal=refusals.sentence(refusal, variant_id, name))
+        case LoadRefused(resident_id=resident_id, refusal=refusal):
+            return _("Refused: {refusal}").format(refusal=refusals.sentence(refusal, resident_id, name))
 
 
 def without_quotes(decision: Failed | LoadRefused, name: Name) -> str:
     """The same for whoever may not use the variant: what a worker said may name files."""
-    variant = first(name(decision.variant_id))
+    variant = first(name(decision.resident_id))
     if isinstance(decision, Failed):
         return _("{variant} failed.").format(variant=variant)
     return _("{variant} was refused.").format(variant=variant)
@@ -96,7 +96,7 @@ def _leaves(decision: Evicted | Drained, variant: str, name: Name) -> str:
         return _("{variant} leaves: the budget of {device} is exceeded by {size}.").format(
             variant=variant, device=device_name, size=excess
         )
-    other = named(() if decision.for_variant is None else (decision.for_variant,), name)
+    other = named(() if decision.for_resident is None else (decision.for_resident,), name)
     return _("{variant} leaves: {other} needs the room.").format(variant=variant, other=other)
 
 
@@ -115,7 +115,7 @@ def _was(decision: Evicted | Drained) -> str:
 def _weighed(decision: Evicted | Drained, name: Name) -> str:
     said = []
     if decision.spared:
-        spared = named([each.variant_id for each in decision.spared], name)
+        spared = named([each.resident_id for each in decision.spared], name)
         said.append(_("It is cheaper to give up than {names}.").format(names=spared))
     said.append(
         _("A reload takes about {duration}; that it is wanted within ten minutes is {percent}% likely.").format(

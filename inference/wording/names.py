@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from inference.core.loads.purposes import variant_of
+from inference.core.loads.resident_id import ResidentId
 from inference.wording.translation import gettext as _
 
-Name = Callable[[int], str]
-"""A variant's number in the host → what the reader calls it."""
+Name = Callable[[ResidentId], str]
+"""A variant's worker → what the reader calls it: the variant alone, where it is for chats."""
 
 
 def kept() -> str:
@@ -24,12 +24,11 @@ def gone() -> str:
 def among(called: Mapping[int, str]) -> Name:
     """For whoever may know all of these: variants' present names, by row."""
 
-    def name(resident_id: int) -> str:
-        variant_id, purpose = variant_of(resident_id)
-        present = called.get(variant_id)
+    def name(resident_id: ResidentId) -> str:
+        present = called.get(resident_id.variant_id)
         if present is None:
-            return numbered(variant_id)
-        return reading(present) if purpose == "imatrix" else present
+            return numbered(resident_id.variant_id)
+        return reading(present) if resident_id.purpose == "imatrix" else present
 
     return name
 
@@ -56,5 +55,5 @@ def listed(words: Sequence[str]) -> str:
     return _("{some} and {last}").format(some=", ".join(words[:-1]), last=words[-1])
 
 
-def named(variant_ids: Sequence[int], name: Name) -> str:
-    return listed([name(each) for each in variant_ids]) or _("others")
+def named(resident_ids: Sequence[ResidentId], name: Name) -> str:
+    return listed([name(each) for each in resident_ids]) or _("others")

@@ -17,11 +17,11 @@ from models_app.units import format_duration
 
 
 def sentence(found: Preview, name: Name) -> str:
-    variant = first(name(found.variant_id))
+    variant = first(name(found.resident_id))
     if found.outcome in ("resident", "loading"):
         return _already(found, variant)
     if found.unfit is not None:
-        return does_not_fit(found.unfit, name(found.variant_id), name)
+        return does_not_fit(found.unfit, name(found.resident_id), name)
     if found.way is None:
         assert found.reason is not None
         return _("{variant} would have to wait.").format(variant=variant) + " " + _why(found.reason, name)
@@ -94,7 +94,7 @@ def _sooner(found: Preview) -> str:
 
 
 def _idle_leaver(leaver: Leaver, name: Name) -> str:
-    facts = {"variant": name(leaver.variant_id), "reload": format_duration(leaver.reload_seconds)}
+    facts = {"variant": name(leaver.resident_id), "reload": format_duration(leaver.reload_seconds)}
     if leaver.idle_seconds is None:
         return _("{variant} (loading, reload about {reload})").format(**facts)
     if leaver.idle_seconds < 1:
@@ -105,7 +105,7 @@ def _idle_leaver(leaver: Leaver, name: Name) -> str:
 
 
 def _busy_leaver(leaver: Leaver, name: Name) -> str:
-    variant = name(leaver.variant_id)
+    variant = name(leaver.resident_id)
     if leaver.answers:
         return ngettext("{variant} (busy with {n} answer)", "{variant} (busy with {n} answers)", leaver.answers).format(
             variant=variant, n=leaver.answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.refusals import (
     DoesNotFit,
     FailedToLoad,
@@ -20,9 +21,9 @@ from inference.wording.translation import gettext as _
 from models_app.units import format_bytes
 
 
-def sentence(refusal: Refusal, variant_id: int | None, name: Name) -> str:
-    """`variant_id`: whose lease, load or preview was refused; None where no variant was asked for."""
-    variant = _("this model") if variant_id is None else name(variant_id)
+def sentence(refusal: Refusal, resident_id: ResidentId | None, name: Name) -> str:
+    """`resident_id`: whose lease, load or preview was refused; None where no variant was asked for."""
+    variant = _("this model") if resident_id is None else name(resident_id)
     match refusal:
         case DoesNotFit():
             return does_not_fit(refusal, variant, name)

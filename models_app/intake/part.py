@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from models_app.files import sync_folder
+from models_app.files import mode_for_models, sync_folder
 from models_app.intake.spec import part_of
 
 QUARANTINE = ".quarantine"
@@ -107,7 +107,7 @@ class Part:
 
     def finish(self) -> None:
         """Gives the file its name, for good, and closes it. The caller has found its size and digest right."""
-        os.fchmod(self._descriptor, 0o644)
+        os.fchmod(self._descriptor, mode_for_models(self.target.parent))
         os.fsync(self._descriptor)
         os.rename(self.path, self.target)
         sync_folder(self.target.parent)

@@ -8,6 +8,7 @@ import pytest
 
 from inference.answering.answer import answer
 from inference.answering.timed_events import TimedEvents
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.host.api.client import HostClient
 from tests.answering.asking import Asking, request
@@ -18,7 +19,7 @@ async def test_closing_in_the_queue_leaves_it(host: FakeHost) -> None:
     events = answer(HostClient(str(host.path)), request())
     first = asyncio.ensure_future(events.__anext__())
     lease = await host.take("lease")
-    await lease.say(queued(2, Reason("slots", (5,))))
+    await lease.say(queued(2, Reason("slots", (ResidentId(5),))))
     assert (await first)["type"] == "queued"
     await events.aclose()
     await lease.hung_up()

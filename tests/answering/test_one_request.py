@@ -15,6 +15,7 @@ from inference.answering.refusals import (
     WorkerGone,
 )
 from inference.answering.request import Mode, Prompt, Text
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from tests.answering.asking import HELLO, OPTIONS, Asking, request
@@ -31,7 +32,7 @@ async def test_waits_prefill_tokens_and_the_end_come_in_order(host: FakeHost) ->
         "kind": "batch",
         "request_id": "r1",
     }
-    await lease.say(queued(1, Reason("slots", (5,))), {"type": "loading", "fraction": 0.5})
+    await lease.say(queued(1, Reason("slots", (ResidentId(5),))), {"type": "loading", "fraction": 0.5})
     await lease.say(host.ready())
     generation = await host.worker.take("generate")
     assert (generation.request["owner"], generation.request["messages"]) == ("7", HELLO.messages)
@@ -77,7 +78,7 @@ async def test_a_host_refuses_with_its_facts(host: FakeHost) -> None:
     await lease.say(fake_host.refused(facts))
     with pytest.raises(RefusedByHost) as refused:
         await asking.end()
-    assert (refused.value.refusal.variant_id, refused.value.refusal.facts) == (5, facts)
+    assert (refused.value.refusal.resident_id, refused.value.refusal.facts) == (ResidentId(5), facts)
 
 
 async def test_a_worker_refuses_with_its_facts(host: FakeHost) -> None:

@@ -14,6 +14,7 @@ from inference.answering.answer import answer
 from inference.answering.owner import Requester
 from inference.answering.refusals import HostStayedAway, NoChatTemplate, RefusedByHost, RefusedByWorker, WorkerGone
 from inference.answering.usage import UsageRecord
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.engine.protocol import BadMessage
@@ -143,7 +144,7 @@ async def test_a_request_that_is_stopped_in_the_middle(host: FakeHost, records: 
 async def test_a_request_that_is_given_up_in_the_queue(host: FakeHost, records: list[UsageRecord]) -> None:
     asking = Asking(host, request())
     lease = await host.take("lease")
-    await lease.say(queued(1, Reason("slots", (5,))))
+    await lease.say(queued(1, Reason("slots", (ResidentId(5),))))
     await asking.heard("queued")
     await asking.cancel()
     assert only(records, ready=False) == replace(NOBODY_ANSWERED, finish="cancelled")

@@ -8,6 +8,7 @@ from statistics import median
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events
 from inference.core.scheduling.memory.ledger import Pool
@@ -50,8 +51,8 @@ def _milliseconds(crowd: Crowd) -> list[float]:
         # Two answers run in each, so that one that ends makes no room.
         for seat in (1, 2):
             scheduler.handle(events.LeaseAsked(now, number * 2 + seat, facts, f"busy {number}"))
-        launch = scheduler.residencies[number].launch
-        scheduler.handle(events.WorkerReady(now, number, launch, 4, {}))
+        launch = scheduler.residencies[facts.resident_id].launch
+        scheduler.handle(events.WorkerReady(now, facts.resident_id, launch, 4, {}))
     for number in range(crowd.waiting):
         now += 0.001
         wanted = 1_000 + number % crowd.variants_waited_for
@@ -77,7 +78,7 @@ def _variant(variant_id: int, n_bytes: int, ways: int) -> VariantFacts:
         )
         for rank in range(ways)
     )
-    return VariantFacts(variant_id, f"v{variant_id}", "", n_bytes, None, options, load_ways=ladder)
+    return VariantFacts(ResidentId(variant_id), f"v{variant_id}", "", n_bytes, None, options, load_ways=ladder)
 
 
 def measure(rounds: int, quiet: Quiet) -> Report:

@@ -6,6 +6,7 @@ import signal
 
 from playwright.sync_api import Page, expect
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from tests.browser.conftest import OpenPage, ask, connected
 from tests.browser.stage import COMPLETION_VARIANT, VARIANT, Stage
@@ -20,7 +21,7 @@ def test_a_person_sees_every_stage_of_the_wait(stage: Stage, page: Page) -> None
     ask(page, "Why is the sky blue?")
     wait = page.locator(".answer .wait")
     lease = stage.waiting()
-    stage.tell(lease, queued(2, Reason("slots", (1,))))
+    stage.tell(lease, queued(2, Reason("slots", (ResidentId(1),))))
     expect(wait).to_have_text(f"All slots of {VARIANT} are busy. 1 goes first.")
     stage.tell(lease, evicting(2))
     expect(wait).to_contain_text(f"Making room: {COMPLETION_VARIANT} leaves the memory.")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.purposes import resident_id
+from inference.core.loads.resident_id import ResidentId
 from inference.core.monitoring.alarms import Alarm
 from inference.core.scheduling.decisions import Loaded, LoadRefused, Unloaded
 from inference.core.scheduling.preview import Leaver
@@ -23,12 +23,12 @@ from tests.web.fake_host import GIB, decision, device, preview, refused, segment
 
 CARD = "NVIDIA GeForce RTX 3060"
 LOADING = ForLoading(0.42)
-SPILLS = Alarm(1, "gpu0", "spilling", 1.0, 9.0, None, None)
+SPILLS = Alarm(ResidentId(1), "gpu0", "spilling", 1.0, 9.0, None, None)
 
 
 def loaded(variant_id: int) -> Loaded:
     holds = (BytesOn("gpu0", CARD, int(6.5 * GIB)),)
-    return Loaded(variant_id, LoadOptions(), holds, 0, 1, 1.0, 1.0, "best", 1, 2.0)
+    return Loaded(ResidentId(variant_id), LoadOptions(), holds, 0, 1, 1.0, 1.0, "best", 1, 2.0)
 
 
 def card(*segments: dict[str, Any], **facts: Any) -> dict[str, Any]:
@@ -71,17 +71,17 @@ def busy_box() -> dict[str, Any]:
         queue=[waiting(1, "2", 2, LOADING), waiting(2, "1", 2, LOADING)],
         decisions=[
             decision(1, loaded(1)),
-            decision(2, LoadRefused(1, DoesNotFit("gpu0", 9 * GIB, GIB, device_name=CARD))),
+            decision(2, LoadRefused(ResidentId(1), DoesNotFit("gpu0", 9 * GIB, GIB, device_name=CARD))),
         ],
     )
 
 
 def idle(*variant_ids: int) -> dict[str, Any]:
-    return {"evicts": tuple(Leaver(each, {"ram": GIB}, 180.0, 0, 4.0, 0.5) for each in variant_ids)}
+    return {"evicts": tuple(Leaver(ResidentId(each), {"ram": GIB}, 180.0, 0, 4.0, 0.5) for each in variant_ids)}
 
 
 def busy(*variant_ids: int, answers: int = 1) -> dict[str, Any]:
-    return {"waits_for": tuple(Leaver(each, {"ram": GIB}, None, answers, 4.0, 0.5) for each in variant_ids)}
+    return {"waits_for": tuple(Leaver(ResidentId(each), {"ram": GIB}, None, answers, 4.0, 0.5) for each in variant_ids)}
 
 
 @pytest.fixture
@@ -231,7 +231,9 @@ def test_load_anyway_stands_beside_a_load_that_waits_and_its_refusal_is_told(sta
     expect(dialog).to_contain_text(waits)
     expect(dialog).to_contain_text("Loaded anyway, it waits only for the answer that runs now.")
     stage.host.previews[False] = preview(1, "waits", **busy(2, answers=2))
-    stage.run(stage.host.tell_telemetry(telemetry("delta", 2, decisions=[decision(1, Unloaded(1, "asked"))])))
+    stage.run(
+        stage.host.tell_telemetry(telemetry("delta", 2, decisions=[decision(1, Unloaded(ResidentId(1), "asked"))]))
+    )
     expect(dialog).to_contain_text("busy with 2 answers")
     dialog.get_by_role("button", name="Load anyway").click()
     line = stage.run(stage.host.take("load"))
@@ -268,12 +270,13 @@ def test_residents_are_unloaded_and_pinned_from_their_row(box: Stage, open_page:
 
 def test_a_worker_that_reads_has_a_name_and_nothing_to_press(box: Stage, open_page: OpenPage) -> None:
     name = f"{VARIANT} (importance matrix)"
-    number = resident_id(1, "imatrix")
-    reads = variant_telemetry(number, name, purpose="imatrix", slots_busy=1, n_seq_max=1, n_ctx_seq=512)
+    reads = variant_telemetry(1, name, purpose="imatrix", slots_busy=1, n_seq_max=1, n_ctx_seq=512)
     box.host.backlog = telemetry(
         "backlog",
-        devices=[card(*held(1, 5.2, 1.1), *held(number, 3, 0.1))],
+        devices=[card(*held(1, 5.2, 1.1), *({**each, "purpose": "imatrix"} for each in held(1, 3, 0.1)))],
         variants=[variant_telemetry(1, VARIANT), reads],
+        at=[1_800_000_000.0, 1_800_000_001.0],
+        series={"variant.1.tokens_per_second": [1.0, 2.0], "variant.1.imatrix.tokens_per_second": [3.0, 4.0]},
     )
     painted = open_page("/", java_script_enabled=False)
     row = painted.locator("#residents tr", has_text=name)
@@ -285,6 +288,12 @@ def test_a_worker_that_reads_has_a_name_and_nothing_to_press(box: Stage, open_pa
         expect(row.locator("button", has_text=button)).to_be_hidden()
     expect(page.locator("#residents tr").first.locator("button", has_text="Pin")).to_be_visible()
     expect(page.locator("[data-device=gpu0] .legend tr", has_text=name)).to_be_visible()
+    colours = page.locator("[data-device=gpu0] .legend .swatch.weights")
+    assert len({colours.nth(n).get_attribute("class") for n in range(2)}) == 2
+    expect(page.locator("[data-chart=speed] .u-legend .u-label", has_text=name)).to_have_count(1)
+    box.run(box.host.tell_telemetry(telemetry("delta", 2, variants=[reads])))
+    expect(page.locator("#residents tr")).to_have_count(1)
+    expect(page.locator("#inventory li", has_text=VARIANT).first.locator(".chip")).to_have_text("on disk")
 
 
 def test_who_does_not_run_the_box_sees_everything_and_can_press_nothing(box: Stage, open_page: OpenPage) -> None:

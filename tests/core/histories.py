@@ -147,7 +147,7 @@ def _change(world: World, detail: int) -> None:
         facts = replace(facts, fingerprint=str(detail))
     else:
         facts = replace(facts, options=replace(facts.options, n_batch=32 + detail))
-    world.facts[facts.variant_id] = facts
+    world.facts[facts.resident_id.variant_id] = facts
     world.feed(events.FactsRead(world.now, facts))
 
 
@@ -167,7 +167,7 @@ def _worker_moves_on(world: World, detail: int) -> None:
     variant_id = _pick(world.alive, detail)
     if variant_id is None:
         return
-    residency = world.scheduler.residencies[variant_id]
+    residency = world.residency(variant_id)
     if variant_id in world.stopping or residency.is_ending:
         world.gone(variant_id)
     elif residency.state == "loading":

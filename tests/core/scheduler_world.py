@@ -8,19 +8,20 @@ from typing import Any
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling import events, reasons
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.memory.ledger import Pool
-from inference.core.scheduling.memory.residency import Failure, VariantFacts
+from inference.core.scheduling.memory.residency import Failure, Residency, VariantFacts
 from inference.core.scheduling.refusals import Refusal
 from inference.core.scheduling.scheduler import Scheduler
 
 
 def variant(variant_id: int, size_bytes: int = 40, n_seq_max: int = 1, **facts: Any) -> VariantFacts:
     return VariantFacts(
-        variant_id,
+        ResidentId(variant_id),
         f"v{variant_id}",
         f"/v{variant_id}.gguf",
         size_bytes,
@@ -45,7 +46,7 @@ def gpu(number: int, budget_bytes: int = 100, foreign_bytes: int = 0, capacity_b
 
 
 class World:
-    """Workers start and end only when a test says so; time passes only by `wait`."""
+    """Workers start and end only when a test says so; time passes only by `wait`. Each variant has one, for chats: all here go by the row's id."""
 
     def __init__(self, *pools: Pool, budget_bytes: int = 100, max_wait_seconds: float = 30.0) -> None:
         """With no pools, RAM with `budget_bytes`."""
@@ -79,8 +80,9 @@ class World:
         return effects
 
     def shelve(self, facts: VariantFacts) -> int:
-        self.facts[facts.variant_id] = facts
-        return facts.variant_id
+        variant_id = facts.resident_id.variant_id
+        self.facts[variant_id] = facts
+        return variant_id
 
     def ask(self, variant_id: int, user: str = "ann", kind: LeaseKind = "interactive") -> int:
         self._tickets += 1
@@ -97,7 +99,7 @@ class World:
 
     def unload(self, variant_id: int) -> int:
         self._tickets += 1
-        self.feed(events.UnloadAsked(self.now, self._tickets, variant_id))
+        self.feed(events.UnloadAsked(self.now, self._tickets, ResidentId(variant_id)))
         return self._tickets
 
     def pin(self, variant_id: int, pinned: bool = True) -> None:
@@ -110,35 +112,37 @@ class World:
         self.feed(events.Left(self.now, ticket))
 
     def progress(self, variant_id: int, fraction: float) -> None:
-        self.feed(events.WorkerLoading(self.now, variant_id, self.alive[variant_id], fraction))
+        self.feed(events.WorkerLoading(self.now, ResidentId(variant_id), self.alive[variant_id], fraction))
 
     def ready(self, variant_id: int, buffers: Mapping[str, int] | None = None) -> None:
         """`buffers` by device; None: the worker cannot tell."""
         n_seq_max = self.facts[variant_id].options.n_seq_max
-        self.feed(events.WorkerReady(self.now, variant_id, self.alive[variant_id], n_seq_max, buffers or {}))
+        self.feed(
+            events.WorkerReady(self.now, ResidentId(variant_id), self.alive[variant_id], n_seq_max, buffers or {})
+        )
 
     def measured(self, variant_id: int, **bytes_by_device: int) -> None:
         """The driver tells."""
-        self.feed(events.WorkerMeasured(self.now, variant_id, self.alive[variant_id], bytes_by_device))
+        self.feed(events.WorkerMeasured(self.now, ResidentId(variant_id), self.alive[variant_id], bytes_by_device))
 
     def healthy(self, variant_id: int) -> None:
-        self.feed(events.WorkerHealthy(self.now, variant_id, self.alive[variant_id]))
+        self.feed(events.WorkerHealthy(self.now, ResidentId(variant_id), self.alive[variant_id]))
 
     def ending(self, variant_id: int) -> None:
-        self.feed(events.WorkerEnding(self.now, variant_id, self.alive[variant_id]))
+        self.feed(events.WorkerEnding(self.now, ResidentId(variant_id), self.alive[variant_id]))
 
     def gone(self, variant_id: int, reason: Any = "crashed") -> None:
         """The worker's process has ended: because it was told to, or of `reason`."""
         launch = self.alive.pop(variant_id)
         self.stopping.discard(variant_id)
         self.leases = {ticket: leased for ticket, leased in self.leases.items() if leased != variant_id}
-        self.feed(events.WorkerEnded(self.now, variant_id, launch, Failure(reason, "It ended.")))
+        self.feed(events.WorkerEnded(self.now, ResidentId(variant_id), launch, Failure(reason, "It ended.")))
 
     def settle(self) -> None:
         """Every worker loads or goes as it should, every answer ends, and time passes, until nobody waits any more."""
         for _ in range(500):
             for variant_id in sorted(self.alive):
-                if variant_id in self.stopping or self.scheduler.residencies[variant_id].is_ending:
+                if variant_id in self.stopping or self.residency(variant_id).is_ending:
                     self.gone(variant_id)
                 elif self.state(variant_id) == "loading":
                     self.ready(variant_id)
@@ -161,8 +165,12 @@ class World:
     # reading ------------------------------------------------------------------------------------------------------
 
     def state(self, variant_id: int) -> str:
-        residency = self.scheduler.residencies.get(variant_id)
+        residency = self.scheduler.residencies.get(ResidentId(variant_id))
         return residency.state if residency else "absent"
+
+    def residency(self, variant_id: int) -> Residency:
+        """Raises KeyError for one that the scheduler never heard of."""
+        return self.scheduler.residencies[ResidentId(variant_id)]
 
     def reason(self, ticket: int) -> str:
         wait = self.waits[ticket]
@@ -171,13 +179,13 @@ class World:
 
     def way_of(self, variant_id: int) -> int | None:
         """Of a loaded variant, the `n_gpu_layers` of its way."""
-        taken = self.scheduler.residencies[variant_id].way
+        taken = self.residency(variant_id).way
         assert taken is not None
         return taken.options.n_gpu_layers
 
     def kinds(self) -> list[tuple[str, int | None]]:
         """(kind, variant id) of all that was decided."""
-        return [(each.kind, each.variant_id) for each in self.decided]
+        return [(each.kind, None if each.resident_id is None else each.resident_id.variant_id) for each in self.decided]
 
     def position(self, ticket: int) -> int:
         wait = self.waits[ticket]
@@ -196,17 +204,18 @@ class World:
     def _obey(self, effect: events.Effect) -> None:
         match effect:
             case events.StartWorker(launch=launch, facts=facts):
-                assert facts.variant_id not in self.alive, "a second worker for one variant"
+                variant_id = facts.resident_id.variant_id
+                assert variant_id not in self.alive, "a second worker for one variant"
                 self._check_start(effect)
-                self.alive[facts.variant_id] = launch
-                self.starts.append(facts.variant_id)
-            case events.StopWorker(variant_id=variant_id, launch=launch):
+                self.alive[variant_id] = launch
+                self.starts.append(variant_id)
+            case events.StopWorker(resident_id=ResidentId(variant_id=variant_id), launch=launch):
                 assert self.alive[variant_id] == launch
                 assert variant_id not in self.stopping, "told to go twice"
                 running = [ticket for ticket, leased in self.leases.items() if leased == variant_id]
                 assert not running or self.closing, "a running answer was cut"
                 self.stopping.add(variant_id)
-            case events.Grant(ticket=ticket, variant_id=variant_id, launch=launch):
+            case events.Grant(ticket=ticket, resident_id=ResidentId(variant_id=variant_id), launch=launch):
                 assert self.alive[variant_id] == launch
                 assert variant_id not in self.stopping
                 self.waits.pop(ticket, None)
@@ -236,7 +245,7 @@ class World:
             assert scheduler.ledger.reserved(device) == sum(each.get(device, 0) for each in held)
         for residency in scheduler.residencies.values():
             assert len(residency.leases) <= max(residency.n_seq_max, 0)
-            assert residency.holds_bytes == (residency.variant_id in self.alive)
+            assert residency.holds_bytes == (residency.resident_id.variant_id in self.alive)
             assert residency.holds_bytes or residency.reserved_bytes == 0
         waiting = {request.ticket: position for request, position, _ in scheduler.waiting()}
         assert {ticket for ticket in waiting if ticket in self.leases} == set()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling import events
 from inference.core.scheduling.memory.ledger import Pool
@@ -45,7 +46,7 @@ class Simulation:
         self.scheduler = Scheduler(pools, max_wait_seconds)
         self.now = 0.0
         self.loads = 0
-        self._facts = {each.variant_id: each for each in shelf}
+        self._facts = {each.resident_id.variant_id: each for each in shelf}
         self._pace = pace
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
@@ -84,8 +85,8 @@ class Simulation:
                 case events.StartWorker(launch=launch, facts=facts):
                     self.loads += 1
                     self._at(self.now + self._pace.load_seconds, self._ready(facts, launch))
-                case events.StopWorker(variant_id=variant_id, launch=launch):
-                    self._at(self.now + self._pace.unload_seconds, self._ended(variant_id, launch))
+                case events.StopWorker(resident_id=resident_id, launch=launch):
+                    self._at(self.now + self._pace.unload_seconds, self._ended(resident_id, launch))
                 case events.Grant(ticket=ticket):
                     person, asked_at = self._tickets[ticket]
                     person.waits.append(self.now - asked_at)
@@ -95,11 +96,11 @@ class Simulation:
 
     def _ready(self, facts: VariantFacts, launch: int) -> Callable[[], None]:
         slots = facts.options.n_seq_max
-        return lambda: self._feed(events.WorkerReady(self.now, facts.variant_id, launch, slots, {}))
+        return lambda: self._feed(events.WorkerReady(self.now, facts.resident_id, launch, slots, {}))
 
-    def _ended(self, variant_id: int, launch: int) -> Callable[[], None]:
+    def _ended(self, resident_id: ResidentId, launch: int) -> Callable[[], None]:
         gone = Failure("killed", "It was told to go.")
-        return lambda: self._feed(events.WorkerEnded(self.now, variant_id, launch, gone))
+        return lambda: self._feed(events.WorkerEnded(self.now, resident_id, launch, gone))
 
     def _answered(self, ticket: int) -> Callable[[], None]:
         def act() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import (
     BASELINE_SAMPLES,
@@ -31,7 +32,7 @@ def way(layers: int, gpu_bytes: int) -> LoadWay:
 
 
 FAST = RunningVariant(
-    1,
+    ResidentId(1),
     4096,
     1,
     30.0,

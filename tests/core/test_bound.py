@@ -55,7 +55,7 @@ def crowds(draw: st.DrawFn, shelf: list[VariantFacts]) -> list[Person]:
     return [
         Person(
             f"person {number}",
-            draw(st.sampled_from(shelf)).variant_id,
+            draw(st.sampled_from(shelf)).resident_id.variant_id,
             requests=draw(st.integers(1, 25)),
             think_seconds=draw(seconds) / 4,
             starts_at=draw(seconds) * 5,

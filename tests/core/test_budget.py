@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory import eviction
 from inference.core.scheduling.memory.eviction import CannotFit, EvictionPlan, Resident, Residents
 
 
-def resident(variant_id: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:
-    return Resident(variant_id, {device: n_bytes}, cost, **more)  # type: ignore[arg-type]
+def resident(number: int, n_bytes: int, cost: float = 1.0, device: str = "ram", **more: object) -> Resident:
+    return Resident(ResidentId(number), {device: n_bytes}, cost, **more)  # type: ignore[arg-type]
+
+
+def ids(*numbers: int) -> tuple[ResidentId, ...]:
+    return tuple(map(ResidentId, numbers))
 
 
 def plan(wanted: Mapping[str, int], residents: Iterable[Resident], room: Mapping[str, int]) -> EvictionPlan:
@@ -27,62 +32,62 @@ def test_nobody_leaves_when_it_fits() -> None:
 
 def test_the_cheapest_idle_one_leaves() -> None:
     residents = [resident(1, 30, cost=3), resident(2, 30, cost=1), resident(3, 30, cost=2)]
-    assert plan({"ram": 40}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
+    assert plan({"ram": 40}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2))
 
 
 def test_of_equally_cheap_ones_the_least_recently_used_leaves() -> None:
     residents = [resident(1, 30, used_at=3), resident(2, 30, used_at=1), resident(3, 30, used_at=2)]
-    assert plan({"ram": 40}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
+    assert plan({"ram": 40}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2))
 
 
 def test_as_many_leave_as_it_takes() -> None:
     residents = [resident(1, 30, cost=3), resident(2, 30, cost=1), resident(3, 30, cost=2)]
-    assert plan({"ram": 60}, residents, {"ram": 100}) == EvictionPlan(evict=(2, 3))
+    assert plan({"ram": 60}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2, 3))
 
 
 def test_whoever_turns_out_not_to_be_needed_is_spared() -> None:
     assert plan({"ram": 50}, [resident(1, 10, cost=1), resident(2, 80, cost=2)], {"ram": 100}) == EvictionPlan(
-        evict=(2,)
+        evict=ids(2)
     )
 
 
 def test_several_cheap_ones_leave_rather_than_one_dear_one() -> None:
     residents = [resident(1, 50, cost=9), resident(2, 25, cost=2), resident(3, 25, cost=2)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=(2, 3))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2, 3))
 
 
 def test_only_who_holds_bytes_of_the_device_in_need_leaves() -> None:
     residents = [resident(1, 90, cost=1, device="gpu1"), resident(2, 60, cost=50, device="gpu0")]
     room = {"gpu0": 100, "gpu1": 100}
-    assert plan({"gpu0": 50}, residents, room) == EvictionPlan(evict=(2,))
-    assert plan({"gpu0": 50, "gpu1": 50}, residents, room) == EvictionPlan(evict=(1, 2))
+    assert plan({"gpu0": 50}, residents, room) == EvictionPlan(evict=ids(2))
+    assert plan({"gpu0": 50, "gpu1": 50}, residents, room) == EvictionPlan(evict=ids(1, 2))
 
 
 def test_one_that_frees_both_devices_spares_two() -> None:
-    both = Resident(3, {"gpu0": 40, "gpu1": 40}, cost_seconds=3)
+    both = Resident(ResidentId(3), {"gpu0": 40, "gpu1": 40}, cost_seconds=3)
     residents = [resident(1, 60, cost=2, device="gpu0"), resident(2, 60, cost=2, device="gpu1"), both]
-    assert plan({"gpu0": 40, "gpu1": 40}, residents, {"gpu0": 100, "gpu1": 100}) == EvictionPlan(evict=(3,))
+    assert plan({"gpu0": 40, "gpu1": 40}, residents, {"gpu0": 100, "gpu1": 100}) == EvictionPlan(evict=ids(3))
 
 
 def test_a_busy_one_drains_only_when_the_idle_ones_do_not_suffice() -> None:
     residents = [resident(1, 50, busy=True), resident(2, 50, cost=99)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
-    assert plan({"ram": 60}, residents, {"ram": 100}) == EvictionPlan(evict=(2,), drain=(1,))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2))
+    assert plan({"ram": 60}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2), drain=ids(1))
 
 
 def test_one_drain_is_not_exchanged_for_another() -> None:
     residents = [resident(1, 50, cost=1, busy=True), resident(2, 50, cost=2, busy=True, draining=True)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(drain=(2,))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(drain=ids(2))
 
 
 def test_a_pinned_one_never_leaves() -> None:
     residents = [resident(1, 50, pinned=True), resident(2, 50)]
-    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=(2,))
+    assert plan({"ram": 50}, residents, {"ram": 100}) == EvictionPlan(evict=ids(2))
     with pytest.raises(CannotFit) as refused:
         plan({"ram": 60}, residents, {"ram": 100})
     unfit = refused.value.unfit
     assert (unfit.device, unfit.needed_bytes, unfit.budget_bytes) == ("ram", 60, 100)
-    assert (unfit.pinned, unfit.pinned_bytes) == ((1,), 50)
+    assert (unfit.pinned, unfit.pinned_bytes) == (ids(1), 50)
 
 
 def test_what_exceeds_the_room_alone_does_not_fit() -> None:
@@ -100,7 +105,7 @@ DEVICES = ("ram", "gpu0")
 residents = st.lists(
     st.builds(
         Resident,
-        variant_id=st.integers(1, 1000),
+        resident_id=st.integers(1, 1000).map(ResidentId),
         bytes_by_device=st.fixed_dictionaries({device: st.integers(0, 60) for device in DEVICES}),
         cost_seconds=st.floats(0, 100),
         busy=st.booleans(),
@@ -108,7 +113,7 @@ residents = st.lists(
         draining=st.booleans(),
         used_at=st.floats(0, 100),
     ),
-    unique_by=lambda each: each.variant_id,
+    unique_by=lambda each: each.resident_id,
     max_size=8,
 )
 needs = st.fixed_dictionaries({device: st.integers(0, 120) for device in DEVICES})
@@ -122,14 +127,14 @@ def fits(wanted: dict[str, int], staying: list[Resident]) -> bool:
     )
 
 
-def without(residents: list[Resident], leaving: tuple[int, ...]) -> list[Resident]:
-    return [each for each in residents if each.variant_id not in leaving]
+def without(residents: list[Resident], leaving: tuple[ResidentId, ...]) -> list[Resident]:
+    return [each for each in residents if each.resident_id not in leaving]
 
 
 @given(wanted=needs, residents=residents)
 def test_a_plan_makes_room_and_no_proper_subset_of_it_would(wanted: dict[str, int], residents: list[Resident]) -> None:
     wanted = {device: n_bytes for device, n_bytes in wanted.items() if n_bytes}
-    by_id = {each.variant_id: each for each in residents}
+    by_id = {each.resident_id: each for each in residents}
     try:
         chosen = plan(wanted, residents, ROOM)
     except CannotFit:
@@ -147,14 +152,14 @@ def test_a_plan_makes_room_and_no_proper_subset_of_it_would(wanted: dict[str, in
 @given(wanted=needs, residents=residents)
 def test_no_other_set_of_idle_ones_would_be_cheaper(wanted: dict[str, int], residents: list[Resident]) -> None:
     wanted = {device: n_bytes for device, n_bytes in wanted.items() if n_bytes}
-    price = {each.variant_id: 0.0 if each.draining else each.cost_seconds for each in residents}
+    price = {each.resident_id: 0.0 if each.draining else each.cost_seconds for each in residents}
     try:
         chosen = plan(wanted, residents, ROOM)
     except CannotFit:
         return
     if chosen.drain:
         return
-    idle = [each.variant_id for each in residents if not each.busy and not each.pinned]
+    idle = [each.resident_id for each in residents if not each.busy and not each.pinned]
     least = min(
         sum(price[each] for each in group)
         for size in range(len(idle) + 1)
@@ -177,4 +182,4 @@ def test_among_many_the_plan_costs_at_most_twice_the_least(wanted: int, sizes: l
     for n_bytes, cost in sizes:
         for needed in range(freed, 0, -1):
             least[needed] = min(least[needed], cost + least[max(0, needed - n_bytes)])
-    assert sum(sizes[each][1] for each in chosen.evict) <= 2 * least[freed]
+    assert sum(sizes[each.variant_id][1] for each in chosen.evict) <= 2 * least[freed]

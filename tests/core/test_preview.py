@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.preview import Preview
 from tests.core.scheduler_world import World, gpu, ram, variant, way
 
@@ -45,7 +46,7 @@ def test_it_evicts_idle_ones_and_says_how_long_they_were_idle_and_what_their_rel
     found = preview(world, 2)
     assert found.outcome == "evicts"
     (leaver,) = found.evicts
-    assert (leaver.variant_id, leaver.idle_seconds, leaver.reload_seconds) == (1, 90.0, 4.0)
+    assert (leaver.resident_id, leaver.idle_seconds, leaver.reload_seconds) == (ResidentId(1), 90.0, 4.0)
     assert world.stopping == set()
 
 
@@ -54,7 +55,7 @@ def test_it_waits_for_busy_ones_and_anyway_changes_only_how_long() -> None:
     world.resident(1)
     world.ask(1)
     found = preview(world, 2)
-    assert (found.outcome, [each.variant_id for each in found.waits_for]) == ("waits", [1])
+    assert (found.outcome, [each.resident_id for each in found.waits_for]) == ("waits", [ResidentId(1)])
     assert (found.waits_for[0].answers, found.waits_for[0].idle_seconds) == (1, None)
     assert preview(world, 2, anyway=True).outcome == "waits"
     assert world.state(1) == "resident"
@@ -77,7 +78,7 @@ def test_it_cannot_beside_a_pinned_one() -> None:
     found = preview(world, 2)
     assert found.outcome == "cannot"
     assert found.unfit is not None
-    assert (found.unfit.needed_bytes, found.unfit.pinned, found.unfit.pinned_bytes) == (60, (1,), 60)
+    assert (found.unfit.needed_bytes, found.unfit.pinned, found.unfit.pinned_bytes) == (60, (ResidentId(1),), 60)
 
 
 def test_it_waits_for_other_programs() -> None:
@@ -116,7 +117,7 @@ def test_what_was_said_is_what_happens(busy: bool) -> None:
     found = preview(world, 2)
     world.load(2)
     if busy:
-        assert {each.variant_id for each in found.waits_for} == {1}
+        assert {each.resident_id for each in found.waits_for} == {ResidentId(1)}
         assert world.stopping == set()
     else:
-        assert world.stopping == {each.variant_id for each in found.evicts} == {1}
+        assert world.stopping == {each.resident_id.variant_id for each in found.evicts} == {1}

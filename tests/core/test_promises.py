@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling import events
 from inference.core.scheduling.decisions import Drained, Evicted, WentIdle
 from inference.core.scheduling.memory.residency import REVOCABLE
@@ -75,7 +76,7 @@ class HoldsWhatIsKnown(Promise):
     def before(self, event: events.Event) -> None:
         if not isinstance(event, events.WorkerReady | events.WorkerMeasured):
             return
-        residency = self.world.scheduler.residencies[event.variant_id]
+        residency = self.world.scheduler.residencies[event.resident_id]
         assert residency.way is not None
         if isinstance(event, events.WorkerMeasured):
             told = dict(event.bytes_by_device)
@@ -98,7 +99,9 @@ class CutsNoAnswer(Promise):
 
     def on(self, effect: events.Effect) -> None:
         if isinstance(effect, events.StopWorker):
-            assert effect.variant_id not in self.world.leases.values(), "told to go in the middle of an answer"
+            assert effect.resident_id.variant_id not in self.world.leases.values(), (
+                "told to go in the middle of an answer"
+            )
 
     def after(self, event: events.Event) -> None:
         ended = {event.ticket} if isinstance(event, events.Left) else set()
@@ -109,12 +112,12 @@ class CutsNoAnswer(Promise):
 class NeverEvictsThePinned(Promise):
     def on(self, effect: events.Effect) -> None:
         if isinstance(effect, events.StopWorker):
-            residency = self.world.scheduler.residencies[effect.variant_id]
+            residency = self.world.scheduler.residencies[effect.resident_id]
             assert residency.departure is not None
             if residency.departure in REVOCABLE or residency.departure == "idle":
                 assert not residency.facts.pinned
         if isinstance(effect, events.Decided) and isinstance(effect.decision, Evicted | Drained | WentIdle):
-            assert not self.world.scheduler.residencies[effect.decision.variant_id].facts.pinned
+            assert not self.world.scheduler.residencies[effect.decision.resident_id].facts.pinned
 
 
 class OneTurnAtMost(Promise):
@@ -122,7 +125,7 @@ class OneTurnAtMost(Promise):
 
     def __init__(self, world: Any) -> None:
         super().__init__(world)
-        self.passed: dict[tuple[int, str], Counter[str]] = {}
+        self.passed: dict[tuple[ResidentId, str], Counter[str]] = {}
         self.requests: dict[int, events.LeaseAsked] = {}
 
     def before(self, event: events.Event) -> None:
@@ -133,7 +136,7 @@ class OneTurnAtMost(Promise):
 
     def after(self, event: events.Event) -> None:
         waiting = {
-            (request.variant_id, request.user)
+            (request.resident_id, request.user)
             for request, _, _ in self.world.scheduler.waiting()
             if request.wants == "lease" and request.kind == "interactive"
         }
@@ -145,8 +148,8 @@ class OneTurnAtMost(Promise):
         granted = self.requests[effect.ticket]
         # Whoever is served anywhere has had a turn.
         self.passed = {key: counts for key, counts in self.passed.items() if key[1] != granted.user}
-        for (variant_id, _), counts in self.passed.items():
-            if variant_id == effect.variant_id:
+        for (resident_id, _), counts in self.passed.items():
+            if resident_id == effect.resident_id:
                 counts[granted.user] += 1
                 assert counts[granted.user] <= 1, "passed twice by the same person"
 
@@ -165,7 +168,7 @@ class InteractiveBeforeBatch(Promise):
         if granted is None or granted.kind != "batch" or granted.is_overdue(self.now, 30.0):
             return
         assert not any(
-            each.kind == "interactive" and each.wants == "lease" and each.variant_id == effect.variant_id
+            each.kind == "interactive" and each.wants == "lease" and each.resident_id == effect.resident_id
             for each in self.waiting.values()
         )
 
@@ -180,7 +183,7 @@ class NobodyIsStarved(Promise):
         absent = [
             (request, wait)
             for request, _, wait in scheduler.waiting()
-            if homes[request.variant_id].state not in ("resident", "loading")
+            if homes[request.resident_id].state not in ("resident", "loading")
         ]
         if any(request.anyway for request, _ in absent):
             return
@@ -189,13 +192,13 @@ class NobodyIsStarved(Promise):
         if not line:
             return
         first, wait = min(
-            line, key=lambda each: (max(each[0].arrived_at, homes[each[0].variant_id].gave_way_at), each[0].ticket)
+            line, key=lambda each: (max(each[0].arrived_at, homes[each[0].resident_id].gave_way_at), each[0].ticket)
         )
         if not isinstance(wait, InQueue):
             return
         assert wait.reason.kind in ("room", "leaving", "foreign")
         if wait.reason.kind == "room":
-            arrived_at = min(each.arrived_at for each, _ in absent if each.variant_id == first.variant_id)
+            arrived_at = min(each.arrived_at for each, _ in absent if each.resident_id == first.resident_id)
             stays = [homes[number] for number in wait.reason.variants if homes[number].state != "draining"]
             assert not stays or any(
                 each.ready_at is None or now < max(arrived_at, each.ready_at) + patience for each in stays
@@ -213,8 +216,8 @@ class EveryWaitIsExplained(Promise):
                 assert wait.position >= 1
                 assert wait.reason.variants or wait.reason.device
                 assert request.ticket not in self.world.leases
-            state = self.world.state(request.variant_id)
-            line = request.variant_id if state in ("loading", "resident") else "to be loaded"
+            state = self.world.state(request.resident_id.variant_id)
+            line = request.resident_id if state in ("loading", "resident") else "to be loaded"
             if request.wants == "lease":
                 lines.setdefault(line, []).append(position)
         for line, positions in lines.items():
@@ -265,15 +268,15 @@ class NobodyLeavesForNothing(Promise):
 
     def before(self, event: events.Event) -> None:
         scheduler = self.world.scheduler
-        self.watched: int | None = None
+        self.watched: ResidentId | None = None
         is_quiet = not scheduler.waiting() and not self.world.stopping and not scheduler.ledger.shortages
         if is_quiet and isinstance(event, events.LeaseAsked | events.LoadAsked):
-            self.watched = event.facts.variant_id
-            self.held = {each.variant_id: dict(each.bytes_by_device) for each in scheduler.residencies.values()}
+            self.watched = event.facts.resident_id
+            self.held = {each.resident_id: dict(each.bytes_by_device) for each in scheduler.residencies.values()}
             self.found = scheduler.preview(event.facts, event.now)
 
     def after(self, event: events.Event) -> None:
-        room = [each.variant_id for each in self.world.scheduler.residencies.values() if each.departure == "room"]
+        room = [each.resident_id for each in self.world.scheduler.residencies.values() if each.departure == "room"]
         if self.watched is None or not room or self.found.way is None:
             return
         pools = self.world.scheduler.ledger.pools
@@ -294,7 +297,7 @@ class PreviewsComeTrue(Promise):
     def after(self, event: events.Event) -> None:
         if not isinstance(event, events.LoadAsked) or self.found is None:
             return
-        residency = self.world.scheduler.residencies[event.facts.variant_id]
+        residency = self.world.scheduler.residencies[event.facts.resident_id]
         match self.found.outcome:
             case "cannot":
                 assert event.ticket in self.world.refused
@@ -305,7 +308,7 @@ class PreviewsComeTrue(Promise):
                 assert event.ticket in self.world.completed or residency.is_ending
             case "evicts":
                 for leaver in self.found.evicts:
-                    left = self.world.scheduler.residencies[leaver.variant_id]
+                    left = self.world.scheduler.residencies[leaver.resident_id]
                     assert left.state in ("unloading", "absent")
 
 

@@ -6,11 +6,14 @@ import pytest
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory.residency import TRANSITIONS, IllegalTransition, Residency, VariantFacts
 
 
 def facts(kv_bytes_per_token: int | None) -> VariantFacts:
-    return VariantFacts(1, "one", "/one.gguf", 1000, kv_bytes_per_token, LoadOptions(n_ctx_seq=100, n_seq_max=3))
+    return VariantFacts(
+        ResidentId(1), "one", "/one.gguf", 1000, kv_bytes_per_token, LoadOptions(n_ctx_seq=100, n_seq_max=3)
+    )
 
 
 def test_the_estimate_is_file_bytes_plus_the_kv_cache_of_every_slot() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import ForEviction, ForLoading
 from tests.core.scheduler_world import World, variant
 
@@ -19,7 +20,7 @@ def test_the_least_recently_used_idle_variant_leaves() -> None:
     world.now += 1
     ticket = world.ask(three)
     assert world.stopping == {two}
-    assert world.waits[ticket] == ForEviction((two,))
+    assert world.waits[ticket] == ForEviction((ResidentId(two),))
     world.gone(two)
     assert world.waits[ticket] == ForLoading(0.0)
     assert world.scheduler.reserved_bytes == 80
@@ -101,7 +102,7 @@ def test_only_pinned_ones_in_the_way_is_refused_at_once() -> None:
     world.resident(one)
     world.pin(one)
     ticket = world.ask(two)
-    assert world.refused[ticket].pinned == (one,)
+    assert world.refused[ticket].pinned == (ResidentId(one),)
     assert world.state(one) == "resident"
     world.pin(one, False)
     world.ask(two)

@@ -111,7 +111,7 @@ def test_an_answer_that_survived_breaks_the_row() -> None:
         world.leave(ticket)
         world.healthy(one)
         world.gone(one)
-    assert world.scheduler.residencies[one].failures_in_a_row == 1
+    assert world.residency(one).failures_in_a_row == 1
     assert world.refused == {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling import events
 from inference.core.scheduling.reasons import ForLoading
 from tests.core.scheduler_world import World, variant
@@ -86,7 +87,7 @@ def test_reports_of_an_earlier_worker_are_void() -> None:
     first_launch = world.alive[one]
     world.gone(one)
     assert world.starts == [one, one]
-    world.feed(events.WorkerReady(world.now, one, first_launch, 1, {}))
+    world.feed(events.WorkerReady(world.now, ResidentId(one), first_launch, 1, {}))
     assert world.state(one) == "loading"
 
 
@@ -105,7 +106,7 @@ def test_changed_options_reload_after_the_running_answer() -> None:
     world.gone(one)
     world.ready(one)
     assert waiting in world.leases
-    assert world.scheduler.residencies[one].n_seq_max == 2
+    assert world.residency(one).n_seq_max == 2
 
 
 def test_an_unknown_kv_cache_never_means_does_not_fit() -> None:

@@ -20,7 +20,7 @@ def box() -> World:
 
 
 def held(world: World, variant_id: int, device: str = "gpu0") -> int:
-    return world.scheduler.residencies[variant_id].bytes_by_device.get(device, 0)
+    return world.residency(variant_id).bytes_by_device.get(device, 0)
 
 
 def test_the_expected_overhead_stays_beside_the_buffers_that_the_worker_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Evicted
 from inference.core.scheduling.refusals import DoesNotFit
@@ -28,7 +29,7 @@ def test_the_best_way_is_taken_while_it_fits() -> None:
     box = world(ladder(60))
     box.resident(1)
     assert box.way_of(1) == 33
-    assert box.scheduler.residencies[1].bytes_by_device == {"gpu0": 60, "ram": 5}
+    assert box.residency(1).bytes_by_device == {"gpu0": 60, "ram": 5}
 
 
 def test_ways_need_not_come_in_order() -> None:
@@ -92,7 +93,7 @@ def test_not_even_the_smallest_way_beside_the_pinned_ones_is_refused_with_the_nu
     box.pin(1)
     refusal = box.refused[box.ask(2)]
     assert refusal.kind == "does_not_fit"
-    assert refusal == DoesNotFit("gpu0", 30, 100, (1,), 80, 0, "card 0")
+    assert refusal == DoesNotFit("gpu0", 30, 100, (ResidentId(1),), 80, 0, "card 0")
 
 
 def test_a_way_needs_room_on_every_device_it_names() -> None:
@@ -131,7 +132,7 @@ def test_what_a_way_measured_counts_on_its_next_load_and_for_that_way_only() -> 
     box = world(ladder(60), ladder(60))
     box.load(1)
     box.ready(1, {"gpu0": 96, "ram": 9})
-    assert box.scheduler.residencies[1].bytes_by_device == {"gpu0": 96, "ram": 9}
+    assert box.residency(1).bytes_by_device == {"gpu0": 96, "ram": 9}
     box.unload(1)
     box.gone(1)
     box.resident(2)
@@ -151,8 +152,8 @@ def test_the_one_that_is_cheapest_to_bring_back_leaves() -> None:
     box.ask(3)
     assert box.stopping == {2}, "the least recently used took ten times as long to load"
     evict = next(each for each in box.decided if isinstance(each, Evicted))
-    assert (evict.for_variant, evict.reload_seconds) == (3, 2.0)
-    assert evict.spared[0].variant_id == 1
+    assert (evict.for_resident, evict.reload_seconds) == (ResidentId(3), 2.0)
+    assert evict.spared[0].resident_id == ResidentId(1)
     assert evict.cost_seconds < evict.spared[0].cost_seconds
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling.fair_turns import FairTurns, Request
 
 
 def request(ticket: int, user: str, kind: LeaseKind = "interactive", arrived_at: float = 0.0) -> Request:
-    return Request(ticket, 1, user, kind, arrived_at)
+    return Request(ticket, ResidentId(1), user, kind, arrived_at)
 
 
 def tickets(turns: FairTurns, requests: list[Request], now: float = 0.0) -> list[int]:

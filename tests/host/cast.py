@@ -15,12 +15,12 @@ from typing import Any
 from inference.core.decoding.generation_options import GenerationOptions
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.purposes import variant_of
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
 from inference.host.api.client import HostClient, HostRefusal, Lease
-from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.api.messages import HostStatus, ResidentVariant, resident_id_of
 from inference.host.planning.imatrix_load import facts_to_read
 from inference.host.planning.load_record import LoadMeasured
 from inference.host.planning.variant_source import DisabledVariant, InventoryUnavailable, UnknownVariant, UnusableFile
@@ -50,8 +50,8 @@ class MemoryInventory:
     owned: tuple[Pool, ...] = ()
     reads: int = 0
 
-    async def facts(self, resident_id: int) -> VariantFacts:
-        variant_id, purpose = variant_of(resident_id)
+    async def facts(self, resident_id: ResidentId) -> VariantFacts:
+        variant_id, purpose = resident_id.variant_id, resident_id.purpose
         self.reads += 1
         if self.is_down:
             raise InventoryUnavailable(NoStorage("database", "database is locked"))
@@ -105,7 +105,7 @@ class Box:
         # Measured as estimated, unless the script says otherwise.
         path.write_text(json.dumps({"weights_bytes": size_bytes - 2, **script}))
         self.inventory.rows[variant_id] = VariantFacts(
-            variant_id,
+            ResidentId(variant_id),
             name,
             str(path),
             size_bytes,
@@ -121,14 +121,13 @@ class Box:
         Path(facts.path).write_text(json.dumps(script))
         self.inventory.rows[variant_id] = replace(facts, fingerprint=fingerprint)
 
-    def name(self, resident_id: int) -> str:
+    def name(self, resident_id: ResidentId) -> str:
         """As whoever runs the box reads it."""
-        variant_id, purpose = variant_of(resident_id)
-        name = self.inventory.rows[variant_id].name
-        return names.reading(name) if purpose == "imatrix" else name
+        name = self.inventory.rows[resident_id.variant_id].name
+        return names.reading(name) if resident_id.purpose == "imatrix" else name
 
     def words(self, refusal: HostRefusal) -> str:
-        return refusals.sentence(refusal.facts, refusal.variant_id, self.name)
+        return refusals.sentence(refusal.facts, refusal.resident_id, self.name)
 
     def waits(self, status: HostStatus) -> list[str]:
         """What everybody who waits reads."""
@@ -136,7 +135,7 @@ class Box:
 
     async def resident(self, variant_id: int) -> ResidentVariant | None:
         status = await self.client.status()
-        return next((each for each in status["residents"] if each["variant_id"] == variant_id), None)
+        return next((each for each in status["residents"] if resident_id_of(each) == ResidentId(variant_id)), None)
 
     async def until(self, condition: Callable[[HostStatus], bool]) -> HostStatus:
         """The first status that meets `condition`."""

@@ -42,6 +42,8 @@ async def answer_to(box: Box, line: bytes) -> dict[str, Any] | None:
         (json.dumps({**LEASE, "user": "x" * 5000}).encode() + b"\n", '"user" is not text of at most'),
         (b'{"type": "lease", "variant_id": 1}\n', '"user" is missing'),
         (b'{"type": "pin", "variant_id": 1, "pinned": 1}\n', '"pinned" is not true or false'),
+        (json.dumps({**LEASE, "purpose": "mischief"}).encode() + b"\n", '"purpose" is not "chat" or "imatrix"'),
+        (b'{"type": "unload", "variant_id": 1, "purpose": null}\n', '"purpose" is not "chat" or "imatrix"'),
     ],
 )
 async def test_a_request_that_makes_no_sense_is_refused(box: Box, line: bytes, fault: str) -> None:

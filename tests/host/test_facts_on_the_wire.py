@@ -9,6 +9,7 @@ import pytest
 
 from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import Alarm, Remedy
 from inference.core.scheduling.decisions import (
@@ -47,13 +48,24 @@ from tests.web.fake_host import decision, telemetry, variant_telemetry, waiting
 
 HOLDS = (BytesOn("gpu0", "GeForce", 7), BytesOn("ram", "RAM", 2))
 OPTIONS = LoadOptions(n_gpu_layers=20, tensor_split=(12, 8))
-LOAD = (1, OPTIONS, HOLDS, 1, 2, 0.5, 1.0, "lesser", 3, 4.5)
-LEAVE = (1, "room", {"gpu0": 5}, None, 2, 7, 3.0, 0.5, 1.5, (Spared(8, 9.0),))
-UNFIT = DoesNotFit("gpu0", 9, 5, (1, 2), 4, 3, "GeForce", "clients")
+LOAD = (ResidentId(1), OPTIONS, HOLDS, 1, 2, 0.5, 1.0, "lesser", 3, 4.5)
+LEAVE = (
+    ResidentId(1),
+    "room",
+    {"gpu0": 5},
+    None,
+    2,
+    ResidentId(7, "imatrix"),
+    3.0,
+    0.5,
+    1.5,
+    (Spared(ResidentId(8), 9.0),),
+)
+UNFIT = DoesNotFit("gpu0", 9, 5, (ResidentId(1), ResidentId(2)), 4, 3, "GeForce", "clients")
 
 WAITS: list[Wait] = [
     InQueue(2, Reason("foreign", (), 0, "gpu0", "GeForce", 1 << 29)),
-    ForEviction((1, 2)),
+    ForEviction((ResidentId(1), ResidentId(2))),
     ForLoading(0.5),
 ]
 REFUSALS: list[Refusal] = [
@@ -71,13 +83,13 @@ DECISIONS: list[Decision] = [
     Restored(*LOAD, "budget"),  # type: ignore[arg-type]
     Evicted(*LEAVE),  # type: ignore[arg-type]
     Drained(*LEAVE, "gpu0", "GeForce", 12),  # type: ignore[arg-type]
-    Stayed(1, "foreign"),
-    WentIdle(1, 60.5),
-    Unloaded(1, "changed"),
+    Stayed(ResidentId(1), "foreign"),
+    WentIdle(ResidentId(1), 60.5),
+    Unloaded(ResidentId(1), "changed"),
     LoadingPaused("gpu0", "GeForce", 12, "budget"),
     LoadingResumed("gpu0", "GeForce", 12, "foreign"),
-    Failed(1, "hung", "It stood still.", 2),
-    *(LoadRefused(1, refusal) for refusal in REFUSALS),
+    Failed(ResidentId(1), "hung", "It stood still.", 2),
+    *(LoadRefused(ResidentId(1), refusal) for refusal in REFUSALS),
 ]
 
 
@@ -93,7 +105,7 @@ def test_a_refusal_arrives_as_it_left(refusal: Refusal) -> None:
 
 
 def test_every_kind_of_fact_arrives_in_telemetry() -> None:
-    alarm = Alarm(7, "gpu0", "spilling", 1.0, 9.0, None, Remedy(20, 1 << 30))
+    alarm = Alarm(ResidentId(7), "gpu0", "spilling", 1.0, 9.0, None, Remedy(20, 1 << 30))
     sent = telemetry(
         "backlog",
         variants=[variant_telemetry(7, alarm=alarm), variant_telemetry(8)],
@@ -106,8 +118,24 @@ def test_every_kind_of_fact_arrives_in_telemetry() -> None:
 def test_a_preview_arrives_with_its_ways() -> None:
     best = LoadWay(LoadOptions(n_ctx_seq=8192), {"gpu0": 7}, {"gpu0": 1}, 12.5, 10.0)
     taken = LoadWay(OPTIONS, {"ram": 2})
-    leavers = (Leaver(2, {"gpu0": 7}, None, 1, 2.0, 0.5), Leaver(3, {"ram": 1}, 4.0, 0, 1.0, 0.1))
-    found = Preview(1, "waits", best, taken, "spares", leavers, leavers[:1], ForEviction((2,)), UNFIT, 3.5, True, HOLDS)
+    leavers = (
+        Leaver(ResidentId(2), {"gpu0": 7}, None, 1, 2.0, 0.5),
+        Leaver(ResidentId(3), {"ram": 1}, 4.0, 0, 1.0, 0.1),
+    )
+    found = Preview(
+        ResidentId(1),
+        "waits",
+        best,
+        taken,
+        "spares",
+        leavers,
+        leavers[:1],
+        ForEviction((ResidentId(2),)),
+        UNFIT,
+        3.5,
+        True,
+        HOLDS,
+    )
     sent = {"type": "preview", "preview": found}
     assert wire.read_as(LoadPreviewed, travelled(sent))["preview"] == found
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.monitoring.liveness import Limits
 from inference.core.scheduling.refusals import FailedToLoad
 from inference.host.api.client import HostRefusal, WorkerLost
@@ -30,7 +31,10 @@ async def test_a_bad_file_is_refused_with_the_workers_own_sentence(box: Box) -> 
     one = box.add("one", load="refuse")
     refusal = await refusal_of(box, one)
     assert refusal == FailedToLoad("bad_file", "The file ends before its tensors do.", 1, is_final=False)
-    assert refusals.sentence(refusal, one, box.name) == "one could not be loaded. The file ends before its tensors do."
+    assert (
+        refusals.sentence(refusal, ResidentId(one), box.name)
+        == "one could not be loaded. The file ends before its tensors do."
+    )
     resident = await box.resident(one)
     assert resident is not None
     assert (resident["state"], resident["failure"], resident["reserved_bytes"]) == ("failed", "bad_file", 0)
@@ -41,7 +45,7 @@ async def test_a_mended_file_loads(box: Box) -> None:
     for _ in range(4):
         refusal = await refusal_of(box, one)
     assert refusal.failures_in_a_row == 3
-    assert "Load it by hand" in refusals.sentence(refusal, one, box.name)
+    assert "Load it by hand" in refusals.sentence(refusal, ResidentId(one), box.name)
     box.rewrite(one)
     assert await say(box, one, "hello") == "hello"
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.host.api.client import HostRefusal
@@ -62,7 +63,7 @@ async def test_who_waits_learns_position_and_reason_and_each_change(box: Box) ->
         events = third.waiting()
         assert position(await events.__anext__()) == 2
         await running.aclose()
-        assert await ready(second) == [{"type": "queued", "position": 1, "reason": Reason("slots", (one,))}]
+        assert await ready(second) == [{"type": "queued", "position": 1, "reason": Reason("slots", (ResidentId(one),))}]
         assert position(await events.__anext__()) == 1
         await events.aclose()
 
@@ -83,7 +84,7 @@ async def test_idle_ones_leave_for_the_next_and_the_wait_says_so(box: Box) -> No
     await say(box, one, "hello")
     async with box.client.lease(variant_id=two, user="ann", request_id="r") as lease:
         told = await ready(lease)
-    assert told[0] == {"type": "evicting", "variants": [one]}
+    assert told[0] == {"type": "evicting", "variants": [ResidentId(one)]}
     assert told[1]["type"] == "loading"
     assert await box.resident(one) is None
 

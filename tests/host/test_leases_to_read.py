@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from inference.core.loads.devices import RAM
-from inference.core.loads.purposes import resident_id
+from inference.core.loads.purposes import PURPOSES
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.decisions import Failed, Unloaded
 from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.reasons import InQueue
@@ -41,7 +42,7 @@ async def test_a_variant_is_read_with_beside_its_chats_and_leaves_with_the_lease
         assert states(status) == {"one": "resident", "one (importance matrix)": "resident"}
         assert [(each["variant_id"], each["purpose"]) for each in status["residents"]] == [
             (one, "chat"),
-            (resident_id(one, "imatrix"), "imatrix"),
+            (one, "imatrix"),
         ]
         assert await read(lease, "some words", made) == [1, 2]
         assert await say(box, one, "still there") == "still there"
@@ -49,7 +50,7 @@ async def test_a_variant_is_read_with_beside_its_chats_and_leaves_with_the_lease
     assert states(status) == {"one": "resident"}
     assert made.read_text() == "imatrix"
     assert [load.variant_id for load in box.inventory.loads] == [one], "its bytes are not the variant's usual ones"
-    assert Unloaded(resident_id(one, "imatrix"), "unwanted") in [each["decision"] for each in box.host.decisions()]
+    assert Unloaded(ResidentId(one, "imatrix"), "unwanted") in [each["decision"] for each in box.host.decisions()]
 
 
 async def test_it_sends_idle_variants_away_and_waits_for_busy_ones(box: Box) -> None:
@@ -64,7 +65,7 @@ async def test_it_sends_idle_variants_away_and_waits_for_busy_ones(box: Box) -> 
             (queued,) = status["queue"]
             assert (queued["variant"], queued["kind"]) == ("other (importance matrix)", "batch")
             assert isinstance(queued["wait"], InQueue)
-            assert queued["wait"].reason.variants == (big,)
+            assert queued["wait"].reason.variants == (ResidentId(big),)
             await running.give_back()
             await asyncio.wait_for(waiting, DEADLINE_SECONDS)
             assert states(await box.client.status()) == {"other (importance matrix)": "resident"}
@@ -136,25 +137,42 @@ async def test_a_load_that_nobody_waits_for_any_more_ends(box: Box) -> None:
     await box.until(lambda status: not status["residents"])
 
 
-async def test_only_rows_are_leased_loaded_and_pinned_by_their_number(box: Box) -> None:
-    one = box.add("one")
-    own = resident_id(one, "imatrix")
-    for asked in (box.client.load(own), box.client.pin(own, True), box.client.preview(own), box.client.load(-1)):
+@pytest.mark.parametrize("number", [0, -1, 1 << 40, (1 << 63) - 1])
+async def test_a_number_that_is_no_rows_names_no_variant(box: Box, number: int) -> None:
+    box.add("one")
+    client = box.client
+    for asked in (client.load(number), client.pin(number, True), client.preview(number), client.unload(number)):
         with pytest.raises(HostRefusal) as refused:
             await asked
         assert refused.value.code == "unknown_variant"
-    with pytest.raises(HostRefusal):
-        async with box.client.lease(variant_id=own, user="job", request_id="r", purpose="imatrix") as lease:
-            await ready(lease)
+    for purpose in PURPOSES:
+        with pytest.raises(HostRefusal):
+            async with client.lease(variant_id=number, user="job", request_id="r", purpose=purpose) as lease:
+                await ready(lease)
 
 
 async def test_an_owner_may_unload_it_when_the_reading_is_over(box: Box) -> None:
     one = box.add("one")
     async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
         await ready(lease)
-        unloading = asyncio.ensure_future(box.client.unload(resident_id(one, "imatrix")))
+        unloading = asyncio.ensure_future(box.client.unload(one, "imatrix"))
         await box.until(lambda status: states(status) == {"one (importance matrix)": "draining"})
     await asyncio.wait_for(unloading, DEADLINE_SECONDS)
+
+
+async def test_each_of_a_variants_workers_is_unloaded_by_itself(box: Box) -> None:
+    one = box.add("one")
+    assert await say(box, one, "hello") == "hello"
+    async with box.client.lease(variant_id=one, user="job", request_id="r", purpose="imatrix") as lease:
+        await ready(lease)
+        reader, writer = await asyncio.open_unix_connection(box.socket)
+        writer.write(protocol.encode({"type": "unload", "variant_id": one}))
+        assert await protocol.read(reader) == {"type": "completed"}
+        assert states(await box.client.status()) == {"one (importance matrix)": "resident"}, (
+            "unsaid, it is of the chats"
+        )
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_lease_without_a_purpose_is_for_a_chat(box: Box) -> None:

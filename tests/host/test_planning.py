@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.engine_devices import EngineDevices
-from inference.core.loads.purposes import resident_id
+from inference.core.loads.resident_id import ResidentId
 from inference.core.planning.load_ways import Measured, digest
 from inference.host.planning.database import DjangoInventory
 from inference.host.planning.device_detection import detect_devices
@@ -52,14 +52,14 @@ def variant(tmp_path: Path, machine: HardwareProfile) -> Variant:
 
 
 async def test_a_variant_comes_with_its_ways_best_first(variant: Variant) -> None:
-    facts = await inventory(("gpu0", "CUDA0")).facts(variant.pk)
+    facts = await inventory(("gpu0", "CUDA0")).facts(ResidentId(variant.pk))
     assert facts.load_ways[0].options.n_gpu_layers == 33
     assert facts.load_ways[0].bytes_by_device["gpu0"] > 4 * GIB
     assert any(set(way.bytes_by_device) == {RAM} for way in facts.load_ways)
 
 
 async def test_a_card_that_the_engine_cannot_use_gets_nothing(variant: Variant) -> None:
-    facts = await inventory().facts(variant.pk)
+    facts = await inventory().facts(ResidentId(variant.pk))
     assert facts.load_ways[0].options == facts.options
     assert all(set(way.bytes_by_device) == {RAM} for way in facts.load_ways)
 
@@ -67,8 +67,8 @@ async def test_a_card_that_the_engine_cannot_use_gets_nothing(variant: Variant) 
 async def test_a_variant_that_reads_a_text_has_ways_of_its_own(variant: Variant) -> None:
     await Variant.objects.filter(pk=variant.pk).aupdate(pinned=True, n_ctx_seq=32768, n_seq_max=8, may_leave_gpu=False)
     box = inventory(("gpu0", "CUDA0"))
-    usual, reading = await box.facts(variant.pk), await box.facts(resident_id(variant.pk, "imatrix"))
-    assert reading.variant_id != usual.variant_id
+    usual, reading = await box.facts(ResidentId(variant.pk)), await box.facts(ResidentId(variant.pk, "imatrix"))
+    assert (usual.resident_id, reading.resident_id) == (ResidentId(variant.pk), ResidentId(variant.pk, "imatrix"))
     assert reading.name == f"{usual.name} (importance matrix)"
     assert (reading.transient, reading.pinned) == (True, False)
     assert {way.options.n_ctx for way in reading.load_ways} == {512}
@@ -80,27 +80,27 @@ async def test_a_variant_that_reads_a_text_has_ways_of_its_own(variant: Variant)
 
 
 async def test_the_hosts_own_budget_goes_before_the_profiles(variant: Variant) -> None:
-    (way,) = (await inventory(ram_budget_bytes=GIB).facts(variant.pk)).load_ways
+    (way,) = (await inventory(ram_budget_bytes=GIB).facts(ResidentId(variant.pk))).load_ways
     assert way.bytes_by_device[RAM] > GIB
 
 
 async def test_a_wish_or_a_budget_that_changes_makes_another_ladder(variant: Variant, machine: HardwareProfile) -> None:
     box = inventory(("gpu0", "CUDA0"))
     await Variant.objects.filter(pk=variant.pk).aupdate(may_quantize_kv=False)
-    assert {way.options.type_k for way in (await box.facts(variant.pk)).load_ways} == {"f16"}
+    assert {way.options.type_k for way in (await box.facts(ResidentId(variant.pk))).load_ways} == {"f16"}
     machine.gpus = [{**machine.gpus[0], "budget": "2GiB"}]
     await machine.asave()
-    ways = (await box.facts(variant.pk)).load_ways
+    ways = (await box.facts(ResidentId(variant.pk))).load_ways
     assert max(way.bytes_by_device.get("gpu0", 0) for way in ways) <= 2 * GIB
 
 
 async def test_what_a_load_took_is_what_the_next_one_is_planned_with(variant: Variant) -> None:
     box = inventory(("gpu0", "CUDA0"))
-    facts = await box.facts(variant.pk)
+    facts = await box.facts(ResidentId(variant.pk))
     first, second, *_ = facts.load_ways
     held = {RAM: Measured(1, 2, 3), "gpu0": Measured(5 * GIB, 6, 7, overhead_bytes=300)}
     await box.record(LoadMeasured(variant.pk, first.options, facts.fingerprint, held, 1.5))
-    again = (await box.facts(variant.pk)).load_ways
+    again = (await box.facts(ResidentId(variant.pk))).load_ways
     # What the worker takes besides its buffers in RAM was not told.
     assert again[0].bytes_by_device == {RAM: 6 + PROCESS_BYTES, "gpu0": 5 * GIB + 313}
     assert again[1].options == second.options
@@ -116,13 +116,13 @@ async def test_what_a_load_took_is_what_the_next_one_is_planned_with(variant: Va
 async def test_a_worker_that_has_just_begun_makes_no_plan_smaller(variant: Variant) -> None:
     """It holds less of a card than it will after its first long prompt, and at its very first nothing is told of it."""
     box = inventory(("gpu0", "CUDA0"))
-    facts = await box.facts(variant.pk)
+    facts = await box.facts(ResidentId(variant.pk))
     options = facts.load_ways[0].options
 
     async def planned_after(overhead_bytes: int | None) -> dict[str, int]:
         held = {each: Measured(1, 2, 3, overhead_bytes=overhead_bytes) for each in (RAM, "gpu0")}
         await box.record(LoadMeasured(variant.pk, options, facts.fingerprint, held, 1.5))
-        return dict((await box.facts(variant.pk)).load_ways[0].bytes_by_device)
+        return dict((await box.facts(ResidentId(variant.pk))).load_ways[0].bytes_by_device)
 
     assert await planned_after(500) == {RAM: 506, "gpu0": 506}
     assert await planned_after(700) == {RAM: 706, "gpu0": 706}
@@ -157,11 +157,11 @@ async def test_a_header_that_does_not_tell_is_asked_about_by_a_dry_run(
     engine_devices = EngineDevices((), ())
     planning, dry_runs = Planning(engine_devices), DryRuns(engine_devices, ENVIRONMENT)
     box = DjangoInventory(900.0, planning, dry_runs)
-    allowed = await box.facts(row.pk)
+    allowed = await box.facts(ResidentId(row.pk))
     while not await DryRunResult.objects.aexists():
         (run,) = dry_runs.running
         assert await run
-    exact = await box.facts(row.pk)
+    exact = await box.facts(ResidentId(row.pk))
     assert exact.load_ways[0].bytes_by_device[RAM] < allowed.load_ways[0].bytes_by_device[RAM]
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Drained
 from inference.core.scheduling.memory.ledger import Pool
@@ -143,7 +144,7 @@ async def test_loaded_anyway_it_goes_first_and_cuts_no_answer(box: Box) -> None:
         await asyncio.wait_for(load, DEADLINE_SECONDS)
         assert late.ready is None, "who came after the load waits"
     (drain,) = [each["decision"] for each in box.host.decisions() if isinstance(each["decision"], Drained)]
-    assert (drain.variant_id, drain.for_variant, drain.answers) == (llama, qwen, 1)
+    assert (drain.resident_id, drain.for_resident, drain.answers) == (ResidentId(llama), ResidentId(qwen), 1)
 
 
 async def test_what_can_never_fit_is_said_with_the_remedy(box: Box) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.core.loads.resident_id import ResidentId
 from inference.host.run_dir import HostIsRunning, RunDir
 
 
@@ -44,4 +45,5 @@ def test_the_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_workers_sockets_lie_beside_the_hosts(tmp_path: Path) -> None:
     run_dir = RunDir(str(tmp_path / "host.sock"), tmp_path / "host.lock")
-    assert run_dir.worker_socket(3, 12) == str(tmp_path / "worker-3-12.sock")
+    assert run_dir.worker_socket(ResidentId(3), 12) == str(tmp_path / "worker-3-12.sock")
+    assert run_dir.worker_socket(ResidentId(3, "imatrix"), 13) == str(tmp_path / "worker-3.imatrix-13.sock")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import InQueue, Reason
 from inference.core.scheduling.refusals import DoesNotFit
 from inference.host.api import wire
@@ -105,8 +106,8 @@ def test_a_wait_and_a_refusal_are_kept_as_facts_about_whom_they_name(
     variant, other, pinned = family["m-F16"], family["other-F32"], family["m-Q2_K"]
     (tmp_path / "m.gguf").write_bytes(b"x")
     Shard.objects.create(variant=variant, path=str(tmp_path / "m.gguf"), size_bytes=1)
-    wait = queued(1, Reason("room", (other.pk,)))
-    no = refused(DoesNotFit("ram", 2 << 30, 4 << 30, (pinned.pk,), 3 << 30, device_name="RAM"))
+    wait = queued(1, Reason("room", (ResidentId(other.pk),)))
+    no = refused(DoesNotFit("ram", 2 << 30, 4 << 30, (ResidentId(pinned.pk),), 3 << 30, device_name="RAM"))
     spec = {"variant_id": variant.pk, "name": variant.name, "text": None}
     job = jobs.start(kind, spec, "A test", variant=variant)
     with RefusingHost(settings.HOST_SOCKET, wait, no):
@@ -119,7 +120,7 @@ def test_a_wait_and_a_refusal_are_kept_as_facts_about_whom_they_name(
     stage = lease_stage(mentions.stage)
     assert stage is not None
     assert stage["variant"] == {"variant_id": variant.pk, "name": variant.name}
-    assert wait_of(stage) == InQueue(1, Reason("room", (other.pk,)))
+    assert wait_of(stage) == InQueue(1, Reason("room", (ResidentId(other.pk),)))
 
 
 def test_silence_is_heard_and_nothing_is_lost() -> None:

@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.preview import Leaver, Preview
 from inference.core.scheduling.reasons import ForEviction
@@ -180,11 +181,14 @@ def previewed(options: LoadOptions | None, *leavers: int) -> dict[str, Any]:
     """That `leavers` would leave for a way with `options`, the last of them once it has answered."""
     held = {"ram": 1 << 30}
     way = None if options is None else LoadWay(options, held)
-    evicts = tuple(Leaver(each, held, 180.0, 0, 4.0, 0.5) for each in leavers[:-1])
-    busy = tuple(Leaver(each, held, None, 1, 4.0, 0.5) for each in leavers[-1:])
+    evicts = tuple(Leaver(ResidentId(each), held, 180.0, 0, 4.0, 0.5) for each in leavers[:-1])
+    busy = tuple(Leaver(ResidentId(each), held, None, 1, 4.0, 0.5) for each in leavers[-1:])
     best = way or LoadWay(LoadOptions(), held)
-    reason = ForEviction(leavers) if way is None else None
-    return {"type": "preview", "preview": Preview(1, "waits", best, way, evicts=evicts, waits_for=busy, reason=reason)}
+    reason = ForEviction(tuple(map(ResidentId, leavers))) if way is None else None
+    return {
+        "type": "preview",
+        "preview": Preview(ResidentId(1), "waits", best, way, evicts=evicts, waits_for=busy, reason=reason),
+    }
 
 
 REFUSED = {"type": "refused", "refusal": FailedToLoad("crashed", "no")}

@@ -112,6 +112,8 @@ async def test_the_order_of_ending_is_kept(tmp_path: Path) -> None:
     box = Box(tmp_path, **{name: says.format(str(trace), name, str(tmp_path / name)) for name in "abc"})
     box.supervisor.start()
     await until(lambda: all((tmp_path / name).exists() for name in "abc"))
+    # A process may run before whoever starts it knows: one that is ended then is killed.
+    await until(lambda: all(child.pid for child in box.supervisor.children.values()))
     await box.stop(["c"], ["a"], ["b"])
     assert trace.read_text() == "cab"
 

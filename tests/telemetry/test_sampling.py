@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision, LoadingPaused, WentIdle
 from inference.core.scheduling.memory.ledger import Pool
@@ -22,12 +23,14 @@ from models_app.hardware.nvidia import GpuReading
 from tests.web.fake_host import resident
 
 GB = 10**9
-_LEFT = WentIdle(1, 60.0)
+_LEFT = WentIdle(ResidentId(1), 60.0)
 
 
 def logged(number: int, decision: Decision = _LEFT, name: str = "one") -> LoggedDecision:
-    variant_id = decision.variant_id
-    mentions: list[Mention] = [] if variant_id is None else [{"variant_id": variant_id, "name": name}]
+    named = decision.resident_id
+    mentions: list[Mention] = (
+        [] if named is None else [{"variant_id": named.variant_id, "purpose": named.purpose, "name": name}]
+    )
     return {"number": number, "at": 1000.0625, "decision": decision, "mentions": mentions}
 
 
@@ -49,6 +52,7 @@ class FakeWatched:
                     "request_id": "secret",
                     "user": "7",
                     "variant_id": 1,
+                    "purpose": "chat",
                     "variant": "m",
                     "kind": "interactive",
                     "position": 1,
@@ -67,7 +71,7 @@ class FakeWatched:
     def bus_ids(self) -> Mapping[str, str]:
         return {}
 
-    def ways(self, variant_id: int) -> Sequence[LoadWay]:
+    def ways(self, resident_id: ResidentId) -> Sequence[LoadWay]:
         return ()
 
 
@@ -99,13 +103,14 @@ async def test_a_follower_hears_a_backlog_and_then_each_sample_with_what_is_new(
     assert (backlog["at"], backlog["series"]["ram.used_bytes"]) == ([100.0], [6 * GB])
     assert backlog["decisions"] == [logged(1)]
     host.log += [logged(2), logged(3)]
-    host.residents = [resident(1, "one", pid=77)]
+    host.residents = [resident(1, "one", pid=77), resident(1, "one, read", pid=78, purpose="imatrix")]
     await telemetry.sample()
     delta = await frames.__anext__()
     assert delta["type"] == "delta"
     assert [each["number"] for each in delta["decisions"]] == [2, 3]
-    assert delta["figures"]["variant.1.tokens_per_second"] == 0.0
-    assert machine.pids == [77]
+    figures = [name for name in delta["figures"] if name.startswith("variant.")]
+    assert figures == ["variant.1.tokens_per_second", "variant.1.imatrix.tokens_per_second"]
+    assert machine.pids == [77, 78]
     assert "secret" not in str(delta) + str(backlog)
     await frames.aclose()
 

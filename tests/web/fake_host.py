@@ -13,6 +13,7 @@ from typing import Any
 
 from inference.core.loads.devices import BytesOn
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.preview import Outcome, Preview
@@ -206,7 +207,7 @@ def queued(position: int, reason: Reason) -> dict[str, Any]:
 
 def evicting(*variant_ids: int) -> dict[str, Any]:
     """An Evicting of those."""
-    return {"type": "evicting", "variants": list(variant_ids)}
+    return {"type": "evicting", "variants": [ResidentId(each) for each in variant_ids]}
 
 
 def resident(variant_id: int, name: str = "m", **facts: Any) -> dict[str, Any]:
@@ -256,7 +257,7 @@ BEST = LoadWay(LoadOptions(), {"ram": GIB})
 def preview(variant_id: int, outcome: Outcome = "fits", **facts: Any) -> dict[str, Any]:
     """A LoadPreviewed."""
     known = {"way": BEST, "load_seconds": 1.0, "holds": (BytesOn("ram", "RAM", GIB),)}
-    return {"type": "preview", "preview": Preview(variant_id, outcome, BEST, **{**known, **facts})}
+    return {"type": "preview", "preview": Preview(ResidentId(variant_id), outcome, BEST, **{**known, **facts})}
 
 
 def refused(refusal: Refusal) -> dict[str, Any]:
@@ -265,7 +266,9 @@ def refused(refusal: Refusal) -> dict[str, Any]:
 
 
 def segment(kind: str, n_bytes: int, variant_id: int | None = None) -> dict[str, Any]:
-    return {"kind": kind, "variant_id": variant_id, "bytes": n_bytes}
+    """Of the variant's chats, or nobody's."""
+    purpose = None if variant_id is None else "chat"
+    return {"kind": kind, "variant_id": variant_id, "purpose": purpose, "bytes": n_bytes}
 
 
 def device(
@@ -341,18 +344,22 @@ def telemetry(kind: str, number: int = 1, **facts: Any) -> dict[str, Any]:
     }
 
 
-def decision(number: int, decided: Decision, **called: int) -> dict[str, Any]:
+def decision(number: int, decided: Decision, **called: ResidentId | int) -> dict[str, Any]:
     """A LoggedDecision. `called`: ids by what those variants were called then."""
-    mentions = [{"variant_id": variant_id, "name": name} for name, variant_id in called.items()]
+    named = {name: each if isinstance(each, ResidentId) else ResidentId(each) for name, each in called.items()}
+    mentions = [{"variant_id": each.variant_id, "purpose": each.purpose, "name": name} for name, each in named.items()]
     return {"number": number, "at": 1_800_000_000.0 + number, "decision": decided, "mentions": mentions}
 
 
-def waiting(position: int, user: str, variant_id: int, wait: Wait, name: str = "m") -> dict[str, Any]:
+def waiting(
+    position: int, user: str, variant_id: int, wait: Wait, name: str = "m", purpose: str = "chat"
+) -> dict[str, Any]:
     """A QueueEntry."""
     return {
         "position": position,
         "user": user,
         "variant_id": variant_id,
+        "purpose": purpose,
         "variant": name,
         "kind": "interactive",
         "wait": wait,

@@ -48,10 +48,10 @@ async def test_devices_and_variants_are_told_by_name(host: FakeHost, alice: User
             variant_telemetry(pk, "as it was", tokens_total=12, tokens_per_second=1.5, queued=2, idle_seconds=None)
         ],
         decided=[
-            {"kind": "evict", "variant_id": pk, "variant": "as it was", "n": 2},
-            {"kind": "drain", "variant_id": pk, "variant": "as it was", "n": 1},
-            {"kind": "failure", "variant_id": pk, "variant": "as it was", "n": 4},
-            {"kind": "pause", "variant_id": None, "variant": None, "n": 1},
+            {"kind": "evict", "variant_id": pk, "purpose": "chat", "variant": "as it was", "n": 2},
+            {"kind": "drain", "variant_id": pk, "purpose": "chat", "variant": "as it was", "n": 1},
+            {"kind": "failure", "variant_id": pk, "purpose": "chat", "variant": "as it was", "n": 4},
+            {"kind": "pause", "variant_id": None, "purpose": None, "variant": None, "n": 1},
         ],
     )
     told = await scrape(alice)

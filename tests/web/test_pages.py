@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.monitoring.alarms import Alarm
 from inference.core.scheduling.decisions import Unloaded
 from inference.core.scheduling.reasons import ForLoading
@@ -55,13 +56,13 @@ async def test_the_dashboard_is_painted_by_the_server(host: FakeHost, alice: Use
     held = [segment("weights", 3 * GIB, variant.pk), segment("kv", GIB, variant.pk), segment("foreign", GIB)]
     variant.name = "<smol>"
     await variant.asave()
-    alarm = Alarm(variant.pk, "gpu0", "spilling", 1.0, 9.0, None, None)
+    alarm = Alarm(ResidentId(variant.pk), "gpu0", "spilling", 1.0, 9.0, None, None)
     host.backlog = telemetry(
         "backlog",
         devices=[device("gpu0", "RTX 3060", held)],
         variants=[variant_telemetry(variant.pk, "smol", pinned=True, alarm=alarm)],
         queue=[waiting(1, str(alice.pk), variant.pk, ForLoading(0.5))],
-        decisions=[decision(1, Unloaded(variant.pk, "asked"))],
+        decisions=[decision(1, Unloaded(ResidentId(variant.pk), "asked"))],
     )
     response = await (await signed_in(alice)).get("/")
     (bar,) = response.context["page"]["bars"]

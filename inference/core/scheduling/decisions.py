@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from inference.core.loads.devices import BytesByDevice, BytesOn
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import FailureReason
 from inference.core.scheduling import refusals
 from inference.core.scheduling.memory.ledger import ShortageCause
@@ -17,7 +18,7 @@ from inference.core.scheduling.refusals import Refusal
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    variant_id: int
+    resident_id: ResidentId
     options: LoadOptions
     """Of the way."""
     holds: tuple[BytesOn, ...]
@@ -53,19 +54,19 @@ class Restored(_Load):
 class Spared:
     """One that stays, and what its leaving would have cost."""
 
-    variant_id: int
+    resident_id: ResidentId
     cost_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Leave:
-    variant_id: int
+    resident_id: ResidentId
     departure: Departure
     bytes_by_device: BytesByDevice
     idle_seconds: float | None
     """None: answering or loading."""
     answers: int
-    for_variant: int | None
+    for_resident: ResidentId | None
     """None where it leaves for other programs or a budget; then the shortage is told."""
     reload_seconds: float
     likelihood: float
@@ -97,7 +98,7 @@ class Stayed:
     """It drained for a need that has passed."""
 
     kind: ClassVar[Literal["stay"]] = "stay"
-    variant_id: int
+    resident_id: ResidentId
     departure: Departure
     """What it drained for."""
 
@@ -107,7 +108,7 @@ class WentIdle:
     """Unloaded, for nobody used it."""
 
     kind: ClassVar[Literal["idle"]] = "idle"
-    variant_id: int
+    resident_id: ResidentId
     idle_seconds: float
 
 
@@ -116,7 +117,7 @@ class Unloaded:
     """For a reason of its own: no other variant needs the room."""
 
     kind: ClassVar[Literal["unload"]] = "unload"
-    variant_id: int
+    resident_id: ResidentId
     departure: Departure
 
 
@@ -126,7 +127,7 @@ class _Pause:
     device_name: str
     excess_bytes: int
     cause: ShortageCause
-    variant_id: ClassVar[None] = None
+    resident_id: ClassVar[None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Failed:
     """Its worker ended that should not have."""
 
     kind: ClassVar[Literal["failure"]] = "failure"
-    variant_id: int
+    resident_id: ResidentId
     reason: FailureReason
     detail: str
     """May quote the worker, and name files."""
@@ -160,7 +161,7 @@ class LoadRefused:
     """Everybody who waited for it, and whoever asks meanwhile, hears `refusal`."""
 
     kind: ClassVar[Literal["refuse"]] = "refuse"
-    variant_id: int
+    resident_id: ResidentId
     refusal: Refusal
 
 
@@ -182,14 +183,14 @@ DecisionKind = Literal[
 ]
 
 
-def mentioned(decision: Decision) -> tuple[int, ...]:
-    """Ids of all variants that the decision is about, the one that it was taken on first."""
+def mentioned(decision: Decision) -> tuple[ResidentId, ...]:
+    """All residents that the decision is about, the one that it was taken on first."""
     match decision:
         case Evicted() | Drained():
-            for_variant = () if decision.for_variant is None else (decision.for_variant,)
-            return (decision.variant_id, *for_variant, *(each.variant_id for each in decision.spared))
-        case LoadRefused(variant_id=variant_id, refusal=refusal):
-            return (variant_id, *refusals.mentioned(refusal))
+            for_resident = () if decision.for_resident is None else (decision.for_resident,)
+            return (decision.resident_id, *for_resident, *(each.resident_id for each in decision.spared))
+        case LoadRefused(resident_id=resident_id, refusal=refusal):
+            return (resident_id, *refusals.mentioned(refusal))
         case LoadingPaused() | LoadingResumed():
             return ()
-    return (decision.variant_id,)
+    return (decision.resident_id,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.decisions import Decision
@@ -43,7 +44,7 @@ class LoadAsked:
 class UnloadAsked:
     now: float
     ticket: int
-    variant_id: int
+    resident_id: ResidentId
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class FactsRead:
 @dataclass(frozen=True, slots=True)
 class WorkerLoading:
     now: float
-    variant_id: int
+    resident_id: ResidentId
     launch: int
     fraction: float
 
@@ -73,7 +74,7 @@ class WorkerLoading:
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
     now: float
-    variant_id: int
+    resident_id: ResidentId
     launch: int
     n_seq_max: int
     buffers_by_device: BytesByDevice
@@ -86,7 +87,7 @@ class WorkerMeasured:
     """The driver told what the whole process of a resident variant holds; sent again only when that has changed."""
 
     now: float
-    variant_id: int
+    resident_id: ResidentId
     launch: int
     bytes_by_device: BytesByDevice
     """Buffers and overhead together. Devices that are not named stay as they are."""
@@ -97,7 +98,7 @@ class WorkerHealthy:
     """The worker reported that its decode steps go on, or that it is idle."""
 
     now: float
-    variant_id: int
+    resident_id: ResidentId
     launch: int
 
 
@@ -106,7 +107,7 @@ class WorkerEnding:
     """The worker's report pipe has closed: the process is about to be gone, and nobody should be sent to it."""
 
     now: float
-    variant_id: int
+    resident_id: ResidentId
     launch: int
 
 
@@ -115,7 +116,7 @@ class WorkerEnded:
     """The process is gone. `failure` says why, unless it was told to go."""
 
     now: float
-    variant_id: int
+    resident_id: ResidentId
     launch: int
     failure: Failure
 
@@ -179,14 +180,14 @@ class StartWorker:
 
 @dataclass(frozen=True, slots=True)
 class StopWorker:
-    variant_id: int
+    resident_id: ResidentId
     launch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     ticket: int
-    variant_id: int
+    resident_id: ResidentId
     launch: int
 
 
@@ -203,7 +204,7 @@ class Refuse:
     """Whoever waits at `ticket` is sent away."""
 
     ticket: int
-    variant_id: int
+    resident_id: ResidentId
     refusal: Refusal
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 
 _MOST_PEOPLE_REMEMBERED = 4_096
@@ -18,7 +19,7 @@ class Request:
     """Somebody who waits: for a lease, or (`wants="load"`) only for the variant to be resident."""
 
     ticket: int
-    variant_id: int
+    resident_id: ResidentId
     user: str
     kind: LeaseKind
     arrived_at: float

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference.core.scheduling.admission import by_variant
+from inference.core.loads.resident_id import ResidentId
+from inference.core.scheduling.admission import by_resident
 from inference.core.scheduling.events import Complete, Grant
 from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.memory.residency import Residency
@@ -22,10 +23,10 @@ class Leases:
         self._held: dict[int, tuple[Residency, str]] = {}
         """ticket → whose lease, and the user's."""
 
-    def serve(self, residencies: Mapping[int, Residency], now: float) -> None:
+    def serve(self, residencies: Mapping[ResidentId, Residency], now: float) -> None:
         """Gives what is free to those who wait, in turn; a wish to have it loaded is fulfilled."""
-        for variant_id, requests in by_variant(self._queue.requests).items():
-            residency = residencies[variant_id]
+        for resident_id, requests in by_resident(self._queue.requests).items():
+            residency = residencies[resident_id]
             if not residency.takes_leases():
                 continue
             waiting = []
@@ -65,4 +66,4 @@ class Leases:
         residency.demand.began(now)
         self._held[request.ticket] = residency, request.user
         self._turns.take(request.user)
-        self._outbox.put(Grant(request.ticket, residency.variant_id, residency.launch))
+        self._outbox.put(Grant(request.ticket, residency.resident_id, residency.launch))

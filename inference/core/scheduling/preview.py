@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from inference.core.loads.devices import BytesByDevice, BytesOn
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.admission import admit
 from inference.core.scheduling.fair_turns import FairTurns, Request
@@ -23,7 +24,7 @@ Outcome = Literal["resident", "loading", "fits", "evicts", "waits", "cannot"]
 class Leaver:
     """A resident that would have to go."""
 
-    variant_id: int
+    resident_id: ResidentId
     bytes_by_device: BytesByDevice
     idle_seconds: float | None
     """Since its last lease; None: it is answering or loading."""
@@ -38,7 +39,7 @@ class Preview:
     """`resident`: nothing to do. `loading`: under way. `fits`: loads at once. `evicts`: idle `evicts` leave first.
     `waits`: `evicts` leave and `waits_for` finish first, or what `reason` says. `cannot`: because of `unfit`."""
 
-    variant_id: int
+    resident_id: ResidentId
     outcome: Outcome
     best: LoadWay
     """Of all ways."""
@@ -64,7 +65,7 @@ class Preview:
 def preview(
     facts: VariantFacts,
     waiting: Sequence[Request],
-    residencies: Mapping[int, Residency],
+    residencies: Mapping[ResidentId, Residency],
     ledger: Ledger,
     turns: FairTurns,
     max_wait_seconds: float,
@@ -72,7 +73,7 @@ def preview(
     anyway: bool = False,
 ) -> Preview:
     """What a person's wish to load `facts` would lead to, behind everybody who waits already. Changes nothing."""
-    known = residencies.get(facts.variant_id)
+    known = residencies.get(facts.resident_id)
     residency = replace(known, facts=facts) if known else Residency(facts)
     best = residency.ways[0]
     launched = residency.launched_facts
@@ -80,44 +81,44 @@ def preview(
         outcome: Outcome = "resident" if residency.state == "resident" else "loading"
         holds = ledger.named(residency.way.bytes_by_device) if residency.way else ()
         return Preview(
-            facts.variant_id, outcome, best, residency.way, load_seconds=residency.reload_seconds, holds=holds
+            facts.resident_id, outcome, best, residency.way, load_seconds=residency.reload_seconds, holds=holds
         )
     if residency.state in ("resident", "loading"):
         # For its new options it would have to leave first.
         return Preview(
-            facts.variant_id,
+            facts.resident_id,
             "waits",
             best,
-            reason=Reason("leaving", (facts.variant_id,), len(residency.leases)),
+            reason=Reason("leaving", (facts.resident_id,), len(residency.leases)),
             load_seconds=residency.reload_seconds,
         )
     # Equals are taken by ticket: whoever asks now comes after everybody who waits.
     ticket = 1 + max((each.ticket for each in waiting), default=0)
-    request = Request(ticket, facts.variant_id, "", "interactive", now, wants="load", anyway=anyway)
+    request = Request(ticket, facts.resident_id, "", "interactive", now, wants="load", anyway=anyway)
     admission = admit(
         [*waiting, request],
-        {**residencies, facts.variant_id: residency},
+        {**residencies, facts.resident_id: residency},
         ledger,
         turns,
         max_wait_seconds,
         now,
     )
-    variant_id = facts.variant_id
-    if variant_id in admission.hopeless:
-        return Preview(variant_id, "cannot", best, unfit=admission.hopeless[variant_id])
-    choice = admission.choices.get(variant_id)
-    reason = admission.blocked.get(variant_id)
+    resident_id = facts.resident_id
+    if resident_id in admission.hopeless:
+        return Preview(resident_id, "cannot", best, unfit=admission.hopeless[resident_id])
+    choice = admission.choices.get(resident_id)
+    reason = admission.blocked.get(resident_id)
     if choice is None:
-        return Preview(variant_id, "waits", best, reason=reason, load_seconds=residency.reload_seconds)
+        return Preview(resident_id, "waits", best, reason=reason, load_seconds=residency.reload_seconds)
     outcome = "fits"
     if choice.plan.drain:
         outcome = "waits"
     elif choice.plan.evict:
         outcome = "evicts"
-    elif variant_id not in admission.start:
+    elif resident_id not in admission.start:
         outcome = "waits"
     return Preview(
-        variant_id,
+        resident_id,
         outcome,
         best,
         choice.way,
@@ -134,7 +135,7 @@ def preview(
 def _leaver(residency: Residency, now: float) -> Leaver:
     is_busy = bool(residency.leases) or residency.state == "loading"
     return Leaver(
-        residency.variant_id,
+        residency.resident_id,
         residency.bytes_by_device,
         None if is_busy else max(0.0, now - residency.used_at),
         len(residency.leases),

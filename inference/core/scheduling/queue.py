@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.decisions import LoadRefused
 from inference.core.scheduling.events import Notify, Refuse
 from inference.core.scheduling.fair_turns import Request
@@ -19,7 +20,7 @@ class Queue:
         self._outbox = outbox
         self._requests: dict[int, Request] = {}
         self._waits: Mapping[int, tuple[int, Wait]] = {}
-        self._refused: set[tuple[int, RefusalKind]] = set()
+        self._refused: set[tuple[ResidentId, RefusalKind]] = set()
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -29,8 +30,8 @@ class Queue:
         """In the order of arrival."""
         return list(self._requests.values())
 
-    def wanting(self, variant_id: int) -> list[Request]:
-        return [each for each in self._requests.values() if each.variant_id == variant_id]
+    def wanting(self, resident_id: ResidentId) -> list[Request]:
+        return [each for each in self._requests.values() if each.resident_id == resident_id]
 
     def told(self) -> list[tuple[Request, int, Wait]]:
         """Everybody with position (from 1) and what for, as told last."""
@@ -50,11 +51,11 @@ class Queue:
     def refuse(self, requests: Iterable[Request], now: float, refusal: Refusal) -> None:
         for request in requests:
             self.drop(request.ticket)
-            if (request.variant_id, refusal.kind) not in self._refused:
+            if (request.resident_id, refusal.kind) not in self._refused:
                 # One line for all who hear the same.
-                self._refused.add((request.variant_id, refusal.kind))
-                self._outbox.decide(now, LoadRefused(request.variant_id, refusal))
-            self._outbox.put(Refuse(request.ticket, request.variant_id, refusal))
+                self._refused.add((request.resident_id, refusal.kind))
+                self._outbox.decide(now, LoadRefused(request.resident_id, refusal))
+            self._outbox.put(Refuse(request.ticket, request.resident_id, refusal))
 
     def tell(self, waits: Mapping[int, tuple[int, Wait]]) -> None:
         """Notifies everybody who waits for a lease and whose wait has changed."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from inference.core.loads.resident_id import ResidentId
+
 ReasonKind = Literal["slots", "room", "behind", "leaving", "loading", "lingering", "foreign"]
 
 
@@ -17,7 +19,7 @@ class Reason:
     doesn't fit until they give some back."""
 
     kind: ReasonKind
-    variants: tuple[int, ...] = ()
+    variants: tuple[ResidentId, ...] = ()
     answers: int = 0
     device: str | None = None
     device_name: str | None = None
@@ -39,7 +41,7 @@ class ForEviction:
     """Room is being made: `variants` are on their way out."""
 
     kind: ClassVar[Literal["eviction"]] = "eviction"
-    variants: tuple[int, ...]
+    variants: tuple[ResidentId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ForLoading:
 Wait = InQueue | ForEviction | ForLoading
 
 
-def mentioned(wait: Wait) -> tuple[int, ...]:
+def mentioned(wait: Wait) -> tuple[ResidentId, ...]:
     """Ids of the variants that it is about."""
     match wait:
         case InQueue(reason=reason):

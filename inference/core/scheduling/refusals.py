@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from inference.core.loads.devices import PoolKind
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import FailureReason
 
 
@@ -17,7 +18,7 @@ class DoesNotFit:
     device: str
     needed_bytes: int
     budget_bytes: int
-    pinned: tuple[int, ...] = ()
+    pinned: tuple[ResidentId, ...] = ()
     pinned_bytes: int = 0
     foreign_bytes: int = 0
     device_name: str = ""
@@ -95,6 +96,6 @@ RefusalKind = Literal[
 ]
 
 
-def mentioned(refusal: Refusal) -> tuple[int, ...]:
+def mentioned(refusal: Refusal) -> tuple[ResidentId, ...]:
     """Ids of the variants that it is about, besides the one that was asked for."""
     return refusal.pinned if isinstance(refusal, DoesNotFit) else ()

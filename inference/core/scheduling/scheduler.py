@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.admission import Admission, admit, relieve
 from inference.core.scheduling.decisions import LoadingPaused, LoadingResumed
 from inference.core.scheduling.events import (
@@ -79,7 +80,7 @@ class Scheduler:
         return self._residencies.ledger
 
     @property
-    def residencies(self) -> Mapping[int, Residency]:
+    def residencies(self) -> Mapping[ResidentId, Residency]:
         """Of every variant that was ever heard of, by id."""
         return self._residencies.residencies
 
@@ -135,7 +136,7 @@ class Scheduler:
             case FactsRead(facts=facts):
                 self._residencies.know(facts)
             case WorkerLoading() | WorkerReady() | WorkerMeasured() | WorkerHealthy() | WorkerEnding() | WorkerEnded():
-                residency = self.residencies[event.variant_id]
+                residency = self.residencies[event.resident_id]
                 if event.launch == residency.launch and residency.holds_bytes:
                     self._worker_reported(residency, event)
             case PoolsChanged(pools=pools):
@@ -151,7 +152,7 @@ class Scheduler:
     def _lease_asked(self, event: LeaseAsked) -> None:
         residency = self._residencies.know(event.facts)
         request = Request(
-            event.ticket, event.facts.variant_id, event.user, event.kind, event.now, event.request_id, "lease"
+            event.ticket, event.facts.resident_id, event.user, event.kind, event.now, event.request_id, "lease"
         )
         residency.demand.asked(event.now, event.user)
         if residency.failures_in_a_row >= MOST_FAILURES_IN_A_ROW:
@@ -165,14 +166,14 @@ class Scheduler:
         residency.demand.began(event.now)
         self._queue.add(
             Request(
-                event.ticket, event.facts.variant_id, "", "interactive", event.now, wants="load", anyway=event.anyway
+                event.ticket, event.facts.resident_id, "", "interactive", event.now, wants="load", anyway=event.anyway
             )
         )
 
     def _unload_asked(self, event: UnloadAsked) -> None:
-        residency = self.residencies.get(event.variant_id)
-        self._queue.refuse(self._queue.wanting(event.variant_id), event.now, UnloadedMeanwhile())
-        self._residencies.displaced.forget(event.variant_id)
+        residency = self.residencies.get(event.resident_id)
+        self._queue.refuse(self._queue.wanting(event.resident_id), event.now, UnloadedMeanwhile())
+        self._residencies.displaced.forget(event.resident_id)
         if residency is None or not residency.holds_bytes:
             if residency is not None and residency.state == "failed":
                 self._residencies.forget_failure(residency)
@@ -211,7 +212,7 @@ class Scheduler:
         if residency.state == "failed" and (
             residency.failures_in_a_row >= MOST_FAILURES_IN_A_ROW or (was_loading and event.failure.lasting)
         ):
-            self._refuse_failed(residency, self._queue.wanting(residency.variant_id), event.now)
+            self._refuse_failed(residency, self._queue.wanting(residency.resident_id), event.now)
         self._residencies.complete_unloads(residency)
 
     # decisions ----------------------------------------------------------------------------------------------------
@@ -248,27 +249,27 @@ class Scheduler:
                 self._residencies.evict(residency, "changed", now)
         if self.ledger.shortages:
             # Before anybody is served: nobody new is sent to a worker that has to leave.
-            for variant_id, leave in relieve(self._queue.requests, self.residencies, self.ledger, now).items():
-                self._residencies.evict(self.residencies[variant_id], leave.departure, now, leave)
+            for resident_id, leave in relieve(self._queue.requests, self.residencies, self.ledger, now).items():
+                self._residencies.evict(self.residencies[resident_id], leave.departure, now, leave)
         self._leases.serve(self.residencies, now)
         return admit(self._queue.requests, self.residencies, self.ledger, self._turns, self.max_wait_seconds, now)
 
     def _step(self, admission: Admission, now: float) -> bool:
         """Does what `admission` allows. True where anything changed, so that another look is due."""
         before = len(self._outbox)
-        for variant_id, unfit in admission.hopeless.items():
-            self._refuse_unfit(variant_id, unfit, now)
+        for resident_id, unfit in admission.hopeless.items():
+            self._refuse_unfit(resident_id, unfit, now)
         moved = self._make_room(admission, now)
-        for variant_id in admission.start:
-            n_waiting = len(self._queue.wanting(variant_id))
-            self._residencies.start(self.residencies[variant_id], admission.choices[variant_id], n_waiting, now)
+        for resident_id in admission.start:
+            n_waiting = len(self._queue.wanting(resident_id))
+            self._residencies.start(self.residencies[resident_id], admission.choices[resident_id], n_waiting, now)
         if not admission.blocked and not admission.start:
             self._residencies.restore(now)
         for residency in self.residencies.values():
             due = _idle_until(residency)
             if due is not None and now >= due:
                 self._residencies.evict(residency, "idle", now)
-            if residency.facts.transient and not self._queue.wanting(residency.variant_id):
+            if residency.facts.transient and not self._queue.wanting(residency.resident_id):
                 self._forsake(residency, now)
             if residency.state == "draining" and not residency.leases:
                 self._residencies.stop(residency, residency.departure)
@@ -285,7 +286,7 @@ class Scheduler:
         """Sends away who must go, and lets stay who drained for a need that has passed. True if any moved."""
         moved = False
         for residency in self.residencies.values():
-            leave = admission.leave.get(residency.variant_id)
+            leave = admission.leave.get(residency.resident_id)
             if leave is not None:
                 moved = self._residencies.evict(residency, leave.departure, now, leave) or moved
             elif residency.state == "draining" and residency.departure in REVOCABLE:
@@ -310,8 +311,8 @@ class Scheduler:
         refusal = FailedToLoad(failure.reason, failure.detail, residency.failures_in_a_row, final)
         self._queue.refuse(requests, now, refusal)
 
-    def _refuse_unfit(self, variant_id: int, unfit: DoesNotFit, now: float) -> None:
-        self._queue.refuse(self._queue.wanting(variant_id), now, unfit)
+    def _refuse_unfit(self, resident_id: ResidentId, unfit: DoesNotFit, now: float) -> None:
+        self._queue.refuse(self._queue.wanting(resident_id), now, unfit)
 
     # time ---------------------------------------------------------------------------------------------------------
 

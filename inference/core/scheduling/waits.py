@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from inference.core.scheduling.admission import by_variant
+from inference.core.loads.resident_id import ResidentId
+from inference.core.scheduling.admission import by_resident
 from inference.core.scheduling.fair_turns import FairTurns, Request
 from inference.core.scheduling.memory.residency import Residency
 from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, Reason, Wait
@@ -12,8 +13,8 @@ from inference.core.scheduling.reasons import ForEviction, ForLoading, InQueue, 
 
 def waits(
     waiting: Sequence[Request],
-    residencies: Mapping[int, Residency],
-    blocked: Mapping[int, Reason | ForEviction],
+    residencies: Mapping[ResidentId, Residency],
+    blocked: Mapping[ResidentId, Reason | ForEviction],
     turns: FairTurns,
     now: float,
 ) -> dict[int, tuple[int, Wait]]:
@@ -23,9 +24,9 @@ def waits(
     order of `blocked`: those who wait for the first go before all others.
     """
     told: dict[int, tuple[int, Wait]] = {}
-    groups = by_variant(waiting)
-    for variant_id, requests in groups.items():
-        residency = residencies[variant_id]
+    groups = by_resident(waiting)
+    for resident_id, requests in groups.items():
+        residency = residencies[resident_id]
         if residency.state not in ("loading", "resident"):
             continue
         loading = ForLoading(residency.fraction or 0.0)
@@ -34,14 +35,14 @@ def waits(
         told.update((each.ticket, (1, loading)) for each in requests if each.wants == "load")
         for position, request in enumerate(turns.order(leases, now), 1):
             if residency.state == "resident":
-                told[request.ticket] = position, InQueue(position, Reason("slots", (variant_id,)))
+                told[request.ticket] = position, InQueue(position, Reason("slots", (resident_id,)))
             elif position <= n_seq_max:
                 told[request.ticket] = position, loading
             else:
-                told[request.ticket] = position, InQueue(position - n_seq_max, Reason("loading", (variant_id,)))
+                told[request.ticket] = position, InQueue(position - n_seq_max, Reason("loading", (resident_id,)))
     position = 0
-    for variant_id, why in blocked.items():
-        for request in turns.order(groups.get(variant_id, ()), now):
+    for resident_id, why in blocked.items():
+        for request in turns.order(groups.get(resident_id, ()), now):
             position += 1
             told[request.ticket] = position, InQueue(position, why) if isinstance(why, Reason) else why
     return told

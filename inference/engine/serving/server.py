@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from inference.engine import lingering_close, protocol
+from inference.engine import lingering_close, private_folder, protocol
 from inference.engine.protocol import Pong, Refused
 from inference.engine.serving.connection import CallerConnection
 from inference.engine.serving.fields import RequestRefused
@@ -37,7 +37,8 @@ class WorkerServer:
         self._loop = asyncio.get_running_loop()
 
     async def listen(self, path: Path) -> asyncio.AbstractServer:
-        """Creates the socket with mode 0600, in place of a stale one. Raises OSError."""
+        """Creates the socket with mode 0600, in place of a stale one. Raises UnsafeFolder, OSError."""
+        private_folder.check(path.parent)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         mask = os.umask(0o177)

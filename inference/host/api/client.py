@@ -6,16 +6,20 @@ Views, consumers, tasks and commands use this module and nothing else of the hos
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any, cast
 
 from inference.core.decoding.generation_options import GenerationOptions
-from inference.core.loads.purposes import Purpose, resident_id
+from inference.core.loads.purposes import Purpose
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind
 from inference.core.scheduling.preview import Preview
 from inference.core.scheduling.refusals import Refusal, RefusalKind
-from inference.engine import protocol
+from inference.engine import private_folder, protocol
+from inference.engine.private_folder import Streams, UnsafeFolder
 from inference.engine.protocol import ChatMessage, Chunk, Done, Prefill, Token
 from inference.host.api.messages import (
     Evicting,
@@ -31,19 +35,25 @@ from inference.host.api.messages import (
 from inference.host.api.telemetry import TelemetryFrame, TelemetryQuery
 from inference.host.api.wire import read_as
 
+logger = logging.getLogger(__name__)
+
 
 class HostUnavailable(Exception):
     """No host answers on the socket: it is starting, restarting or stopped."""
 
 
+class HostNotTrusted(HostUnavailable):
+    """Somebody else could be listening on the socket, so nothing was said to them. The text says what to do."""
+
+
 class HostRefusal(Exception):
     """The host said no. `facts` say why: inference.wording.refusals words them for whoever asked."""
 
-    def __init__(self, facts: Refusal, variant_id: int | None = None) -> None:
-        """`variant_id`: which was asked for, where one was."""
+    def __init__(self, facts: Refusal, resident_id: ResidentId | None = None) -> None:
+        """`resident_id`: which was asked for, where one was."""
         super().__init__(facts.kind)
         self.facts = facts
-        self.variant_id = variant_id
+        self.resident_id = resident_id
 
     @property
     def code(self) -> RefusalKind:
@@ -66,14 +76,19 @@ class WorkerRefusal(Exception):
 
 FOREVER_SECONDS = 1e9
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 _ASK_AGAIN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Between a worker's death and the host's knowing of it lies up to a quarter of a second."""
 
 
 async def _connect(path: str) -> Streams:
-    return await asyncio.open_unix_connection(path, limit=protocol.LONGEST_LINE_BYTES)
+    """Raises UnsafeFolder, OSError."""
+    return await private_folder.connect(path, protocol.LONGEST_LINE_BYTES)
+
+
+@lru_cache(maxsize=16)
+def _warn_once(reason: str) -> None:
+    """Pages only say that no host answers; whoever keeps the box reads why in the log, once a process."""
+    logger.error(reason, extra={"event": "host_not_trusted"})
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -88,7 +103,7 @@ class Lease:
     First exhaust `waiting()`, then call `generate()`.
     """
 
-    def __init__(self, resident_id: int, ask: Callable[[], Awaitable[Streams]]) -> None:
+    def __init__(self, resident_id: ResidentId, ask: Callable[[], Awaitable[Streams]]) -> None:
         """`ask` sends the request for the lease on a new connection to the host."""
         self._resident_id = resident_id
         self.ready: LeaseReady | None = None
@@ -257,6 +272,15 @@ class Lease:
             await _close(writer)
 
 
+def _asked_for(request: HostRequest | TelemetryQuery) -> ResidentId | None:
+    match request["type"]:
+        case "lease" | "unload":
+            return ResidentId(request["variant_id"], request["purpose"])
+        case "load" | "preview" | "pin":
+            return ResidentId(request["variant_id"])
+    return None
+
+
 class HostClient:
     """Speaks to the host's Unix socket. Holds no connection of its own; safe to share."""
 
@@ -266,6 +290,9 @@ class HostClient:
     async def _open(self, request: HostRequest | TelemetryQuery) -> Streams:
         try:
             reader, writer = await _connect(self._path)
+        except UnsafeFolder as error:
+            _warn_once(str(error))
+            raise HostNotTrusted(str(error)) from None
         except OSError as error:
             raise HostUnavailable(f"no host answers at {self._path}: {error.strerror or error}") from None
         writer.write(protocol.encode(request))
@@ -285,8 +312,7 @@ class HostClient:
         if answer is None:
             raise HostUnavailable("the host ended before it answered")
         if answer["type"] == "refused":
-            variant_id = cast("int | None", request.get("variant_id"))
-            raise HostRefusal(read_as(HostRefused, answer)["refusal"], variant_id)
+            raise HostRefusal(read_as(HostRefused, answer)["refusal"], _asked_for(request))
         return answer
 
     @asynccontextmanager
@@ -313,7 +339,7 @@ class HostClient:
                 }
             )
 
-        lease = Lease(resident_id(variant_id, purpose), ask)
+        lease = Lease(ResidentId(variant_id, purpose), ask)
         await lease.ask()
         try:
             yield lease
@@ -331,9 +357,9 @@ class HostClient:
         answer = await self._ask({"type": "preview", "variant_id": variant_id, "anyway": anyway})
         return read_as(LoadPreviewed, answer)["preview"]
 
-    async def unload(self, variant_id: int) -> None:
+    async def unload(self, variant_id: int, purpose: Purpose = "chat") -> None:
         """Returns when the variant's worker has ended; running answers finish first. Raises HostRefusal, HostUnavailable."""
-        await self._ask({"type": "unload", "variant_id": variant_id})
+        await self._ask({"type": "unload", "variant_id": variant_id, "purpose": purpose})
 
     async def pin(self, variant_id: int, pinned: bool) -> None:
         """A pinned variant is never evicted nor unloaded for idleness. Raises HostRefusal, HostUnavailable."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from inference.core.loads.purposes import Purpose
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import FailureReason, LeaseKind, ResidencyState
 from inference.core.scheduling.decisions import Decision
 from inference.core.scheduling.preview import Preview
@@ -52,6 +53,8 @@ class Unload(TypedDict):
 
     type: Literal["unload"]
     variant_id: int
+    purpose: Purpose
+    """Which of its workers. Without it: `chat`."""
 
 
 class Pin(TypedDict):
@@ -92,7 +95,7 @@ class Queued(TypedDict):
 
 class Evicting(TypedDict):
     type: Literal["evicting"]
-    variants: list[int]
+    variants: list[ResidentId]
     """Those that leave to make room."""
 
 
@@ -130,10 +133,21 @@ class LoadPreviewed(TypedDict):
     preview: Preview
 
 
-class Mention(TypedDict):
-    """A variant that a decision is about, as it was called then: it may be renamed or deleted by the time of reading."""
+class OfResident(TypedDict):
+    """What is told of one worker of a variant names it so."""
 
     variant_id: int
+    """The row's."""
+    purpose: Purpose
+
+
+def resident_id_of(row: OfResident) -> ResidentId:
+    return ResidentId(row["variant_id"], row["purpose"])
+
+
+class Mention(OfResident):
+    """A variant that a decision is about, as it was called then: it may be renamed or deleted by the time of reading."""
+
     name: str
 
 
@@ -148,11 +162,8 @@ class LoggedDecision(TypedDict):
     mentions: list[Mention]
 
 
-class ResidentVariant(TypedDict):
-    variant_id: int
-    """core.loads.purposes.resident_id: of a worker that reads it is no row's."""
+class ResidentVariant(OfResident):
     name: str
-    purpose: Purpose
     state: ResidencyState
     pinned: bool
     pid: int | None
@@ -193,11 +204,9 @@ class ResidentVariant(TypedDict):
     type_v: str | None
 
 
-class WaitingRequest(TypedDict):
+class WaitingRequest(OfResident):
     request_id: str
     user: str
-    variant_id: int
-    """As of a ResidentVariant."""
     variant: str
     """Its name."""
     kind: LeaseKind

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from inference.core.loads.purposes import Purpose
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import LeaseKind, ResidencyState
 from inference.core.monitoring.alarms import Alarm
 from inference.core.scheduling.decisions import DecisionKind
 from inference.core.scheduling.reasons import Wait
-from inference.host.api.messages import LoggedDecision
+from inference.host.api.messages import LoggedDecision, OfResident
 
 SegmentKind = Literal["weights", "kv", "compute", "overhead", "reserved", "foreign", "reserve", "free"]
 
@@ -32,7 +33,14 @@ class Segment(TypedDict):
     """`overhead`: held beyond the buffers, such as a CUDA context. `reserved`: held in the ledger, not yet measured."""
     variant_id: int | None
     """Whose it is; None for foreign, reserve and free."""
+    purpose: Purpose | None
     bytes: int
+
+
+def resident_id_if_any(row: Segment | DecidedCount) -> ResidentId | None:
+    """None: nobody's."""
+    variant_id, purpose = row["variant_id"], row["purpose"]
+    return None if variant_id is None or purpose is None else ResidentId(variant_id, purpose)
 
 
 class DeviceTelemetry(TypedDict):
@@ -60,12 +68,10 @@ class DeviceTelemetry(TypedDict):
     """In the order of the bar: residents, foreign, reserve, free."""
 
 
-class VariantState(TypedDict):
+class VariantState(OfResident):
     """A variant that is not absent, failed ones included, in figures."""
 
-    variant_id: int
     name: str
-    purpose: Purpose
     state: ResidencyState
     pinned: bool
     fraction: float | None
@@ -95,11 +101,10 @@ class VariantTelemetry(VariantState):
     """None while nothing is wrong."""
 
 
-class QueuePlace(TypedDict):
+class QueuePlace(OfResident):
     position: int
     user: str
     """The person's id, for marking one's own entry."""
-    variant_id: int
     variant: str
     """Its name."""
     kind: LeaseKind
@@ -115,6 +120,7 @@ class DecidedCount(TypedDict):
 
     kind: DecisionKind
     variant_id: int | None
+    purpose: Purpose | None
     variant: str | None
     """As it was called when it was last counted."""
     n: int
@@ -137,7 +143,7 @@ class BacklogFigures(Sample):
     at: list[float]
     """Seconds since 1970 of each sample kept, oldest first: up to ten minutes."""
     series: dict[str, list[float | None]]
-    """`gpu0.used_bytes`, `ram.utilisation_percent`, `variant.7.tokens_per_second`…, each as long as `at`."""
+    """`gpu0.used_bytes`, `ram.utilisation_percent`, `variant.7.tokens_per_second`, `variant.7.imatrix.tokens_per_second`…, each as long as `at`."""
 
 
 class Step(Sample):

@@ -13,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.purposes import variant_of
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
@@ -41,7 +41,7 @@ class DjangoInventory:
         self._planning = planning
         self._dry_runs = dry_runs
 
-    async def facts(self, resident_id: int) -> VariantFacts:
+    async def facts(self, resident_id: ResidentId) -> VariantFacts:
         """Waits for a dry run only where the header does not tell; where only buffers are unknown, one runs behind it."""
         facts, plan = await _in_thread(lambda: self._read(resident_id))
         if self._dry_runs is None or not plan.wants_dry_run:
@@ -80,8 +80,8 @@ class DjangoInventory:
 
         await _in_thread(write)
 
-    def _read(self, resident_id: int) -> tuple[VariantFacts, VariantPlan]:
-        variant_id, purpose = variant_of(resident_id)
+    def _read(self, resident_id: ResidentId) -> tuple[VariantFacts, VariantPlan]:
+        variant_id, purpose = resident_id.variant_id, resident_id.purpose
         variant = Variant.objects.filter(pk=variant_id).first()
         if variant is None:
             raise UnknownVariant(variant_id)
@@ -103,7 +103,7 @@ class DjangoInventory:
         if self._planning is not None and fingerprint != MISSING:
             plan = self._planning.plan(variant, shards, fingerprint, size_bytes, purpose)
         facts = VariantFacts(
-            variant_id=variant.pk,
+            resident_id=ResidentId(variant_id),
             name=variant.name,
             path=shards[0].path,
             size_bytes=size_bytes,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from inference.core.loads.devices import RAM
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.purposes import resident_id
+from inference.core.loads.resident_id import ResidentId
 from inference.core.planning.header import Header
 from inference.core.planning.imatrix_memory import sums_bytes
 from inference.core.planning.load_ways import EstimatedWay
@@ -54,7 +54,7 @@ def facts_to_read(facts: VariantFacts) -> VariantFacts:
     """`facts` are the variant's own, but for `load_ways`, which are those of the wishes above."""
     return replace(
         facts,
-        variant_id=resident_id(facts.variant_id, "imatrix"),
+        resident_id=ResidentId(facts.resident_id.variant_id, "imatrix"),
         name=f"{facts.name} (importance matrix)",
         options=options_to_read(facts.options),
         pinned=False,

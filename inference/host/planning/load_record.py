@@ -27,7 +27,7 @@ class LoadMeasured:
 def measured_load(facts: VariantFacts, ready: Ready, whole_bytes: BytesByDevice) -> LoadMeasured:
     """Of a worker that was started as `facts` say. `whole_bytes`: of the whole process, by device, where the driver tells."""
     return LoadMeasured(
-        facts.variant_id,
+        facts.resident_id.variant_id,
         facts.options,
         facts.fingerprint,
         {each["device"]: _measured(each, whole_bytes.get(each["device"])) for each in ready["devices"]},

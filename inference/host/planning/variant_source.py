@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from inference.core.loads.options import BadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.memory.residency import VariantFacts
 from inference.core.scheduling.refusals import NoStorage
@@ -42,8 +43,8 @@ class InventoryUnavailable(Exception):
 class Inventory(Protocol):
     """Every method raises InventoryUnavailable."""
 
-    async def facts(self, resident_id: int) -> VariantFacts:
-        """What is known of the variant for its purpose: see core.loads.purposes and host.planning.imatrix_load. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions."""
+    async def facts(self, resident_id: ResidentId) -> VariantFacts:
+        """What is known of the variant for its purpose: see host.planning.imatrix_load. Raises UnknownVariant, DisabledVariant, UnusableFile, BadOptions."""
 
     async def pools(self) -> tuple[Pool, ...]:
         """What each device may hold, as its owner has it now; foreign memory is left out."""

@@ -15,7 +15,8 @@ from typing import Any
 from inference.core.loads.devices import RAM, DeviceId
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.loads.options import LoadOptions
-from inference.core.loads.purposes import Purpose, resident_id
+from inference.core.loads.purposes import Purpose
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.planning.footprint import CannotTell, DeviceBytes, NotTold
 from inference.core.planning.header_estimates import HeaderEstimates
@@ -73,7 +74,7 @@ class VariantPlan:
 class _Subject:
     """Everything that the ways follow from."""
 
-    resident_id: int
+    resident_id: ResidentId
     path: str
     fingerprint: str
     size_bytes: int
@@ -103,7 +104,7 @@ class Planning:
         self._headers: RecentlyUsed[tuple[str, str], HeaderEstimates | None] = RecentlyUsed(_MOST_HEADERS)
         self._found: RecentlyUsed[Hashable, _Found] = RecentlyUsed(_MOST_PLANS)
         self._plans: RecentlyUsed[Hashable, VariantPlan] = RecentlyUsed(_MOST_PLANS)
-        self._last: dict[int, tuple[EstimatedWay, ...]] = {}
+        self._last: dict[ResidentId, tuple[EstimatedWay, ...]] = {}
         self._n_records = 0
         """What was planned before the last one is void."""
         self._lock = threading.Lock()
@@ -125,7 +126,7 @@ class Planning:
         if purpose == "imatrix":
             base, wishes = options_to_read(base), wishes_to_read(wishes)
         subject = _Subject(
-            resident_id(variant.pk, purpose), shards[0].path, fingerprint, size_bytes, wishes, base, profile
+            ResidentId(variant.pk, purpose), shards[0].path, fingerprint, size_bytes, wishes, base, profile
         )
         known = self._plans.get(subject)
         if known is None:
@@ -277,7 +278,7 @@ class Planning:
 
     def _estimated(self, load: LoadMeasured) -> dict[str, dict[str, int]]:
         """What was planned for the way that was loaded, by device; nothing for ways and devices never planned."""
-        ways = self._last.get(load.variant_id, ())
+        ways = self._last.get(ResidentId(load.variant_id), ())
         planned = next((way for way in ways if digest(way.options) == digest(load.options)), None)
         return {} if planned is None else {device: _split(each) for device, each in planned.devices.items()}
 
@@ -302,14 +303,14 @@ def _results(keys: Sequence[str]) -> dict[str, dict[str, int]]:
     return dict(DryRunResult.objects.filter(key__in=keys).values_list("key", "compute_bytes"))
 
 
-def _read_known(variant_id: int, fingerprint: str, version: str) -> LoadKnowledge:
+def _read_known(resident_id: ResidentId, fingerprint: str, version: str) -> LoadKnowledge:
     measured: dict[str, dict[str, Measured]] = {}
     overheads: dict[str, int] = {}
     own_overheads: dict[str, int] = {}
     for row in Measurement.objects.filter(engine_version=version).order_by("updated_at"):
         if row.overhead_bytes is not None:
             overheads[row.device] = row.overhead_bytes
-        if row.variant_id != variant_id or row.fingerprint != fingerprint[:200]:
+        if ResidentId(row.variant_id) != resident_id or row.fingerprint != fingerprint[:200]:
             continue
         if row.overhead_bytes is not None:
             own_overheads[row.device] = row.overhead_bytes

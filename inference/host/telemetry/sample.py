@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.core.loads.devices import RAM
+from inference.core.loads.resident_id import ResidentId
 from inference.core.monitoring.alarms import Alarm
 from inference.core.scheduling.memory.ledger import Pool
-from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.api.messages import HostStatus, ResidentVariant, resident_id_of
 from inference.host.api.telemetry import DeviceTelemetry, QueueEntry, Segment, SegmentKind, VariantTelemetry
 from models_app.hardware.nvidia import GpuReading
 
@@ -97,25 +98,25 @@ def process_bytes(device: str, reading: Reading) -> Mapping[int, int]:
     return (gpu.process_bytes if gpu else None) or {}
 
 
-def segments(pool: Pool, held: Mapping[int, Mapping[SegmentKind, int]], foreign: int | None) -> list[Segment]:
-    """The device's bar. `held`: by variant, bytes by kind on this device."""
+def segments(pool: Pool, held: Mapping[ResidentId, Mapping[SegmentKind, int]], foreign: int | None) -> list[Segment]:
+    """The device's bar. `held`: by resident, bytes by kind on this device."""
     parts = [
-        Segment(kind=kind, variant_id=variant_id, bytes=n)
-        for variant_id, kinds in held.items()
+        Segment(kind=kind, variant_id=resident_id.variant_id, purpose=resident_id.purpose, bytes=n)
+        for resident_id, kinds in held.items()
         for kind, n in kinds.items()
     ]
     if foreign:
-        parts.append(Segment(kind="foreign", variant_id=None, bytes=foreign))
+        parts.append(Segment(kind="foreign", variant_id=None, purpose=None, bytes=foreign))
     left = max(0, pool.capacity_bytes - sum(part["bytes"] for part in parts))
     reserve = min(left, pool.reserve_bytes)
     rest: tuple[tuple[SegmentKind, int], ...] = (("reserve", reserve), ("free", left - reserve))
-    return parts + [Segment(kind=kind, variant_id=None, bytes=n) for kind, n in rest if n]
+    return parts + [Segment(kind=kind, variant_id=None, purpose=None, bytes=n) for kind, n in rest if n]
 
 
 def device_telemetry(
     pool: Pool, reading: Reading, residents: Sequence[ResidentVariant], foreign_before: int | None = None
 ) -> DeviceTelemetry:
-    held = {each["variant_id"]: kinds for each in residents if (kinds := shares(each).get(pool.device))}
+    held = {resident_id_of(each): kinds for each in residents if (kinds := shares(each).get(pool.device))}
     foreign = foreign_bytes(pool.device, pool, reading, residents, foreign_before)
     shown: DeviceTelemetry = {
         "device": pool.device,
@@ -152,8 +153,8 @@ def device_telemetry(
 def variant_telemetry(resident: ResidentVariant, alarm: Alarm | None) -> VariantTelemetry:
     return {
         "variant_id": resident["variant_id"],
-        "name": resident["name"],
         "purpose": resident["purpose"],
+        "name": resident["name"],
         "state": resident["state"],
         "pinned": resident["pinned"],
         "fraction": resident["fraction"],
@@ -184,6 +185,7 @@ def queue(status: HostStatus) -> list[QueueEntry]:
             "position": each["position"],
             "user": each["user"],
             "variant_id": each["variant_id"],
+            "purpose": each["purpose"],
             "variant": each["variant"],
             "kind": each["kind"],
             "wait": each["wait"],
@@ -201,7 +203,7 @@ def figures(devices: Sequence[DeviceTelemetry], status: HostStatus) -> dict[str,
         row[f"{each['device']}.utilisation_percent"] = each["utilisation_percent"]
     for resident in status["residents"]:
         if resident["state"] in ("resident", "draining"):
-            row[f"variant.{resident['variant_id']}.tokens_per_second"] = resident["tokens_per_second"]
+            row[f"variant.{resident_id_of(resident)}.tokens_per_second"] = resident["tokens_per_second"]
     return row
 
 

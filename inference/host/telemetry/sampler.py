@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.monitoring.alarms import Alarm, Alarms, DeviceLoad, RunningVariant
 from inference.core.monitoring.history import History
 from inference.core.scheduling.decisions import DecisionKind
 from inference.core.scheduling.memory.ledger import Pool
-from inference.host.api.messages import HostStatus, LoggedDecision
+from inference.host.api.messages import HostStatus, LoggedDecision, resident_id_of
 from inference.host.api.telemetry import Backlog, DecidedCount, Delta, DeviceTelemetry
 from inference.host.telemetry.sample import (
     RamReading,
@@ -53,7 +54,7 @@ class Watched(Protocol):
     def bus_ids(self) -> Mapping[str, str]:
         """Of the cards in this machine, by `Pool.device`."""
 
-    def ways(self, variant_id: int) -> Sequence[LoadWay]:
+    def ways(self, resident_id: ResidentId) -> Sequence[LoadWay]:
         """The ways to load a resident variant, best first; empty where they are not known."""
 
 
@@ -91,8 +92,8 @@ class Telemetry:
         self._settled = Settled()
         self._alarms = Alarms()
         self._told_foreign: dict[str, int] = {}
-        self._decided: dict[tuple[DecisionKind, int | None], int] = {}
-        self._called: dict[int, str] = {}
+        self._decided: dict[tuple[DecisionKind, ResidentId | None], int] = {}
+        self._called: dict[ResidentId, str] = {}
         """What each counted variant was called when it was last counted."""
         self._counted = 0
         """Number of the last decision that `_decided` counts."""
@@ -160,7 +161,7 @@ class Telemetry:
             "pid": status["pid"],
             "uptime_seconds": status["uptime_seconds"],
             "devices": devices,
-            "variants": [variant_telemetry(each, alarms.get(each["variant_id"])) for each in status["residents"]],
+            "variants": [variant_telemetry(each, alarms.get(resident_id_of(each))) for each in status["residents"]],
             "queue": queue(status),
             "figures": row,
             "decisions": [],
@@ -180,18 +181,18 @@ class Telemetry:
             self._told_foreign = foreign
             self._on_foreign(foreign)
 
-    def _watch(self, status: HostStatus, devices: Sequence[DeviceTelemetry]) -> dict[int, Alarm]:
-        """The alarms that stand, by variant."""
+    def _watch(self, status: HostStatus, devices: Sequence[DeviceTelemetry]) -> dict[ResidentId, Alarm]:
+        """The alarms that stand, by resident."""
         standing = self._alarms.observe(
             (
                 RunningVariant(
-                    each["variant_id"],
+                    resident_id_of(each),
                     each["n_ctx_seq"],
                     each["slots_busy"],
                     each["tokens_per_second"],
                     {device: sum(kinds.values()) for device, kinds in shares(each).items()},
                     each["n_gpu_layers"],
-                    ways := self._host.ways(each["variant_id"]),
+                    ways := self._host.ways(resident_id_of(each)),
                     ways[0].decode_tokens_per_second if ways else None,
                 )
                 for each in status["residents"]
@@ -209,15 +210,15 @@ class Telemetry:
                 for each in devices
             ),
         )
-        return {alarm.variant_id: alarm for alarm in standing}
+        return {alarm.resident_id: alarm for alarm in standing}
 
     def _count(self, decisions: Sequence[LoggedDecision]) -> None:
         """Keeps totals: the log itself forgets."""
         for each in decisions:
             if each["number"] > self._counted:
-                key = each["decision"].kind, each["decision"].variant_id
+                key = each["decision"].kind, each["decision"].resident_id
                 self._decided[key] = self._decided.get(key, 0) + 1
-                self._called.update((mention["variant_id"], mention["name"]) for mention in each["mentions"])
+                self._called.update((resident_id_of(mention), mention["name"]) for mention in each["mentions"])
                 self._counted = each["number"]
 
     async def follow(self) -> AsyncGenerator[Backlog | Delta, None]:
@@ -251,10 +252,11 @@ class Telemetry:
             "decided": [
                 DecidedCount(
                     kind=kind,
-                    variant_id=variant_id,
-                    variant=None if variant_id is None else self._called.get(variant_id),
+                    variant_id=None if resident_id is None else resident_id.variant_id,
+                    purpose=None if resident_id is None else resident_id.purpose,
+                    variant=None if resident_id is None else self._called.get(resident_id),
                     n=n,
                 )
-                for (kind, variant_id), n in self._decided.items()
+                for (kind, resident_id), n in self._decided.items()
             ],
         }

@@ -14,7 +14,7 @@ from typing import cast
 from inference.core.loads.engine_devices import EngineDevices
 from inference.core.monitoring.liveness import Limits, Liveness
 from inference.core.scheduling.memory.residency import Failure, VariantFacts
-from inference.engine import protocol
+from inference.engine import private_folder, protocol
 from inference.host.shape import BadShape, check
 from inference.host.workers.exits import failure_of, oom_kills
 from inference.host.workers.log import WorkerLog
@@ -268,7 +268,7 @@ class Worker:
         assert self._liveness is not None
         writer = None
         try:
-            reader, writer = await asyncio.open_unix_connection(self.socket_path, limit=LONGEST_REPORT_BYTES)
+            reader, writer = await private_folder.connect(self.socket_path, LONGEST_REPORT_BYTES)
             writer.write(protocol.encode({"type": "ping"}))
             reply = await asyncio.wait_for(protocol.read(reader), self._limits.pong_seconds)
             if reply is not None and reply["type"] == "pong":

@@ -84,8 +84,8 @@ class Workers(Mapping[int, Worker]):
             start.launch,
             prestarted=self._prestarted,
             engine_devices=self._engine_devices,
-            socket_path=self._run_dir.worker_socket(facts.variant_id, start.launch),
-            log_path=self._log_dir / f"worker-{facts.variant_id}.log",
+            socket_path=self._run_dir.worker_socket(facts.resident_id, start.launch),
+            log_path=self._log_dir / f"worker-{facts.resident_id}.log",
             limits=self._limits,
             on_report=self._reported,
             on_ending=self._ending,
@@ -121,7 +121,7 @@ class Workers(Mapping[int, Worker]):
             if not self._is_news(worker.launch, measured):
                 continue
             self._measured[worker.launch] = measured
-            self._apply(events.WorkerMeasured(_now(), worker.facts.variant_id, worker.launch, measured))
+            self._apply(events.WorkerMeasured(_now(), worker.facts.resident_id, worker.launch, measured))
             recorded = self._recorded.get(worker.launch, {})
             most = {**measured, **{device: n for device, n in recorded.items() if _keeps_highest(device, n, measured)}}
             if most != recorded:
@@ -143,13 +143,13 @@ class Workers(Mapping[int, Worker]):
             self._ended(worker, Failure("crashed", f"The host lost the worker: {error}."))
 
     def _reported(self, worker: Worker, report: WorkerReport) -> None:
-        now, variant_id, launch = _now(), worker.facts.variant_id, worker.launch
+        now, resident_id, launch = _now(), worker.facts.resident_id, worker.launch
         if report["type"] == "loading":
-            self._apply(events.WorkerLoading(now, variant_id, launch, report["fraction"]))
+            self._apply(events.WorkerLoading(now, resident_id, launch, report["fraction"]))
         elif report["type"] == "ready":
             self._ready(worker, report)
         elif report["type"] == "stats" and (report["step_age_seconds"] or 0.0) < HEALTHY_STEP_AGE_SECONDS:
-            self._apply(events.WorkerHealthy(now, variant_id, launch))
+            self._apply(events.WorkerHealthy(now, resident_id, launch))
 
     def _ready(self, worker: Worker, ready: Ready) -> None:
         buffers = bytes_by_device(ready)
@@ -162,18 +162,18 @@ class Workers(Mapping[int, Worker]):
                 "load_seconds": ready["load_seconds"],
             },
         )
-        self._apply(events.WorkerReady(_now(), worker.facts.variant_id, worker.launch, ready["n_seq_max"], buffers))
+        self._apply(events.WorkerReady(_now(), worker.facts.resident_id, worker.launch, ready["n_seq_max"], buffers))
         self._record(measured_load(worker.facts, ready, {}))
         self._prestarted.prepare_soon()
 
     def _ending(self, worker: Worker) -> None:
-        self._apply(events.WorkerEnding(_now(), worker.facts.variant_id, worker.launch))
+        self._apply(events.WorkerEnding(_now(), worker.facts.resident_id, worker.launch))
 
     def _ended(self, worker: Worker, failure: Failure) -> None:
         del self._workers[worker.launch]
         self._measured.pop(worker.launch, None)
         self._recorded.pop(worker.launch, None)
-        self._apply(events.WorkerEnded(_now(), worker.facts.variant_id, worker.launch, failure))
+        self._apply(events.WorkerEnded(_now(), worker.facts.resident_id, worker.launch, failure))
         if not self._workers:  # nor has its place been taken by another
             self._in_background(self._prestarted.dismiss())
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from inference.core.loads.resident_id import ResidentId
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
-from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.api.messages import HostStatus, ResidentVariant, resident_id_of
 from inference.management.rows import preview_row
 from inference.web.crossing import ask_host
 from inference.web.visibility.queries import visibility_at_the_console
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             )
             record([variant], None, CHANGE, "Loaded, on the console.")
         except HostRefusal as refusal:
-            raise CommandError(refusals.sentence(refusal.facts, refusal.variant_id, name)) from None
+            raise CommandError(refusals.sentence(refusal.facts, refusal.resident_id, name)) from None
         except HostUnavailable as error:
             raise CommandError(str(error)) from None
         if options["json"]:
@@ -69,8 +70,8 @@ def no_such_variant(error: NoSuchVariant) -> str:
     return f"There is no variant {error}. Known: {known}."
 
 
-def _of(status: HostStatus, variant_id: int) -> ResidentVariant | None:
-    return next((each for each in status["residents"] if each["variant_id"] == variant_id), None)
+def _of(status: HostStatus, resident_id: ResidentId) -> ResidentVariant | None:
+    return next((each for each in status["residents"] if resident_id_of(each) == resident_id), None)
 
 
 async def _load(client: HostClient, variant_id: int, anyway: bool, say: Any, name: Name) -> ResidentVariant | None:
@@ -80,15 +81,15 @@ async def _load(client: HostClient, variant_id: int, anyway: bool, say: Any, nam
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-    return _of(await client.status(), variant_id)
+    return _of(await client.status(), ResidentId(variant_id))
 
 
 async def _follow(client: HostClient, variant_id: int, say: Any, name: Name) -> None:
     """Says what the load waits for, once per change and at most every tenth of the way."""
-    said = ""
+    said, wanted = "", ResidentId(variant_id)
     async for status in client.watch():
-        resident = _of(status, variant_id)
-        waiting = [waits.of(each["wait"], name) for each in status["queue"] if each["variant_id"] == variant_id]
+        resident = _of(status, wanted)
+        waiting = [waits.of(each["wait"], name) for each in status["queue"] if resident_id_of(each) == wanted]
         if resident is not None and resident["state"] == "loading":
             line = f"loading {int((resident['fraction'] or 0.0) * 10) * 10} %"
         elif waiting:

@@ -95,7 +95,7 @@ def _leaving(preview: Preview, found: Sequence[PlacedWay]) -> dict[PlacedWay, li
     """Who would leave, for the way that the host would take. It looks at what is free now, so it may take another one."""
     taken = {} if preview.way is None else preview.way.options.to_json()
     name = visibility_at_the_console().name
-    names = [name(each.variant_id) for each in (*preview.evicts, *preview.waits_for)]
+    names = [name(each.resident_id) for each in (*preview.evicts, *preview.waits_for)]
     for each in found:
         # Without a GPU the host says nothing of layers.
         if all(taken.get(name) in (None, getattr(each, name)) for name in _DECIDED) and taken:

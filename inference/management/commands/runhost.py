@@ -19,7 +19,7 @@ from inference.host.planning.device_detection import detect_devices
 from inference.host.planning.dry_runs import DryRuns
 from inference.host.planning.variant_source import InventoryUnavailable
 from inference.host.planning.ways import Planning
-from inference.host.run_dir import HostIsRunning, RunDir
+from inference.host.run_dir import HostIsRunning, RunDir, UnsafeFolder
 from inference.host.run_loop import Host, HostOptions
 from inference.host.server import Server
 from inference.host.telemetry.readings import Machine
@@ -41,6 +41,10 @@ class Command(BaseCommand):
             run_dir.lock()
         except HostIsRunning as running:
             raise CommandError(f"A host already runs on {settings.DATA_DIR} ({running}). Stop it first.") from None
+        except UnsafeFolder as error:
+            # Said to serve, too: starting again would not help.
+            self.stderr.write(f"hostui: {error}")
+            sys.exit(os.EX_CONFIG)
         except OSError as error:
             raise CommandError(f"The host cannot use {settings.RUN_DIR}: {error}.") from None
         try:

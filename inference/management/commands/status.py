@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference.host.api.client import HostUnavailable
+from inference.host.api.client import HostNotTrusted, HostUnavailable
 from inference.host.api.messages import HostStatus, ResidentVariant
 from inference.management.rows import status_row
 from inference.web.crossing import ask_host
 from inference.web.visibility.queries import visibility_at_the_console
+from models_app.first_start import what_is_missing
 from models_app.units import format_bytes
 
 
@@ -28,6 +29,8 @@ class Command(BaseCommand):
         processes = _processes(Path(settings.RUN_DIR) / "serve.json")
         try:
             host = ask_host.call(lambda client: client.status(), within_seconds=None)
+        except HostNotTrusted as error:
+            raise CommandError(str(error)) from None
         except HostUnavailable:
             host = None
         host_row = None if host is None else status_row(host, visibility_at_the_console().name)
@@ -38,7 +41,7 @@ class Command(BaseCommand):
             restarts = f", {process['restarts']} restarts" if process.get("restarts") else ""
             self.stdout.write(f"{name:<8} {process.get('state', 'unknown'):<10} pid {process.get('pid')}{restarts}")
         if host is None or host_row is None:
-            self.stdout.write("No host answers. Start everything with make serve.")
+            self.stdout.write(what_is_missing() or "No host answers. Start everything with make serve.")
         else:
             for line in _lines(host, host_row):
                 self.stdout.write(line)

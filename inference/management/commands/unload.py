@@ -34,7 +34,7 @@ class Command(BaseCommand):
             ask_host.call(lambda client: client.unload(variant.pk), within_seconds=None)
             record([variant], None, CHANGE, "Unloaded, on the console.")
         except HostRefusal as refusal:
-            raise CommandError(refusals.sentence(refusal.facts, variant.pk, lambda _: variant.name)) from None
+            raise CommandError(refusals.sentence(refusal.facts, refusal.resident_id, lambda _: variant.name)) from None
         except HostUnavailable as error:
             raise CommandError(str(error)) from None
         if options["json"]:

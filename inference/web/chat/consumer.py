@@ -12,6 +12,7 @@ from uuid import UUID
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.utils.translation import gettext_lazy
 
 from inference.web.chat import store
 from inference.web.chat.frames import BadFrame, Delete, Frame, Open, Regenerate, Rename, Send, ShowBranch, Stop, parse
@@ -37,8 +38,8 @@ ROWS_SECONDS = 0.1
 VARIANTS_REFRESH_SECONDS = 30.0
 
 _REFUSED = {
-    store.NotFound: ("not_found", "There is no such conversation or message."),
-    store.Busy: ("busy", "An answer is still running here; wait for it or stop it first."),
+    store.NotFound: ("not_found", gettext_lazy("There is no such conversation or message.")),
+    store.Busy: ("busy", gettext_lazy("An answer is still running here; wait for it or stop it first.")),
 }
 
 
@@ -184,8 +185,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send(self, message: ServerMessage) -> None:
         await self.send(text_data=json.dumps(message, ensure_ascii=False, separators=(",", ":")))
 
-    async def _refuse(self, code: Any, detail: str, nonce: str | None) -> None:
-        await self._send({"type": "error", "code": code, "detail": detail, "nonce": nonce})
+    async def _refuse(self, code: Any, detail: object, nonce: str | None) -> None:
+        await self._send({"type": "error", "code": code, "detail": str(detail), "nonce": nonce})
 
     async def _show(self, conversation: UUID) -> None:
         """Sends the conversation as of now and follows what runs in it. Raises NotFound, StorageFailed."""

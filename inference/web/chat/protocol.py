@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from inference.core.loads.vocabulary import ResidencyState
+
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
@@ -178,7 +180,7 @@ class Conversations(TypedDict):
 class OfferedVariantView(TypedDict):
     id: int
     name: str
-    state: Literal["absent", "loading", "resident", "draining", "unloading", "failed"]
+    state: ResidencyState
     fraction: float | None
     mode: Literal["chat", "completion"] | None
     failure_detail: str | None

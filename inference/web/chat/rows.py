@@ -73,5 +73,7 @@ def variant_view(variant: OfferedVariant, residents: Mapping[int, Mapping[str, A
 
 
 def variant_views(variants: Sequence[OfferedVariant], status: HostStatus | None) -> list[OfferedVariantView]:
-    residents = {resident["variant_id"]: resident for resident in status["residents"]} if status else {}
+    residents = (
+        {each["variant_id"]: each for each in status["residents"] if each["purpose"] == "chat"} if status else {}
+    )
     return [variant_view(each, residents) for each in variants]

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext, gettext_lazy
 
 from inference.models import Conversation, Message
 from inference.web.chat.frames import Regenerate, Send
@@ -25,7 +26,9 @@ from models_app.models import Variant
 
 MOST_ROWS = 200
 """Conversations that the sidebar lists."""
-NOT_YOURS = "This model is kept for a group that you are not in; pick another one, or ask whoever runs this box."
+NOT_YOURS = gettext_lazy(
+    "This model is kept for a group that you are not in; pick another one, or ask whoever runs this box."
+)
 
 
 class NotFound(Exception):
@@ -89,13 +92,15 @@ def start_turn(owner_id: int, request: Send | Regenerate, answer_id: UUID) -> St
 def _variant_name(variant_id: int, user_id: int) -> str:
     variant = Variant.objects.filter(pk=variant_id, enabled=True).first()
     if variant is None:
-        raise NoVariant("This model is not offered any more; pick another one.")
+        raise NoVariant(gettext("This model is not offered any more; pick another one."))
     restricted_to = set(variant.groups.values_list("pk", flat=True))
     if restricted_to and not access_now(user_id).allows(restricted_to):
         raise NoVariant(NOT_YOURS)
     reason = unusable_reason_now(variant)
     if reason is not None:
-        raise NoVariant(f"{variant.name} cannot run. {reason} Or pick another model.")
+        raise NoVariant(
+            gettext("{name} cannot run. {reason} Or pick another model.").format(name=variant.name, reason=reason)
+        )
     return variant.name
 
 
@@ -127,7 +132,7 @@ def _send(owner_id: int, send: Send, answer_id: UUID, key: str) -> StartedTurn:
             if parent is None:
                 raise NotFound
             if parent.role != Message.Role.ASSISTANT:
-                raise WrongPlace("A question goes under an answer, or at the start.")
+                raise WrongPlace(gettext("A question goes under an answer, or at the start."))
             if parent.state == Message.State.RUNNING:
                 raise Busy
     if send.system_prompt is not None:
@@ -150,7 +155,7 @@ def _regenerate(owner_id: int, request: Regenerate, answer_id: UUID, key: str) -
     messages = _messages(conversation)
     earlier = messages[request.message]
     if earlier.role != Message.Role.ASSISTANT or earlier.parent_id is None:
-        raise WrongPlace("Only an answer can be made again.")
+        raise WrongPlace(gettext("Only an answer can be made again."))
     if earlier.state == Message.State.RUNNING:
         raise Busy
     if request.options is not None:

@@ -9,12 +9,15 @@ from collections.abc import Collection
 from contextlib import aclosing
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from inference.answering.answer import answer
 from inference.answering.owner import Requester
 from inference.answering.patience import HostPresence, Patience
 from inference.answering.refusals import Refusal, WorkerGone
 from inference.answering.request import AnswerRequest, Messages, Mode, Prompt, Text
 from inference.core.decoding.generation_options import GenerationOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.engine.protocol import Done, Token
 from inference.host.api.client import HostClient
 from inference.models import Message
@@ -148,7 +151,7 @@ class Turn:
             return failure(refusal, await self._seen(named_by(refusal)))
         except Exception:
             logger.exception("a turn failed", extra={"request_id": str(self.message)})
-            return failed("internal", "Something went wrong in the web process; its log has the details.")
+            return failed("internal", gettext("Something went wrong in the web process; its log has the details."))
 
     async def _answer_or_raise(self, client: HostClient, presence: HostPresence) -> Ending:
         request = AnswerRequest(
@@ -179,9 +182,9 @@ class Turn:
             return Messages(chat_messages(started.branch, system_prompt), options)
         return Text(completion_prompt(started.branch, system_prompt), options)
 
-    async def _seen(self, resident_ids: Collection[int]) -> Visibility:
+    async def _seen(self, resident_ids: Collection[ResidentId]) -> Visibility:
         """What the owner may know of these, as it is now. Whoever asks for a variant may know that one."""
-        if all(each == self._variant for each in resident_ids):
+        if all(each.variant_id == self._variant for each in resident_ids):
             return self._visibility
         try:
             return await visibility_of(self.user_id)

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from inference.web.chat import store
@@ -31,7 +32,7 @@ async def chat(request: HttpRequest, conversation: UUID | None = None) -> HttpRe
     try:
         shown = None if conversation is None else await running.conversation(user_id, conversation)
     except store.NotFound:
-        raise Http404("There is no such conversation.") from None
+        raise Http404(gettext("There is no such conversation.")) from None
     context = {
         "conversations": {"type": "conversations", "rows": await running.conversation_rows(user_id)},
         "variants": variants,

@@ -11,6 +11,7 @@ from inference.answering.refusals import (
     RefusedByWorker,
     WorkerGone,
 )
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.refusals import mentioned
 from inference.engine.protocol import Prefill
 from inference.host.api.client import WorkerRefusal
@@ -19,10 +20,11 @@ from inference.web.chat.protocol import WaitView
 from inference.web.chat.store import Ending
 from inference.web.visibility.visibility import Visibility
 from inference.wording import refusals, waits
+from inference.wording.translation import gettext as _
 
 
-def named_in(event: Wait | VariantReady | Prefill) -> tuple[int, ...]:
-    """Ids of the variants that words about the event name."""
+def named_in(event: Wait | VariantReady | Prefill) -> tuple[ResidentId, ...]:
+    """Ids of the residents that words about the event name."""
     match event["type"]:
         case "queued":
             return event["reason"].variants
@@ -31,8 +33,8 @@ def named_in(event: Wait | VariantReady | Prefill) -> tuple[int, ...]:
     return ()
 
 
-def named_by(refusal: Refusal) -> tuple[int, ...]:
-    """Ids of the variants that words about the refusal name, besides the one that was asked for."""
+def named_by(refusal: Refusal) -> tuple[ResidentId, ...]:
+    """Ids of the residents that words about the refusal name, besides the one that was asked for."""
     return mentioned(refusal.refusal.facts) if isinstance(refusal, RefusedByHost) else ()
 
 
@@ -62,23 +64,28 @@ def failure(refusal: Refusal, visibility: Visibility) -> Ending:
         case RefusedByHost():
             return failed(
                 refusal.refusal.code,
-                refusals.sentence(refusal.refusal.facts, refusal.refusal.variant_id, visibility.name),
+                refusals.sentence(refusal.refusal.facts, refusal.refusal.resident_id, visibility.name),
             )
         case RefusedByWorker():
             return failed(refusal.refusal.code, _refused(refusal.refusal))
         case WorkerGone():
             return failed(
                 "worker_lost",
-                "The process that ran this model ended in the middle of the answer. What it had said is kept; Retry asks again.",
+                _(
+                    "The process that ran this model ended in the middle of the answer. What it had said is kept; "
+                    "Retry asks again."
+                ),
             )
         case HostStayedAway():
             return failed(
                 "host_unavailable",
-                f"The host, which runs the models, did not answer for {refusal.waited_seconds:g} seconds. "
-                "Retry asks again; the box's log says why it is down.",
+                _(
+                    "The host, which runs the models, did not answer for {seconds} seconds. "
+                    "Retry asks again; the box's log says why it is down."
+                ).format(seconds=f"{refusal.waited_seconds:g}"),
             )
         case NoChatTemplate():
-            return failed("bad_request", "This model has no chat template: it only goes on with a text.")
+            return failed("bad_request", _("This model has no chat template: it only goes on with a text."))
     raise AssertionError(f"an unknown refusal: {refusal!r}")
 
 
@@ -90,8 +97,8 @@ def _refused(error: WorkerRefusal) -> str:
     """A worker says facts and phrases, which programs get as they are; people get sentences."""
     if error.code == "context_exceeded":
         n_prompt, n_ctx_seq = error.facts.get("n_prompt"), error.facts.get("n_ctx_seq")
-        return (
-            f"This conversation has {n_prompt} tokens, and this model's context holds {n_ctx_seq}. "
+        return _(
+            "This conversation has {n_prompt} tokens, and this model's context holds {n_ctx_seq}. "
             "Shorten the message, start a new chat, or have the model's context made longer."
-        )
+        ).format(n_prompt=n_prompt, n_ctx_seq=n_ctx_seq)
     return f"{error.detail[:1].upper()}{error.detail[1:].removesuffix('.')}."

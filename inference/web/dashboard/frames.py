@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict, overload
 
+from inference.core.loads.purposes import Purpose
 from inference.core.scheduling.decisions import DecisionKind, Failed, LoadRefused
 from inference.core.scheduling.reasons import mentioned
-from inference.host.api.messages import LoggedDecision
+from inference.host.api.messages import LoggedDecision, resident_id_of
 from inference.host.api.telemetry import (
     Backlog,
     BacklogFigures,
@@ -44,6 +45,7 @@ class LogLine(TypedDict):
     """Seconds since 1970."""
     kind: DecisionKind
     variant_id: int | None
+    purpose: Purpose | None
     variant: str | None
     """Its name."""
     sentence: str
@@ -109,8 +111,8 @@ def worded(frame: Backlog | Delta, visibility: Visibility) -> BrowserBacklog | B
 
 
 def named_in(frame: Backlog | Delta) -> set[int]:
-    """Ids of all variants that the frame names, as of a ResidentVariant."""
-    waited_for = (each for entry in frame["queue"] for each in mentioned(entry["wait"]))
+    """Ids of all variants that the frame names."""
+    waited_for = (each.variant_id for entry in frame["queue"] for each in mentioned(entry["wait"]))
     mentions = (each["variant_id"] for line in frame["decisions"] for each in line["mentions"])
     present = (each["variant_id"] for each in frame["variants"])
     queued = (each["variant_id"] for each in frame["queue"])
@@ -133,7 +135,7 @@ def _variant(variant: VariantTelemetry, device_names: Mapping[str, str], visibil
         failure = _("It failed to load.")
     return {
         **variant,
-        "name": visibility.name(variant["variant_id"], variant["name"]),
+        "name": visibility.name(resident_id_of(variant), variant["name"]),
         "failure_detail": failure,
         "alarm": None if alarm is None else alarms.sentence(alarm, device_names.get(alarm.device, alarm.device)),
     }
@@ -144,7 +146,8 @@ def _place(entry: QueueEntry, visibility: Visibility) -> QueueRow:
         "position": entry["position"],
         "user": entry["user"],
         "variant_id": entry["variant_id"],
-        "variant": visibility.name(entry["variant_id"], entry["variant"]),
+        "purpose": entry["purpose"],
+        "variant": visibility.name(resident_id_of(entry), entry["variant"]),
         "kind": entry["kind"],
         "reason": waits.of(entry["wait"], visibility.name),
         "waiting_seconds": entry["waiting_seconds"],
@@ -153,8 +156,8 @@ def _place(entry: QueueEntry, visibility: Visibility) -> QueueRow:
 
 def log_line(line: LoggedDecision, visibility: Visibility) -> LogLine:
     decision, name = line["decision"], visibility.remembering(line["mentions"])
-    variant_id = decision.variant_id
-    if isinstance(decision, Failed | LoadRefused) and not visibility.may_name((decision.variant_id,)):
+    resident_id = decision.resident_id
+    if isinstance(decision, Failed | LoadRefused) and not visibility.may_name((decision.resident_id.variant_id,)):
         sentence = decisions.without_quotes(decision, name)
     else:
         sentence = decisions.sentence(decision, name)
@@ -162,8 +165,9 @@ def log_line(line: LoggedDecision, visibility: Visibility) -> LogLine:
         "number": line["number"],
         "at": round(line["at"], 3),
         "kind": decision.kind,
-        "variant_id": variant_id,
-        "variant": None if variant_id is None else name(variant_id),
+        "variant_id": None if resident_id is None else resident_id.variant_id,
+        "purpose": None if resident_id is None else resident_id.purpose,
+        "variant": None if resident_id is None else name(resident_id),
         "sentence": sentence,
         "details": decisions.details(decision, name),
     }

@@ -15,8 +15,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from inference.core.loads.purposes import PURPOSES, Purpose
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.preview import Preview
 from inference.host.api.client import HostClient, HostRefusal, HostUnavailable
 from inference.web.crossing import background_host
@@ -26,8 +29,8 @@ from inference.wording.names import Name
 from models_app.audit import CHANGE, record
 from models_app.models import Variant
 
-STAFF_ONLY = "Only whoever runs this box may do that."
-AWAY = "The model host does not answer. Try again in a moment."
+STAFF_ONLY = gettext_lazy("Only whoever runs this box may do that.")
+AWAY = gettext_lazy("The model host does not answer. Try again in a moment.")
 
 _NOTES = {
     "load": "Load asked for.",
@@ -56,10 +59,10 @@ def load_question(found: Preview, instead: Preview | None, name: Name) -> LoadQu
     """`instead`: the preview of "load anyway", where loading would have to wait."""
     sentence = previews.sentence(found, name)
     others = sentence if instead is None else previews.sentence(instead, name)
-    words = {"fits": "Load", "evicts": "Load", "waits": "Load when there is room"}
+    words = {"fits": gettext("Load"), "evicts": gettext("Load"), "waits": gettext("Load when there is room")}
     return {
-        "variant_id": found.variant_id,
-        "name": name(found.variant_id),
+        "variant_id": found.resident_id.variant_id,
+        "name": name(found.resident_id),
         "sentence": sentence,
         "may_anyway": instead is not None,
         "instead": "" if others == sentence else others,
@@ -69,27 +72,32 @@ def load_question(found: Preview, instead: Preview | None, name: Name) -> LoadQu
 
 @require_http_methods(["GET", "HEAD", "POST"])
 async def residency(request: HttpRequest, variant_id: int) -> HttpResponse:
-    """GET: a LoadQuestion. POST `action`: load, load-anyway, unload, pin or unpin; 200 done, 202 begun.
+    """GET: a LoadQuestion. POST `action`: load, load-anyway, unload, pin or unpin; 200 done, 202 begun. With `?purpose=imatrix` it is
+    of the worker that reads for a job, which may be unloaded.
 
     Otherwise `detail` says what to do.
     """
     if not (await request.auser()).is_staff:
-        return await _said(request, {"detail": STAFF_ONLY}, 403)
+        return await _said(request, {"detail": str(STAFF_ONLY)}, 403)
     client = HostClient(settings.HOST_SOCKET)
     name = (await sync_to_async(visibility_for)(await request.auser())).name
+    purpose = _purpose(request)
+    if purpose is None:
+        return await _said(request, {"detail": gettext("There is no such action.")}, 400)
+    resident_id = ResidentId(variant_id, purpose)
     try:
         if request.method != "POST":
             return await _said(request, {"question": await _question(client, variant_id, name)}, 200)
-        asked = _asked(client, request.POST.get("action", ""), variant_id)
+        asked = _asked(client, request.POST.get("action", ""), resident_id)
         if asked is None:
-            return await _said(request, {"detail": "There is no such action."}, 400)
+            return await _said(request, {"detail": gettext("There is no such action.")}, 400)
         is_done = await background_host.start_and_wait(asked)
         await _note(await request.auser(), variant_id, request.POST["action"])
     except HostRefusal as refusal:
-        detail = refusals.sentence(refusal.facts, variant_id, name)
+        detail = refusals.sentence(refusal.facts, resident_id, name)
         return await _said(request, {"detail": detail}, 404 if refusal.code == "unknown_variant" else 409)
     except HostUnavailable:
-        return await _said(request, {"detail": AWAY}, 503)
+        return await _said(request, {"detail": str(AWAY)}, 503)
     return JsonResponse({}, status=200 if is_done else 202) if _wants_json(request) else redirect(_back(request))
 
 
@@ -105,16 +113,26 @@ def _note(user: Any, variant_id: int, action: str) -> None:
     record(list(Variant.objects.filter(pk=variant_id)), user.pk, CHANGE, _NOTES[action])
 
 
-def _asked(client: HostClient, action: str, variant_id: int) -> Coroutine[Any, Any, None] | None:
+def _asked(client: HostClient, action: str, resident_id: ResidentId) -> Coroutine[Any, Any, None] | None:
     """None for an action that there is not."""
+    variant_id, purpose = resident_id.variant_id, resident_id.purpose
     match action:
+        case "unload":
+            return client.unload(variant_id, purpose)
+        case _ if purpose != "chat":
+            return None
         case "load" | "load-anyway":
             return client.load(variant_id, anyway=action == "load-anyway")
-        case "unload":
-            return client.unload(variant_id)
         case "pin" | "unpin":
             return client.pin(variant_id, action == "pin")
     return None
+
+
+def _purpose(request: HttpRequest) -> Purpose | None:
+    """None for one that there is not, and for a question about a worker that nobody loads by hand."""
+    wanted = request.GET.get("purpose", "chat")
+    known = PURPOSES if request.method == "POST" else ("chat",)
+    return next((each for each in known if each == wanted), None)
 
 
 def _back(request: HttpRequest) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from math import floor
 from typing import TypedDict
 
 from inference.answering.owner import owner_of
 from inference.core.loads.devices import RAM
-from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState
+from inference.core.loads.resident_id import ResidentId
+from inference.host.api.messages import resident_id_of
+from inference.host.api.telemetry import DeviceTelemetry, SegmentKind, VariantState, resident_id_if_any
 from inference.web.dashboard.frames import BrowserBacklog, LogLine, QueueRow, VariantRow
+from inference.wording.residency import state_words
+from inference.wording.translation import gettext as _
 from models_app.units import format_bytes, format_duration
 
 BAR_WIDTH = 1000
@@ -18,24 +22,25 @@ BAR_WIDTH = 1000
 N_COLOURS = 6
 MOST_LOGGED = 100
 
-KIND_WORDS: Mapping[SegmentKind, str] = {
-    "weights": "weights",
-    "kv": "KV cache",
-    "compute": "compute buffers",
-    "overhead": "overhead",
-    "reserved": "reserved",
-    "foreign": "other programs",
-    "reserve": "kept free",
-    "free": "free",
-}
-STATE_WORDS = {
-    "absent": "on disk",
-    "resident": "in memory",
-    "loading": "loading",
-    "draining": "finishing",
-    "unloading": "unloading",
-    "failed": "failed",
-}
+
+def kind_words(kind: SegmentKind) -> str:
+    match kind:
+        case "weights":
+            return _("weights")
+        case "kv":
+            return _("KV cache")
+        case "compute":
+            return _("compute buffers")
+        case "overhead":
+            return _("overhead")
+        case "reserved":
+            return _("reserved")
+        case "foreign":
+            return _("other programs")
+        case "reserve":
+            return _("kept free")
+        case "free":
+            return _("free")
 
 
 class Rect(TypedDict):
@@ -51,7 +56,7 @@ class Rect(TypedDict):
 
 class LegendRow(TypedDict):
     key: str
-    """The variant's id, or the kind."""
+    """Of a ResidentId, or the kind."""
     kind: SegmentKind
     """Of a variant's row: weights, the full shade of its colour."""
     colour: int | None
@@ -72,23 +77,23 @@ class Bar(TypedDict):
     legend: list[LegendRow]
 
 
-def colours(variants: Sequence[VariantState]) -> dict[int, int]:
-    """Of each variant that is there, by id. The page keeps them for as long as it is open."""
-    ids = sorted(each["variant_id"] for each in variants)
-    return {variant_id: number % N_COLOURS + 1 for number, variant_id in enumerate(ids)}
+def colours(variants: Sequence[VariantState]) -> dict[ResidentId, int]:
+    """Of each variant that is there. The page keeps them for as long as it is open."""
+    ids = sorted(resident_id_of(each) for each in variants)
+    return {resident_id: number % N_COLOURS + 1 for number, resident_id in enumerate(ids)}
 
 
 def bar(device: DeviceTelemetry, variants: Sequence[VariantState]) -> Bar:
-    names = {each["variant_id"]: each["name"] for each in variants}
+    names = {resident_id_of(each): each["name"] for each in variants}
     colour_of = colours(variants)
     whole = max(1, device["capacity_bytes"], sum(each["bytes"] for each in device["segments"]))
     rects: list[Rect] = []
     legend: list[LegendRow] = []
-    sizes: dict[int, int] = {}
+    sizes: dict[ResidentId, int] = {}
     x = 0.0
     for segment in device["segments"]:
-        owner, width = segment["variant_id"], BAR_WIDTH * segment["bytes"] / whole
-        words = f"{KIND_WORDS[segment['kind']]} {format_bytes(segment['bytes'])}"
+        owner, width = resident_id_if_any(segment), BAR_WIDTH * segment["bytes"] / whole
+        words = f"{kind_words(segment['kind'])} {format_bytes(segment['bytes'])}"
         colour = None if owner is None else colour_of.get(owner, 1)
         rects.append(
             {
@@ -97,13 +102,13 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantState]) -> Bar:
                 "colour": colour,
                 "x": round(x, 2),
                 "width": round(width, 2),
-                "words": words if owner is None else f"{names.get(owner, 'a model')}: {words}",
+                "words": words if owner is None else f"{names.get(owner, _('a model'))}: {words}",
             }
         )
         x += width
         if owner is None:
             size = format_bytes(segment["bytes"])
-            name = KIND_WORDS[segment["kind"]]
+            name = kind_words(segment["kind"])
             legend.append(
                 {
                     "key": segment["kind"],
@@ -116,7 +121,7 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantState]) -> Bar:
             )
         elif owner not in sizes:
             sizes[owner] = segment["bytes"]
-            name = names.get(owner, "a model")
+            name = names.get(owner, _("a model"))
             legend.append(
                 {"key": str(owner), "kind": "weights", "colour": colour, "name": name, "size": "", "parts": words}
             )
@@ -140,23 +145,25 @@ def bar(device: DeviceTelemetry, variants: Sequence[VariantState]) -> Bar:
 def device_facts(device: DeviceTelemetry) -> str:
     """20.1 GB of 24.0 GB budget · 97 % busy · 61 °C · 120 W"""
     held = sum(each["bytes"] for each in device["segments"] if each["variant_id"] is not None)
-    facts = [f"{format_bytes(held)} of {format_bytes(device['budget_bytes'])} budget"]
+    facts = [
+        _("{held} of {budget} budget").format(held=format_bytes(held), budget=format_bytes(device["budget_bytes"]))
+    ]
     if device["utilisation_percent"] is not None:
-        busy = "processor " if device["device"] == RAM else ""
+        busy = _("processor {percent} % busy") if device["device"] == RAM else _("{percent} % busy")
         # As the script rounds: halves go up.
-        facts.append(f"{busy}{floor(device['utilisation_percent'] + 0.5)} % busy")
+        facts.append(busy.format(percent=floor(device["utilisation_percent"] + 0.5)))
     if device["temperature_celsius"] is not None:
         facts.append(f"{device['temperature_celsius']} °C")
     if device["power_watts"] is not None:
         facts.append(f"{device['power_watts']:.0f} W")
     if device["swap_in_bytes_per_second"]:
-        facts.append(f"swapping in {format_bytes(int(device['swap_in_bytes_per_second']))}/s")
+        facts.append(_("swapping in {size}/s").format(size=format_bytes(int(device["swap_in_bytes_per_second"]))))
     return " · ".join(facts)
 
 
 def device_note(device: DeviceTelemetry) -> str:
-    note = f"Budget {format_bytes(device['budget_bytes'])}: the most that models may hold here."
-    return note if device["foreign_bytes"] is not None else f"{note} What other programs use is not known."
+    note = _("Budget {size}: the most that models may hold here.").format(size=format_bytes(device["budget_bytes"]))
+    return note if device["foreign_bytes"] is not None else note + " " + _("What other programs use is not known.")
 
 
 def loaded_how(variant: VariantState) -> str:
@@ -167,19 +174,28 @@ def loaded_how(variant: VariantState) -> str:
     layers, on_gpu, wanted = variant["n_layers"], variant["n_gpu_layers"], variant["wanted_gpu_layers"]
     if layers is not None and on_gpu is not None:
         # llama.cpp counts the output layer too.
-        where = f"{on_gpu} of {max(layers + 1, on_gpu)} layers on the GPU" if on_gpu else "all layers in RAM"
-        asked = "" if wanted is None or wanted == on_gpu else f" (asked for {wanted})"
+        n_all = max(layers + 1, on_gpu)
+        where = (
+            _("{n} of {n_all} layers on the GPU").format(n=on_gpu, n_all=n_all) if on_gpu else _("all layers in RAM")
+        )
+        asked = "" if wanted is None or wanted == on_gpu else " " + _("(asked for {n})").format(n=wanted)
         facts.append(where + asked)
-    facts.append(f"{variant['n_ctx_seq']:,} tokens × {variant['n_seq_max']} slots")
+    facts.append(
+        _("{n_tokens} tokens × {n_slots} slots").format(
+            n_tokens=f"{variant['n_ctx_seq']:,}", n_slots=variant["n_seq_max"]
+        )
+    )
     if variant["type_k"] and variant["type_v"]:
         same = variant["type_k"] == variant["type_v"]
         facts.append(f"KV {variant['type_k']}" if same else f"KV {variant['type_k']}/{variant['type_v']}")
-    facts.append(f"loaded in {variant['load_seconds']:.1f} s")
+    facts.append(_("loaded in {seconds} s").format(seconds=f"{variant['load_seconds']:.1f}"))
     return " · ".join(facts)
 
 
 class ResidentRow(TypedDict):
     variant_id: int
+    key: str
+    """Of its ResidentId."""
     name: str
     state: str
     state_words: str
@@ -203,15 +219,18 @@ def resident_row(variant: VariantRow) -> ResidentRow:
     idle = variant["idle_seconds"]
     return {
         "variant_id": variant["variant_id"],
+        "key": str(resident_id_of(variant)),
         "name": variant["name"],
         "state": state,
-        "state_words": STATE_WORDS[state] + loading,
+        "state_words": state_words(state) + loading,
         "pinned": variant["pinned"],
         "may_act": variant["purpose"] == "chat",
         "may_unload": state in ("resident", "loading", "draining"),
         "completion": variant["mode"] == "completion",
         "size": format_bytes(variant["reserved_bytes"]) if variant["reserved_bytes"] else "",
-        "slots": f"{variant['slots_busy']} of {variant['n_seq_max']}" if variant["n_seq_max"] else "",
+        "slots": _("{n} of {n_all}").format(n=variant["slots_busy"], n_all=variant["n_seq_max"])
+        if variant["n_seq_max"]
+        else "",
         "speed": f"{variant['tokens_per_second']:.1f}",
         "idle": "" if idle is None else format_duration(idle),
         "how": loaded_how(variant),
@@ -276,14 +295,14 @@ class LoadableRow(TypedDict):
 def model_row(
     pk: int, name: str, size_bytes: int, unusable_reason: str | None, state: BrowserBacklog | None
 ) -> LoadableRow:
-    present = next((each["state"] for each in state["variants"] if each["variant_id"] == pk), None) if state else None
-    residency = present or "absent"
+    states = {} if state is None else {resident_id_of(each): each["state"] for each in state["variants"]}
+    residency = states.get(ResidentId(pk), "absent")
     return {
         "id": pk,
         "name": name,
         "size": format_bytes(size_bytes),
         "state": residency,
-        "state_words": STATE_WORDS[residency],
+        "state_words": state_words(residency),
         "trouble": unusable_reason or "",
     }
 

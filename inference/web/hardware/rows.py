@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from django.utils.translation import ngettext
 
@@ -12,8 +11,6 @@ from models_app.hardware import Device, Profile
 from models_app.hardware.budgets import AmountName, Amounts, StoredAmounts, warnings
 from models_app.hardware.pools import RAM, named_devices, with_ram_budget
 from models_app.units import format_bytes, format_rate
-
-_PARTS = ("weights_bytes", "kv_bytes", "compute_bytes", "overhead_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +89,3 @@ def summary(profile: Profile) -> str:
     ]
     cores = ngettext("{n} core", "{n} cores", profile.n_cores).format(n=profile.n_cores)
     return ", ".join([*gpus, f"{format_bytes(profile.ram.memory_bytes)} RAM", cores])
-
-
-def pinned_bytes_by_device(residents: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """What pinned variants hold, of the host's status. One that does not tell its devices is counted in RAM."""
-    pinned: dict[str, int] = {}
-    for resident in residents:
-        if not resident["pinned"]:
-            continue
-        for each in resident.get("devices") or [{"device": RAM, "weights_bytes": resident["reserved_bytes"]}]:
-            n_bytes = sum(each.get(part, 0) for part in _PARTS)
-            pinned[each["device"]] = pinned.get(each["device"], 0) + n_bytes
-    return pinned

@@ -19,7 +19,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from inference.web.hardware.rows import DeviceView, device_views, pinned_bytes_by_device, summary
+from inference.web.hardware.rows import DeviceView, device_views, summary
+from inference.web.plans.pinned import pinned_bytes_by_device
 from inference.web.plans.what_if import (
     KV_CHOICES,
     Answer,

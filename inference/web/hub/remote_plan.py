@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.planning.cautions import cautions
 from inference.core.planning.fit import Fit, fit_of
 from inference.core.planning.footprint import CannotTell
@@ -22,7 +23,7 @@ from inference.core.scheduling.memory.eviction import Resident
 from inference.core.scheduling.memory.ledger import Pool
 from inference.core.scheduling.memory.residency import LOAD_BYTES_PER_SECOND
 from inference.core.scheduling.memory.would_evict import WouldEvict, would_evict
-from inference.host.api.messages import HostStatus, ResidentVariant
+from inference.host.api.messages import HostStatus, ResidentVariant, resident_id_of
 from inference.web.plans.rows import rate, way_view
 from inference.web.plans.what_if import WhatIfChanges
 from inference.wording.placements import reason_of, unknown_reason
@@ -109,14 +110,14 @@ def _now(way: PlacedWay, devices: Sequence[str], status: HostStatus) -> tuple[st
         )
         for each in status["devices"]
     ]
-    names = {each["variant_id"]: each["name"] for each in status["residents"]}
+    names = {resident_id_of(each): each["name"] for each in status["residents"]}
     return _leaving_words(would_evict(wanted, residents, pools), names)
 
 
 def _resident(each: ResidentVariant) -> Resident:
     n_bytes = sum(each["bytes_by_device"].values())
     return Resident(
-        variant_id=each["variant_id"],
+        resident_id=resident_id_of(each),
         bytes_by_device=each["bytes_by_device"],
         # How likely it is wanted again is the host's to know; what its return takes is told.
         cost_seconds=each["load_seconds"] or n_bytes / LOAD_BYTES_PER_SECOND,
@@ -127,7 +128,7 @@ def _resident(each: ResidentVariant) -> Resident:
     )
 
 
-def _leaving_words(found: WouldEvict, names: Mapping[int, str]) -> tuple[str, ...]:
+def _leaving_words(found: WouldEvict, names: Mapping[ResidentId, str]) -> tuple[str, ...]:
     if found.pinned:
         return (
             ngettext(

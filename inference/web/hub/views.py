@@ -17,13 +17,14 @@ from django.views.decorators.http import require_POST, require_safe
 from inference.web.hub import remote_models
 from inference.web.hub.disk_space import free_bytes_for_models, rooms
 from inference.web.hub.remote_plan import USUAL_N_CTX_SEQ, USUAL_N_SEQ_MAX
-from inference.web.hub.rows import found_view, repository_named, variant_views
+from inference.web.hub.rows import found_view, variant_views
 from inference.web.jobs.queries import job_rows
 from inference.web.plans.what_if import CONTEXT_RANGE, SLOTS_RANGE, BadQuestion, read_changes
 from inference.web.visibility.staff import staff_required
 from models_app.catalog.access import usable_by, user_of
 from models_app.hub import hub, hub_as
 from models_app.hub.errors import Gated, HubError, NotOnHub, TokenRefused, Unreachable
+from models_app.hub.named import repository_named
 from models_app.hub.names import Contents, contents, local_name
 from models_app.hub.records import RemoteRepository
 from models_app.hub.sources import better_sources

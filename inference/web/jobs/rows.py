@@ -10,8 +10,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from inference.host.api.messages import Mention
-from inference.jobs.stages import LeaseStage, lease_stage, wait_of
+from inference.core.loads.resident_id import ResidentId
+from inference.jobs.stages import LeaseStage, NamedVariant, lease_stage, wait_of
 from inference.web.visibility.visibility import Visibility
 from inference.wording import names, waits
 from models_app.jobs.mentions import Mentions, mentions_of
@@ -183,8 +183,8 @@ def _lease_words(stage: LeaseStage, visibility: Visibility) -> str:
     return words.format(variant=_name(stage["variant"], visibility))
 
 
-def _name(mention: Mention, visibility: Visibility) -> str:
-    return visibility.name(mention["variant_id"], mention["name"])
+def _name(variant: NamedVariant, visibility: Visibility) -> str:
+    return visibility.name(ResidentId(variant["variant_id"]), variant["name"])
 
 
 def _facts(job: Job, mentions: Mentions, visibility: Visibility, now: datetime) -> str:

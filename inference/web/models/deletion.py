@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from inference.core.loads.purposes import variant_of
+from inference.core.loads.resident_id import ResidentId
 from inference.host.api.client import HostRefusal, HostUnavailable
 from inference.web.crossing import ask_host
 from inference.wording import names, refusals
@@ -46,7 +46,7 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
         except HostRefusal as refusal:
             if refusal.code not in ("unknown_variant", "disabled"):  # those: it has left by itself
                 deletion.restore(variant)
-                detail = refusals.sentence(refusal.facts, variant.pk, lambda _id: variant.name)
+                detail = refusals.sentence(refusal.facts, ResidentId(variant.pk), lambda _id: variant.name)
                 raise InUse(detail) from None
         except HostUnavailable:
             deletion.restore(variant)
@@ -57,7 +57,7 @@ def delete_variant(variant: Variant, user_id: int) -> Removal:
 def _check_idle(variant: Variant) -> bool:
     """Whether it is in memory. Raises InUse, HostUnavailable."""
     status = ask_host.call(lambda client: client.status())
-    own = [each for each in status["residents"] if variant_of(each["variant_id"])[0] == variant.pk]
+    own = [each for each in status["residents"] if each["variant_id"] == variant.pk]
     n_leases, n_queued = sum(each["leases"] for each in own), sum(each["queued"] for each in own)
     if n_leases or n_queued:
         raise InUse(_in_use(variant.name, n_leases, n_queued))

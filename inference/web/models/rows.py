@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext as _
 
-from inference.web.dashboard.rows import STATE_WORDS
+from inference.core.loads.vocabulary import ResidencyState
+from inference.host.api.messages import ResidentVariant
 from inference.web.models.usage import Usage
 from inference.web.plans.badge import Badge
+from inference.wording.residency import state_words
 from inference.wording.times import ago
 from models_app.gguf.quantization import described
 from models_app.models import Variant
@@ -40,7 +41,7 @@ class ModelRow:
 
 
 def model_row(
-    variant: Variant, residents: Mapping[int, str], badge: Badge | None, usage: Usage, now: datetime
+    variant: Variant, residents: Mapping[int, ResidencyState], badge: Badge | None, usage: Usage, now: datetime
 ) -> ModelRow:
     """What the list shows of a variant. `residents`: states by variant id, as the host told; others are on disk."""
     state = residents.get(variant.pk, "absent")
@@ -52,7 +53,7 @@ def model_row(
         explained=described(variant.quantization) or "",
         facts=" · ".join(_facts(variant)),
         state=state,
-        state_words=STATE_WORDS[state],
+        state_words=state_words(state),
         pinned=variant.pinned,
         enabled=variant.enabled,
         unusable_reason=variant.unusable_reason or "",
@@ -61,8 +62,9 @@ def model_row(
     )
 
 
-def states_of(residents: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    return {each["variant_id"]: each["state"] for each in residents}
+def states_of(residents: Iterable[ResidentVariant]) -> dict[int, ResidencyState]:
+    """By variant id, of their chats: a worker that only reads for a job says nothing of them."""
+    return {each["variant_id"]: each["state"] for each in residents if each["purpose"] == "chat"}
 
 
 def last_used(variant: Variant, now: datetime) -> str:

@@ -6,6 +6,7 @@ Everybody who is logged in may look; staff may change. The views are synchronous
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from inference.core.loads.vocabulary import ResidencyState
 from inference.host.api.client import HostUnavailable
 from inference.web.jobs.queries import job_rows
 from inference.web.models import query
@@ -86,7 +88,7 @@ def _quarantined() -> str:
     return format_bytes(n_bytes) if n_bytes else ""
 
 
-def _in_memory(states: dict[int, str]) -> list[int]:
+def _in_memory(states: Mapping[int, ResidencyState]) -> list[int]:
     return [pk for pk, state in states.items() if state not in ("absent", "failed")]
 
 

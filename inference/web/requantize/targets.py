@@ -36,9 +36,9 @@ from inference.engine.tools.quantize import dry_run
 from inference.host.api.messages import HostStatus
 from inference.jobs.orders import base_name
 from inference.web.crossing.ask_host import status_now
-from inference.web.hardware.rows import pinned_bytes_by_device
 from inference.web.plans import badges
 from inference.web.plans.badge import Badge, badge_of, unknown_badge
+from inference.web.plans.pinned import pinned_bytes_by_device
 from inference.web.plans.what_if import CannotBePlanned, estimates_of, unforeseen
 from inference.web.requantize.choice import choose
 from inference.web.requantize.question import Question

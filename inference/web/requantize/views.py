@@ -23,7 +23,6 @@ from inference.engine.tools.quantize import QuantizeFailed
 from inference.jobs.imatrix import FOLDER
 from inference.jobs.orders import Order, base_name, proposed_name
 from inference.web.crossing.ask_host import status_now
-from inference.web.hub.rows import Named, repository_named
 from inference.web.plans.what_if import BadQuestion, CannotBePlanned
 from inference.web.requantize.question import QUALITIES, Question, read_question
 from inference.web.requantize.target import Target, TargetProblem
@@ -31,6 +30,7 @@ from inference.web.requantize.targets import Targets, imatrix_choices, targets
 from inference.web.visibility.staff import staff_required
 from models_app import jobs
 from models_app.catalog.access import user_of
+from models_app.hub.named import Named, repository_named
 from models_app.intake.names import Names, giving_names
 from models_app.models import Job, Repository, Variant, validate_not_reserved, validate_variant_name
 

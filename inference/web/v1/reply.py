@@ -83,7 +83,7 @@ def problem_of(error: Exception, visibility: Visibility, prompt_param: str) -> P
 
 
 def _host_problem(refusal: HostRefusal, visibility: Visibility) -> Problem:
-    detail = refusals.sentence(refusal.facts, refusal.variant_id, visibility.name)
+    detail = refusals.sentence(refusal.facts, refusal.resident_id, visibility.name)
     if refusal.code in ("unknown_variant", "disabled"):
         return Problem(404, detail, "model_not_found", "model")
     if refusal.code in ("shutting_down", "unloaded"):

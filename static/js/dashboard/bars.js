@@ -3,12 +3,13 @@
 import { around, byId, find, findAll } from "../shared/dom.js";
 import { fill, keepRows } from "../shared/fill.js";
 import { size } from "../shared/numbers.js";
+import { ownerKey, residentKey } from "../shared/resident_key.js";
 import { box, dashboard, memory } from "../shared/words.js";
 import { deviceFacts, deviceNote } from "./words.js";
 
 /**
  * @import { DeviceTelemetry, VariantTelemetry } from "./frames"
- * @typedef {{key: string | number, kind: string, colour: number | null, name: string, size: string, parts: string}} LegendRow
+ * @typedef {{key: string, kind: string, colour: number | null, name: string, size: string, parts: string}} LegendRow
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -17,21 +18,22 @@ const N_COLOURS = 6;
 
 /** Which variant has which colour, for as long as the page is open: one that leaves takes none of the others' along. */
 export class Colours {
-  /** @type {Map<number, number>} */
+  /** @type {Map<string, number>} */
   #of = new Map();
 
   /** @param {VariantTelemetry[]} variants */
   keep(variants) {
-    for (const id of variants.map((each) => each.variant_id).sort((a, b) => a - b)) this.of(id);
+    const inOrder = [...variants].sort((a, b) => a.variant_id - b.variant_id || (a.purpose < b.purpose ? -1 : 1));
+    for (const each of inOrder) this.of(residentKey(each));
   }
 
   /**
    * One of its own also for a variant that has left and shows in the charts.
-   * @param {number} id
+   * @param {string} key
    */
-  of(id) {
-    const colour = this.#of.get(id) ?? (this.#of.size % N_COLOURS) + 1;
-    this.#of.set(id, colour);
+  of(key) {
+    const colour = this.#of.get(key) ?? (this.#of.size % N_COLOURS) + 1;
+    this.#of.set(key, colour);
     return colour;
   }
 }
@@ -54,7 +56,7 @@ export class Bars {
    * @param {VariantTelemetry[]} variants
    */
   show(devices, variants) {
-    const names = new Map(variants.map((each) => [each.variant_id, each.name]));
+    const names = new Map(variants.map((each) => [residentKey(each), each.name]));
     keepRows(this.#root, devices, {
       template: byId("t-bar", HTMLTemplateElement),
       keyOf: (card) => card.dataset.device,
@@ -66,7 +68,7 @@ export class Bars {
   /**
    * @param {HTMLElement} card
    * @param {DeviceTelemetry} device
-   * @param {Map<number, string>} names
+   * @param {Map<string, string>} names
    */
   #card(card, device, names) {
     card.dataset.device = device.device;
@@ -93,24 +95,25 @@ export class Bars {
    * @param {SVGSVGElement} svg
    * @param {DeviceTelemetry} device
    * @param {number} whole bytes that the bar's width stands for
-   * @param {Map<number, string>} names
+   * @param {Map<string, string>} names
    */
   #parts(svg, device, whole, names) {
     const budget = find(svg, ".budget", SVGLineElement);
     const old = new Map([...svg.querySelectorAll("rect")].map((rect) => [rect.dataset.key, rect]));
     let x = 0;
     for (const segment of device.segments) {
-      const key = `${segment.variant_id ?? ""} ${segment.kind}`;
+      const owner = ownerKey(segment);
+      const key = `${owner ?? ""} ${segment.kind}`;
       const rect = old.get(key) ?? document.createElementNS(SVG, "rect");
       old.delete(key);
       const width = (WIDTH * segment.bytes) / whole;
-      const mine = segment.variant_id === null ? "" : ` c${this.#colours.of(segment.variant_id)}`;
+      const mine = owner === null ? "" : ` c${this.#colours.of(owner)}`;
       const pointed = rect.classList.contains("pointed") ? " pointed" : "";
       rect.setAttribute("class", `part ${segment.kind}${mine}${pointed}`);
       for (const [name, value] of Object.entries({ x, y: 0, width, height: 32 })) rect.setAttribute(name, value.toFixed(2));
       const words = `${memory[segment.kind]} ${size(segment.bytes)}`;
       rect.dataset.key = key;
-      rect.dataset.words = segment.variant_id === null ? words : `${names.get(segment.variant_id) ?? box.aModel}: ${words}`;
+      rect.dataset.words = owner === null ? words : `${names.get(owner) ?? box.aModel}: ${words}`;
       svg.insertBefore(rect, budget);
       x += width;
     }
@@ -119,13 +122,15 @@ export class Bars {
 
   /**
    * @param {DeviceTelemetry} device
-   * @param {Map<number, string>} names
+   * @param {Map<string, string>} names
    * @returns {LegendRow[]}
    */
   #rows(device, names) {
-    /** @type {Map<number | string, LegendRow & {bytes: number}>} */
+    /** @type {Map<string, LegendRow & {bytes: number}>} */
     const rows = new Map();
-    for (const { variant_id: owner, kind, bytes } of device.segments) {
+    for (const segment of device.segments) {
+      const { kind, bytes } = segment;
+      const owner = ownerKey(segment);
       const words = `${memory[kind]} ${size(bytes)}`;
       if (owner === null) {
         rows.set(kind, { key: kind, kind, colour: null, bytes, name: memory[kind], size: size(bytes), parts: "" });
@@ -151,7 +156,7 @@ export class Bars {
       keyOf: (line) => line.dataset.key ?? "",
       key: (row) => row.key,
       show: (line, row) => {
-        line.dataset.key = String(row.key);
+        line.dataset.key = row.key;
         find(line, ".swatch").className = `swatch ${row.kind}${row.colour ? ` c${row.colour}` : ""}`;
         fill(line, { name: row.name, size: row.size, parts: row.parts });
       },

@@ -81,8 +81,8 @@ export class Charts {
   #devices = [];
 
   /**
-   * @param {{of(id: number): number}} colours as in the bars
-   * @param {(id: number) => string} nameOf
+   * @param {{of(key: string): number}} colours as in the bars
+   * @param {(key: string) => string} nameOf by residentKey
    */
   constructor(colours, nameOf) {
     this.#colours = colours;
@@ -164,8 +164,11 @@ export class Charts {
 
   /** @param {string} name */
   #line(name) {
-    const [whose, id] = name.split(".");
-    if (whose === "variant") return { label: this.#nameOf(Number(id)), stroke: token(`series-${this.#colours.of(Number(id))}`) };
+    const [whose, ...rest] = name.split(".");
+    if (whose === "variant") {
+      const key = rest.slice(0, -1).join(".");
+      return { label: this.#nameOf(key), stroke: token(`series-${this.#colours.of(key)}`) };
+    }
     const place = Math.max(0, this.#devices.findIndex((each) => each.device === whose));
     const busy = name.endsWith(".utilisation_percent") && whose === "ram";
     const label = busy ? dashboard.processor : (this.#devices[place]?.name ?? whose);

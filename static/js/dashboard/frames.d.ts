@@ -1,12 +1,15 @@
 // The frames of /ws/host/, as inference writes them for the browser. null: not known at this moment.
 
 export type Residency = "absent" | "loading" | "resident" | "draining" | "unloading" | "failed";
+/** What a worker is for. */
+export type Purpose = "chat" | "imatrix";
 export type SegmentKind = "weights" | "kv" | "compute" | "overhead" | "reserved" | "foreign" | "reserve" | "free";
 
 export interface Segment {
   kind: SegmentKind;
   /** Whose it is; null for foreign, reserve and free. */
   variant_id: number | null;
+  purpose: Purpose | null;
   bytes: number;
 }
 
@@ -31,8 +34,8 @@ export interface DeviceTelemetry {
 
 export interface VariantTelemetry {
   variant_id: number;
+  purpose: Purpose;
   name: string;
-  purpose: string;
   state: Residency;
   pinned: boolean;
   fraction: number | null;
@@ -61,6 +64,7 @@ export interface QueueEntry {
   /** The person's id, for marking one's own entry. */
   user: string;
   variant_id: number;
+  purpose: Purpose;
   variant: string;
   kind: string;
   reason: string;
@@ -73,6 +77,7 @@ export interface LogLine {
   at: number;
   kind: string;
   variant_id: number | null;
+  purpose: Purpose | null;
   variant: string | null;
   sentence: string;
   /** The figures behind it; may be empty. */
@@ -95,7 +100,7 @@ export interface Backlog extends State {
   type: "backlog";
   /** Seconds since 1970 of each sample kept, oldest first. */
   at: number[];
-  /** `gpu0.used_bytes`, `variant.7.tokens_per_second`…, each as long as `at`. */
+  /** `gpu0.used_bytes`, `variant.7.tokens_per_second`, `variant.7.imatrix.tokens_per_second`…, each as long as `at`. */
   series: Record<string, Series>;
 }
 

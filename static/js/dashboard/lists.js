@@ -2,6 +2,7 @@
 // Residents, the queue, the reason log and the models on disk.
 import { byId, childrenOf, copyOf, find, ifThere } from "../shared/dom.js";
 import { fill, keepRows } from "../shared/fill.js";
+import { residentKey } from "../shared/resident_key.js";
 import { queueRow, residentRow, stateWords } from "./words.js";
 
 /** @import { LogLine, QueueEntry, Residency, VariantTelemetry } from "./frames" */
@@ -26,10 +27,10 @@ export function showResidents(variants) {
   toggle("residents-table", "residents-empty", variants);
   keepRows(byId("residents"), variants, {
     template: byId("t-resident", HTMLTemplateElement),
-    keyOf: (line) => line.dataset.variant,
-    key: (variant) => variant.variant_id,
+    keyOf: (line) => line.dataset.resident,
+    key: residentKey,
     show: (line, variant) => {
-      line.dataset.variant = String(variant.variant_id);
+      line.dataset.resident = residentKey(variant);
       line.dataset.state = variant.state;
       fill(line, residentRow(variant));
       find(line, "[data-f=state_words]").dataset.state = variant.state;
@@ -57,7 +58,7 @@ function showActs(form, variant) {
 export function showModels(variants) {
   const inventory = ifThere("inventory");
   if (!inventory) return;
-  const states = new Map(variants.map((each) => [String(each.variant_id), each]));
+  const states = new Map(variants.map((each) => [residentKey(each), each]));
   for (const line of childrenOf(inventory)) {
     const { state, fraction } = states.get(line.dataset.variant ?? "") ?? ON_DISK;
     const chip = find(line, ".chip");
@@ -72,7 +73,7 @@ export function showModels(variants) {
 /** @param {VariantTelemetry[]} variants */
 export function showTopbar(variants) {
   const inMemory = variants.filter((each) => each.state !== "absent" && each.state !== "failed");
-  const shown = inMemory.map((each) => `${each.variant_id} ${each.state} ${each.name}`).join("\n");
+  const shown = inMemory.map((each) => `${residentKey(each)} ${each.state} ${each.name}`).join("\n");
   const root = byId("resident");
   if (root.dataset.shown === shown) return;
   root.dataset.shown = shown;

@@ -8,6 +8,7 @@ import { Charts } from "./charts.js";
 import { Log, showModels, showQueue, showResidents, showTopbar } from "./lists.js";
 import { act, LoadDialog } from "./load_dialog.js";
 import { duration } from "../shared/numbers.js";
+import { residentKey } from "../shared/resident_key.js";
 import { box, dashboard as words } from "../shared/words.js";
 import { ChatSocket } from "../shared/socket.js";
 
@@ -17,20 +18,20 @@ const SEEN_EVERY = 5;
 
 const { loginUrl, socketPath = "", user } = document.body.dataset;
 
-/** @type {Map<number, string>} */
-const names = new Map(Object.entries(painted("names-payload")).map(([id, name]) => [Number(id), name]));
+/** @type {Map<string, string>} by residentKey */
+const names = new Map(Object.entries(painted("names-payload")));
 const banner = new Banner();
 /** @type {ChatSocket<TelemetryFrame>} */
 const socket = new ChatSocket(socketPath);
 const colours = new Colours();
 const bars = new Bars(colours);
-const charts = new Charts(colours, (id) => names.get(id) ?? box.aModel);
+const charts = new Charts(colours, (key) => names.get(key) ?? box.aModel);
 const log = new Log();
 let heard = 0;
 
 /** @param {Backlog | Delta} state */
 function show(state) {
-  for (const { variant_id: id, name } of state.variants) names.set(id, name);
+  for (const each of state.variants) names.set(residentKey(each), each.name);
   colours.keep(state.variants);
   bars.show(state.devices, state.variants);
   showResidents(state.variants);

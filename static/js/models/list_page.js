@@ -5,6 +5,7 @@ import { stateWords } from "../dashboard/words.js";
 import { mountJobs } from "../jobs/panel.js";
 import { find, findAll, ifThere } from "../shared/dom.js";
 import { followResidency } from "../shared/residency.js";
+import { residentKey } from "../shared/resident_key.js";
 
 /**
  * @import { VariantTelemetry } from "../dashboard/frames"
@@ -70,7 +71,7 @@ class Plans {
  */
 function showStates(chips, variants) {
   showTopbar(variants);
-  const states = new Map(variants.map((each) => [String(each.variant_id), each]));
+  const states = new Map(variants.map((each) => [residentKey(each), each]));
   for (const [id, chip] of chips) {
     const { state, fraction } = states.get(id) ?? ON_DISK;
     const words = stateWords(state, fraction);

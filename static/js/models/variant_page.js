@@ -6,10 +6,11 @@ import { stateWords } from "../dashboard/words.js";
 import { mountJobs } from "../jobs/panel.js";
 import { around, byId, findAll, ifThere } from "../shared/dom.js";
 import { followResidency } from "../shared/residency.js";
+import { residentKey } from "../shared/resident_key.js";
 
 /** @import { VariantTelemetry } from "../dashboard/frames" */
 
-const own = Number(document.body.dataset.variant);
+const own = document.body.dataset.variant;
 
 /** @param {string} text */
 function refuse(text) {
@@ -20,7 +21,7 @@ function refuse(text) {
 /** @param {VariantTelemetry[]} variants */
 function show(variants) {
   showTopbar(variants);
-  const found = variants.find((each) => each.variant_id === own);
+  const found = variants.find((each) => residentKey(each) === own);
   const state = found?.state ?? "absent";
   const chip = byId("state");
   chip.dataset.state = state;

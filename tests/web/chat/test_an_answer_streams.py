@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.models import Message
 from models_app.models import Variant
@@ -51,14 +52,14 @@ async def test_what_the_answer_waits_for_is_shown(
                 return dict(patch["wait"])
 
     lease = await host.take("lease")
-    await lease.say({"type": "queued", "position": 2, "reason": Reason("slots", (variant.pk,))})
+    await lease.say({"type": "queued", "position": 2, "reason": Reason("slots", (ResidentId(variant.pk),))})
     assert await shown("queued") == {
         "stage": "queued",
         "position": 2,
         "reason": "All slots of smol are busy. 1 goes first.",
     }
     other = await Variant.objects.acreate(repository=variant.repository, name="other", size_bytes=1)
-    await lease.say({"type": "evicting", "variants": [other.pk]})
+    await lease.say({"type": "evicting", "variants": [ResidentId(other.pk)]})
     assert await shown("evicting") == {"stage": "evicting", "variants": ["other"]}
     await lease.say({"type": "loading", "fraction": 0.5})
     assert await shown("loading") == {"stage": "loading", "fraction": 0.5}

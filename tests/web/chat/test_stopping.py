@@ -5,6 +5,7 @@ import uuid
 
 from django.contrib.auth.models import User
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.models import Message
 from models_app.models import Variant
@@ -36,7 +37,7 @@ async def test_stop_leaves_the_queue_at_once(open_tab: OpenTab, host: FakeHost, 
     tab = await open_tab(alice)
     accepted = await tab.send("Hello", variant.pk)
     lease = await host.take("lease")
-    await lease.say({"type": "queued", "position": 3, "reason": Reason("slots", (variant.pk,))})
+    await lease.say({"type": "queued", "position": 3, "reason": Reason("slots", (ResidentId(variant.pk),))})
     await tab.hear("patch", message=accepted["message"])
     await tab.say(type="stop", message=accepted["message"])
     await lease.hung_up()

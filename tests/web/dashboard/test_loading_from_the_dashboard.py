@@ -10,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.preview import Leaver
 from inference.core.scheduling.reasons import Reason
 from inference.core.scheduling.refusals import DoesNotFit
@@ -28,7 +29,7 @@ async def staff(user: User) -> AsyncClient:
 
 async def test_a_load_is_told_with_what_it_does_to_others(host: FakeHost, alice: User, variant: Variant) -> None:
     other = await Variant.objects.acreate(repository=variant.repository, name="other", size_bytes=1)
-    leaver = Leaver(other.pk, {"ram": GIB}, 60.0, 0, 2.0, 0.5)
+    leaver = Leaver(ResidentId(other.pk), {"ram": GIB}, 60.0, 0, 2.0, 0.5)
     host.previews[False] = preview(variant.pk, "evicts", evicts=(leaver,))
     asked = await (await staff(alice)).get(f"/residency/{variant.pk}/", headers=JSON)
     assert asked.json() == {
@@ -43,8 +44,8 @@ async def test_a_load_is_told_with_what_it_does_to_others(host: FakeHost, alice:
     assert "Accept" in asked["Vary"]
 
 
-BUSY: dict[str, Any] = {"waits_for": (Leaver(9, {"ram": GIB}, None, 1, 2.0, 0.5),)}
-LEAVES: dict[str, Any] = {"evicts": (Leaver(9, {"ram": GIB}, 60.0, 0, 2.0, 0.5),)}
+BUSY: dict[str, Any] = {"waits_for": (Leaver(ResidentId(9), {"ram": GIB}, None, 1, 2.0, 0.5),)}
+LEAVES: dict[str, Any] = {"evicts": (Leaver(ResidentId(9), {"ram": GIB}, 60.0, 0, 2.0, 0.5),)}
 BEHIND: dict[str, Any] = {"way": None, "reason": Reason("behind")}
 TOO_BIG: dict[str, Any] = {"way": None, "unfit": DoesNotFit("ram", 2 * GIB, GIB, device_name="RAM")}
 LATER = "Load when there is room"
@@ -97,7 +98,7 @@ async def test_without_scripts_the_question_is_a_page_with_a_form(
     [
         ("load", {"type": "load", "anyway": False}),
         ("load-anyway", {"type": "load", "anyway": True}),
-        ("unload", {"type": "unload"}),
+        ("unload", {"type": "unload", "purpose": "chat"}),
         ("pin", {"type": "pin", "pinned": True}),
         ("unpin", {"type": "pin", "pinned": False}),
     ],
@@ -114,6 +115,22 @@ async def test_each_action_reaches_the_host(
     entry = await LogEntry.objects.aget()
     assert (entry.user_id, entry.object_id) == (alice.pk, str(variant.pk))
     assert entry.change_message.startswith(action.partition("-")[0].capitalize())
+
+
+async def test_a_worker_that_reads_for_a_job_is_unloaded_and_nothing_else_is_done_with_it(
+    host: FakeHost, alice: User, variant: Variant
+) -> None:
+    client, address = await staff(alice), f"/residency/{variant.pk}/?purpose=imatrix"
+    asked = asyncio.ensure_future(client.post(address, {"action": "unload"}, headers=JSON))
+    line = await host.take("unload")
+    assert line.request == {"type": "unload", "variant_id": variant.pk, "purpose": "imatrix"}
+    await line.say({"type": "completed"})
+    assert (await asked).status_code == 200
+    for action in ("load", "load-anyway", "pin", "unpin"):
+        assert (await client.post(address, {"action": action}, headers=JSON)).status_code == 400
+    assert (await client.get(address, headers=JSON)).status_code == 400
+    mistyped = f"/residency/{variant.pk}/?purpose=imatrices"
+    assert (await client.post(mistyped, {"action": "unload"}, headers=JSON)).status_code == 400, "not of the chats then"
 
 
 async def test_a_refusal_is_told_in_words(host: FakeHost, alice: User, variant: Variant) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from inference.web.hub.rows import repository_named
+from models_app.hub.named import repository_named
 from models_app.models import Job
 from tests.hub import HubServer
 from tests.web.hub.asking import DOWNLOAD, NAME, PLANS, URL

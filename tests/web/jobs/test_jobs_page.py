@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.jobs.stages import WAITING, waiting
 from inference.web.jobs.rows import job_row
@@ -104,7 +105,7 @@ def test_a_running_job_says_how_far_it_is_how_fast_and_how_long_still() -> None:
     running = {"state": "running", "done": 512 << 20, "total": 1 << 30, "rate_per_second": 16 << 20}
     assert words(**running, stage="Downloading") == ("downloading", "512 MiB of 1 GiB · 16.0 MiB/s · 32 s left")
     a_model = Variant(pk=7, name="a-model")
-    about = waiting(a_model, queued(1, Reason("slots", (7,))))  # type: ignore[arg-type]
+    about = waiting(a_model, queued(1, Reason("slots", (ResidentId(7),))))  # type: ignore[arg-type]
     kept = {KEY: Mentions(stage=about).to_json()}
     assert words(state="running", stage=WAITING, kept=kept) == (
         "waiting for a-model",

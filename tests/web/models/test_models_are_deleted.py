@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.urls import reverse
 
-from inference.core.loads.purposes import PURPOSES, Purpose, resident_id
+from inference.core.loads.purposes import PURPOSES, Purpose
 from inference.core.scheduling.refusals import Refusal, ShuttingDown, VariantDisabled, VariantUnknown
 from inference.models import Conversation
 from models_app.catalog import deletion
@@ -135,7 +135,7 @@ def test_a_hard_link_frees_nothing_and_the_other_name_stays(folder: Path, tmp_pa
 async def test_it_is_refused_while_somebody_uses_it(
     host: FakeHost, alice: User, ours: Variant, facts: dict[str, int], says: str, purpose: Purpose
 ) -> None:
-    host.residents = [resident(resident_id(ours.pk, purpose), "ours", purpose=purpose, **facts)]
+    host.residents = [resident(ours.pk, "ours", purpose=purpose, **facts)]
     response = await (await staff(alice)).post(url(ours))
     assert response.status_code == 409
     assert says in text_of(response)

@@ -87,7 +87,7 @@ async def test_variants_are_found_by_their_jobs(host: FakeHost, root: User, two:
     ("action", "asked", "noted"),
     [
         ("load", {"type": "load", "anyway": False}, "Loaded."),
-        ("unload", {"type": "unload"}, "Unloaded."),
+        ("unload", {"type": "unload", "purpose": "chat"}, "Unloaded."),
         ("pin", {"type": "pin", "pinned": True}, "Pinned."),
         ("unpin", {"type": "pin", "pinned": False}, "Unpinned."),
     ],

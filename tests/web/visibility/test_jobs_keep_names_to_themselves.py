@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.reasons import Reason
 from inference.jobs.stages import READING, WAITING, reading, waiting
 from inference.web.jobs.feed import job_feed
@@ -185,7 +186,7 @@ def test_what_waits_for_a_kept_one_does_not_say_for_whom(
     def code(attempt: Attempt) -> None:
         attempt.progress(0, 6, WAITING, waiting(kept))
         seen.append((row(alice, attempt.job), row(staff, attempt.job)))
-        wait: Any = queued(1, Reason("room", (kept.pk, variant.pk)))
+        wait: Any = queued(1, Reason("room", (ResidentId(kept.pk), ResidentId(variant.pk))))
         attempt.progress(0, 6, WAITING, waiting(kept, wait))
         seen.append((row(alice, attempt.job), row(staff, attempt.job)))
         attempt.progress(1, 6, READING, reading(kept))

@@ -14,7 +14,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from hostui.accounts.models import ApiKey
-from inference.core.loads.purposes import resident_id
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.decisions import Evicted, Failed, LoadRefused, Spared, Unloaded
 from inference.core.scheduling.reasons import InQueue, Reason
 from inference.core.scheduling.refusals import DoesNotFit
@@ -156,26 +156,27 @@ def test_staff_names_the_groups_on_the_variants_page(client: Client, alice: User
 
 def crowded(kept: Variant, smol: Variant) -> dict[str, Any]:
     """The box has evicted one that is everybody's for one that is kept, and somebody waits for that."""
-    loads = DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")
+    loads = DoesNotFit("ram", 2 << 30, 4 << 30, (ResidentId(kept.pk),), 3 << 30, device_name="RAM")
     return telemetry(
         "backlog",
         devices=[device("ram", "RAM", [segment("weights", 3 << 30, kept.pk)])],
         variants=[
             variant_telemetry(kept.pk, "kept-before", failure_detail="/models/kept.gguf is broken", state="failed")
         ],
-        queue=[waiting(1, "0", smol.pk, InQueue(1, Reason("room", (kept.pk, smol.pk), 0)))],
+        queue=[waiting(1, "0", smol.pk, InQueue(1, Reason("room", (ResidentId(kept.pk), ResidentId(smol.pk)), 0)))],
         decisions=[
             decision(1, evicted(smol.pk, kept.pk), smol=smol.pk, kept_once=kept.pk),
-            decision(2, Failed(kept.pk, "bad_file", "/models/kept.gguf is broken.", 1), kept_once=kept.pk),
-            decision(3, LoadRefused(smol.pk, loads), smol=smol.pk, kept_once=kept.pk),
+            decision(2, Failed(ResidentId(kept.pk), "bad_file", "/models/kept.gguf is broken.", 1), kept_once=kept.pk),
+            decision(3, LoadRefused(ResidentId(smol.pk), loads), smol=smol.pk, kept_once=kept.pk),
         ],
-        decided=[{"kind": "failure", "variant_id": kept.pk, "variant": "kept_once", "n": 3}],
+        decided=[{"kind": "failure", "variant_id": kept.pk, "purpose": "chat", "variant": "kept_once", "n": 3}],
     )
 
 
 def evicted(variant_id: int, for_variant: int) -> Evicted:
-    spared = (Spared(for_variant, 9.0),)
-    return Evicted(variant_id, "room", {"ram": 1 << 30}, 60.0, 0, for_variant, 2.0, 0.5, 1.0, spared)
+    needs = ResidentId(for_variant)
+    spared = (Spared(needs, 9.0),)
+    return Evicted(ResidentId(variant_id), "room", {"ram": 1 << 30}, 60.0, 0, needs, 2.0, 0.5, 1.0, spared)
 
 
 async def test_the_dashboard_shows_the_bytes_and_not_the_name(
@@ -228,14 +229,14 @@ async def test_the_feed_tells_each_what_they_may_know_and_follows_a_change(
 async def test_a_worker_that_reads_for_it_is_as_unnamed_as_one_that_answers(
     host: FakeHost, alice: User, variant: Variant, kept: Variant
 ) -> None:
-    reader = resident_id(kept.pk, "imatrix")
+    reader = ResidentId(kept.pk, "imatrix")
     host.backlog = telemetry(
         "backlog",
-        variants=[variant_telemetry(reader, "kept, read", purpose="imatrix")],
-        queue=[waiting(1, "0", reader, InQueue(1, Reason("leaving", (reader,))), "kept, read")],
+        variants=[variant_telemetry(kept.pk, "kept, read", purpose="imatrix")],
+        queue=[waiting(1, "0", kept.pk, InQueue(1, Reason("leaving", (reader,))), "kept, read", "imatrix")],
         decisions=[decision(1, Unloaded(reader, "unwanted"), kept_once=reader)],
     )
-    host.residents = [resident(reader, "kept, read")]
+    host.residents = [resident(kept.pk, "kept, read", purpose="imatrix")]
     member = await signed_in(alice)
     for address in ("/", "/models/"):
         page = (await member.get(address)).content.decode()
@@ -282,7 +283,7 @@ async def test_one_that_waits_is_named_to_nobody_who_waits_behind_it(
     host: FakeHost, alice: User, variant: Variant, kept: Variant
 ) -> None:
     """It is not in memory: the wait alone tells of it."""
-    wait = InQueue(2, Reason("behind", (kept.pk,)))
+    wait = InQueue(2, Reason("behind", (ResidentId(kept.pk),)))
     host.backlog = telemetry("backlog", queue=[waiting(2, "0", variant.pk, wait, "old-name")])
     page = (await (await signed_in(alice)).get("/")).content.decode()
     assert "A model kept for others is loaded first" in page
@@ -308,7 +309,7 @@ async def test_a_program_that_is_refused_does_not_learn_who_is_in_its_way(
     program = await Program.of(alice)
     answer = program.ask()
     lease = await host.take("lease")
-    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
+    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (ResidentId(kept.pk),), 3 << 30, device_name="RAM")))
     told = (await answer).json()["error"]["message"]
     assert told.startswith("smol needs at least 2 GiB in RAM, but of the budget of 4 GiB there a model kept for others")
 
@@ -378,12 +379,12 @@ async def test_whoever_waits_for_it_in_the_chat_is_not_told_its_name(
             if patch["wait"] is not None and patch["wait"]["stage"] == stage:
                 return dict(patch["wait"])
 
-    await lease.say({"type": "queued", "position": 1, "reason": Reason("room", (kept.pk,), 0)})
+    await lease.say({"type": "queued", "position": 1, "reason": Reason("room", (ResidentId(kept.pk),), 0)})
     told = await waits("queued")
     assert told["reason"] == "Waiting for a model kept for others to make room. You are next."
-    await lease.say({"type": "evicting", "variants": [kept.pk, variant.pk]})
+    await lease.say({"type": "evicting", "variants": [ResidentId(kept.pk), ResidentId(variant.pk)]})
     assert (await waits("evicting"))["variants"] == ["a model kept for others", "smol"]
-    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (kept.pk,), 3 << 30, device_name="RAM")))
+    await lease.say(refused(DoesNotFit("ram", 2 << 30, 4 << 30, (ResidentId(kept.pk),), 3 << 30, device_name="RAM")))
     ended = (await tab.hear("final"))["view"]
     assert "there a model kept for others keeps 3 GiB pinned" in ended["error_detail"]
 

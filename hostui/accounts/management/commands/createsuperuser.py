@@ -9,6 +9,8 @@ from models_app.audit import ADDITION
 
 
 class Command(createsuperuser.Command):
+    requires_migrations_checks = False  # manage.py says it, for this box
+
     def handle(self, *args: Any, **options: Any) -> None:
         with recorded(ADDITION, "Account of an administrator made on the console."):
             super().handle(*args, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.memory.ledger import Ledger
 from inference.core.scheduling.memory.residency import Departure, Residency
@@ -25,43 +26,45 @@ class Displaced:
     """Written by scheduling.scheduler alone. People who wait bring a variant back by themselves; this is for the others."""
 
     def __init__(self) -> None:
-        self._left: dict[int, _Left] = {}
+        self._left: dict[ResidentId, _Left] = {}
 
-    def __contains__(self, variant_id: int) -> bool:
-        return variant_id in self._left
+    def __contains__(self, resident_id: ResidentId) -> bool:
+        return resident_id in self._left
 
     def note(self, residency: Residency, departure: Departure) -> None:
         score = residency.way.score if residency.way else 0.0
-        self._left[residency.variant_id] = _Left(departure, score)
+        self._left[residency.resident_id] = _Left(departure, score)
 
-    def forget(self, variant_id: int) -> Departure | None:
+    def forget(self, resident_id: ResidentId) -> Departure | None:
         """It is loaded again, or shall not be. Returns what it had left for."""
-        left = self._left.pop(variant_id, None)
+        left = self._left.pop(resident_id, None)
         return left.departure if left else None
 
-    def look(self, residencies: Mapping[int, Residency], ledger: Ledger, now: float) -> tuple[int, int] | None:
-        """(variant id, rank of the way) of one that comes back now: pinned ones first, then those likeliest to be wanted.
+    def look(
+        self, residencies: Mapping[ResidentId, Residency], ledger: Ledger, now: float
+    ) -> tuple[ResidentId, int] | None:
+        """(resident id, rank of the way) of one that comes back now: pinned ones first, then those likeliest to be wanted.
 
         Nobody leaves for it, and beyond its bytes the noise of what others use must be free, so that it isn't sent away again
         for that. Notes since when there has been room. Forgets those that would have left for idleness meanwhile.
         """
-        for variant_id in [each for each in self._left if _is_stale(residencies[each], now)]:
-            del self._left[variant_id]
-        ranks: dict[int, int] = {}
-        for variant_id, left in self._left.items():
-            residency = residencies[variant_id]
+        for resident_id in [each for each in self._left if _is_stale(residencies[each], now)]:
+            del self._left[resident_id]
+        ranks: dict[ResidentId, int] = {}
+        for resident_id, left in self._left.items():
+            residency = residencies[resident_id]
             rank = _rank_that_fits(residency, left.score, ledger) if residency.state == "absent" else None
             if rank is None:
                 left.fits_since = None
                 continue
             left.fits_since = now if left.fits_since is None else left.fits_since
             if now >= left.fits_since + RESTORE_AFTER_SECONDS:
-                ranks[variant_id] = rank
+                ranks[resident_id] = rank
         if not ranks:
             return None
 
-        def claim(variant_id: int) -> tuple[bool, float]:
-            residency = residencies[variant_id]
+        def claim(resident_id: ResidentId) -> tuple[bool, float]:
+            residency = residencies[resident_id]
             return not residency.facts.pinned, -residency.eviction_cost_seconds(now)
 
         first = min(ranks, key=claim)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.refusals import DoesNotFit
 
 _MOST_SEARCHED = 10
@@ -18,7 +19,7 @@ _MOST_SEARCHED = 10
 class Resident:
     """A variant that holds bytes and is not already on its way out."""
 
-    variant_id: int
+    resident_id: ResidentId
     bytes_by_device: BytesByDevice
     cost_seconds: float
     """What its leaving is expected to cost: the seconds of a reload × the likelihood that it is wanted again."""
@@ -35,13 +36,13 @@ class Resident:
 class EvictionPlan:
     """What must happen before the wanted bytes fit. Both empty: they fit as soon as those already leaving are gone."""
 
-    evict: tuple[int, ...] = ()
+    evict: tuple[ResidentId, ...] = ()
     """Idle variants, cheapest first."""
-    drain: tuple[int, ...] = ()
+    drain: tuple[ResidentId, ...] = ()
     """Busy ones that must finish first. Without them `evict` does not suffice."""
 
     @property
-    def leaving(self) -> tuple[int, ...]:
+    def leaving(self) -> tuple[ResidentId, ...]:
         return self.evict + self.drain
 
 
@@ -58,7 +59,7 @@ class _Candidate(NamedTuple):
 
     price: float
     used_at: float
-    variant_id: int
+    resident_id: ResidentId
     frees: tuple[int, ...]
     """Bytes, in the order of the devices in need."""
 
@@ -76,9 +77,9 @@ class Group:
             self._bytes[device] = sum(each.bytes_by_device.get(device, 0) for each in self.residents)
         return self._bytes[device]
 
-    def on(self, device: str) -> tuple[int, ...]:
+    def on(self, device: str) -> tuple[ResidentId, ...]:
         """Ids of those that hold bytes there."""
-        return tuple(each.variant_id for each in self.residents if each.bytes_by_device.get(device))
+        return tuple(each.resident_id for each in self.residents if each.bytes_by_device.get(device))
 
     def candidates(self, devices: tuple[str, ...]) -> list[_Candidate]:
         """Those that hold bytes on any of `devices`, cheapest first."""
@@ -87,7 +88,7 @@ class Group:
                 _Candidate(
                     0.0 if each.draining else each.cost_seconds,
                     each.used_at,
-                    each.variant_id,
+                    each.resident_id,
                     tuple(each.bytes_by_device.get(device, 0) for device in devices),
                 )
                 for each in self.residents
@@ -138,7 +139,7 @@ def relieve(lacking: BytesByDevice, residents: Residents) -> EvictionPlan:
     unmet = {device: short - residents.idle.bytes_on(device) for device, short in lacking.items()}
     # Whoever must be disturbed is chosen as if every idle one went; the idle ones then only fill what that leaves open.
     drain = _cheapest(unmet, residents.busy)
-    drained = Group(each for each in residents.busy.residents if each.variant_id in drain)
+    drained = Group(each for each in residents.busy.residents if each.resident_id in drain)
     rest = {device: short - drained.bytes_on(device) for device, short in lacking.items()}
     return EvictionPlan(_cheapest(rest, residents.idle), drain)
 
@@ -151,7 +152,7 @@ def _lacking(wanted: BytesByDevice, residents: Residents, room: BytesByDevice) -
     }
 
 
-def _cheapest(lacking: BytesByDevice, among: Group) -> tuple[int, ...]:
+def _cheapest(lacking: BytesByDevice, among: Group) -> tuple[ResidentId, ...]:
     """The cheapest of the sets that free `lacking` bytes on every device that lacks any: ids, cheapest first."""
     devices = tuple(device for device, short in lacking.items() if short > 0)
     if not devices:
@@ -164,7 +165,7 @@ def _cheapest(lacking: BytesByDevice, among: Group) -> tuple[int, ...]:
         chosen = [single]
     if len(chosen) > 1 and len(useful) <= _MOST_SEARCHED:
         chosen = _without_needless(short, _Search(short, useful, chosen).best)
-    return tuple(each.variant_id for each in chosen)
+    return tuple(each.resident_id for each in chosen)
 
 
 def _price(chosen: Iterable[_Candidate]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.memory import eviction
 from inference.core.scheduling.memory.ledger import Ledger, Pool, Shortage
@@ -19,7 +20,7 @@ class FreeSpace:
     """Pure: starts from the ledger, and changes nothing but itself."""
 
     def __init__(
-        self, ledger: Ledger, residencies: Mapping[int, Residency], wanted: Collection[int], now: float
+        self, ledger: Ledger, residencies: Mapping[ResidentId, Residency], wanted: Collection[ResidentId], now: float
     ) -> None:
         """`wanted`: the variants that somebody waits for."""
         self.pools: Mapping[str, Pool] = ledger.pools
@@ -27,14 +28,14 @@ class FreeSpace:
         self._now = now
         self._limit = {device: pool.spendable_bytes for device, pool in ledger.pools.items()}
         self._reserved = {device: ledger.reserved(device) for device in ledger.pools}
-        self._staying: dict[int, Residency] = {}
+        self._staying: dict[ResidentId, Residency] = {}
         self._pinned_bytes: dict[str, int] = {}
         self._unclaimed = dict(self._limit)
         self._known: dict[bool, eviction.Residents] = {}
         """By `awaits_returns`, until somebody is removed."""
         for each in residencies.values():
             if each.state in ("loading", "resident") or (each.state == "draining" and each.departure in REVOCABLE):
-                self._staying[each.variant_id] = each
+                self._staying[each.resident_id] = each
                 if each.facts.pinned:
                     _add(self._pinned_bytes, each.bytes_by_device)
 
@@ -90,7 +91,9 @@ class FreeSpace:
         _, device, n_bytes = worst
         pool = self.pools.get(device)
         pinned = tuple(
-            each.variant_id for each in self._staying.values() if each.facts.pinned and each.bytes_by_device.get(device)
+            each.resident_id
+            for each in self._staying.values()
+            if each.facts.pinned and each.bytes_by_device.get(device)
         )
         return short_bytes, DoesNotFit(
             device,
@@ -112,18 +115,18 @@ class FreeSpace:
             lacking[device] = min(excess, residents.idle.bytes_on(device) + residents.busy.bytes_on(device))
         return eviction.relieve({device: short for device, short in lacking.items() if short > 0}, residents)
 
-    def spared(self, leaving: Collection[int]) -> tuple[tuple[int, float], ...]:
+    def spared(self, leaving: Collection[ResidentId]) -> tuple[tuple[ResidentId, float], ...]:
         """The next three that might have gone instead of `leaving`, and what each would have cost."""
-        others = [each for each in self._residents(True).idle.residents if each.variant_id not in leaving]
+        others = [each for each in self._residents(True).idle.residents if each.resident_id not in leaving]
         others.sort(key=lambda each: each.cost_seconds)
-        return tuple((each.variant_id, each.cost_seconds) for each in others[:3])
+        return tuple((each.resident_id, each.cost_seconds) for each in others[:3])
 
     # acting -------------------------------------------------------------------------------------------------------
 
-    def remove(self, leaving: Sequence[int]) -> None:
+    def remove(self, leaving: Sequence[ResidentId]) -> None:
         """These go: their bytes are spoken for, though not free yet."""
-        for variant_id in leaving:
-            del self._staying[variant_id]
+        for resident_id in leaving:
+            del self._staying[resident_id]
         if leaving:
             self._known.clear()
 
@@ -146,12 +149,12 @@ class FreeSpace:
 
     def _resident(self, residency: Residency, awaits_returns: bool) -> eviction.Resident:
         cost_seconds = residency.eviction_cost_seconds(self._now)
-        is_awaited = residency.state in ("loading", "resident") and residency.variant_id in self._wanted
+        is_awaited = residency.state in ("loading", "resident") and residency.resident_id in self._wanted
         if residency.leases or is_awaited:
             cost_seconds += _INTERRUPTION_SECONDS
         is_expected_back = awaits_returns and residency.demand.expected_back_until > self._now
         return eviction.Resident(
-            residency.variant_id,
+            residency.resident_id,
             residency.bytes_by_device,
             cost_seconds,
             busy=bool(residency.leases) or is_awaited or is_expected_back,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.admission import Leave
 from inference.core.scheduling.decisions import (
     Drained,
@@ -39,7 +40,7 @@ class Residencies:
 
     def __init__(self, pools: Iterable[Pool], outbox: Outbox) -> None:
         self.ledger = Ledger(pools)
-        self.residencies: dict[int, Residency] = {}
+        self.residencies: dict[ResidentId, Residency] = {}
         self.displaced = Displaced()
         self._outbox = outbox
         self._launches = 0
@@ -51,7 +52,7 @@ class Residencies:
 
     def know(self, facts: VariantFacts) -> Residency:
         """The residency of `facts`, which replace what was known."""
-        residency = self.residencies.setdefault(facts.variant_id, Residency(facts))
+        residency = self.residencies.setdefault(facts.resident_id, Residency(facts))
         if not facts.loads_like(residency.facts):
             residency.failures_in_a_row = 0
         if (facts.path, facts.fingerprint) != (residency.facts.path, residency.facts.fingerprint):
@@ -64,8 +65,8 @@ class Residencies:
 
     def start(self, residency: Residency, choice: Choice, n_waiting: int, now: float) -> None:
         """Loads it as chosen. Raises Overdrawn where that does not fit."""
-        variant_id = residency.variant_id
-        self._outbox.decide(now, self._loaded(residency, choice, n_waiting, self.displaced.forget(variant_id)))
+        resident_id = residency.resident_id
+        self._outbox.decide(now, self._loaded(residency, choice, n_waiting, self.displaced.forget(resident_id)))
         self._launches += 1
         self.ledger.reserve(self._launches, choice.way.bytes_by_device)
         residency.become("loading")
@@ -109,14 +110,14 @@ class Residencies:
     def keep(self, residency: Residency, now: float) -> None:
         """The need that it drained for has passed."""
         assert residency.departure is not None
-        self._outbox.decide(now, Stayed(residency.variant_id, residency.departure))
+        self._outbox.decide(now, Stayed(residency.resident_id, residency.departure))
         residency.become("resident")
 
     def stop(self, residency: Residency, departure: Departure | None) -> None:
         if departure in ("foreign", "budget") and not residency.facts.transient:
             self.displaced.note(residency, departure)
         residency.become("unloading", departure)
-        self._outbox.put(StopWorker(residency.variant_id, residency.launch))
+        self._outbox.put(StopWorker(residency.resident_id, residency.launch))
 
     # what workers report ------------------------------------------------------------------------------------------
 
@@ -153,9 +154,9 @@ class Residencies:
             residency.become("failed")
             residency.failure = event.failure
             residency.failures_in_a_row += 1
-            self.displaced.forget(residency.variant_id)
+            self.displaced.forget(residency.resident_id)
             failure = event.failure
-            failed = Failed(residency.variant_id, failure.reason, failure.detail, residency.failures_in_a_row)
+            failed = Failed(residency.resident_id, failure.reason, failure.detail, residency.failures_in_a_row)
             self._outbox.decide(event.now, failed)
 
     def complete_unloads(self, residency: Residency) -> None:
@@ -170,7 +171,7 @@ class Residencies:
     ) -> Loaded | Restored:
         ways = residency.ways
         facts = (
-            residency.variant_id,
+            residency.resident_id,
             choice.way.options,
             self.ledger.named(choice.way.bytes_by_device),
             choice.rank,
@@ -189,17 +190,17 @@ class Residencies:
         is_busy = bool(residency.leases) or residency.state == "loading"
         idle_seconds = None if is_busy else max(0.0, now - residency.used_at)
         if departure == "idle":
-            return WentIdle(residency.variant_id, idle_seconds or 0.0)
+            return WentIdle(residency.resident_id, idle_seconds or 0.0)
         if leave is None:
-            return Unloaded(residency.variant_id, departure)
+            return Unloaded(residency.resident_id, departure)
         shortage = leave.shortage
         facts = (
-            residency.variant_id,
+            residency.resident_id,
             departure,
             dict(residency.bytes_by_device),
             idle_seconds,
             len(residency.leases),
-            leave.for_variant,
+            leave.for_resident,
             residency.reload_seconds,
             residency.demand.likelihood(now),
             residency.eviction_cost_seconds(now),

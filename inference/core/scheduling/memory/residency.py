@@ -7,6 +7,7 @@ from typing import Literal
 
 from inference.core.loads.devices import RAM, BytesByDevice, memory_only
 from inference.core.loads.options import LoadOptions
+from inference.core.loads.resident_id import ResidentId
 from inference.core.loads.vocabulary import FailureReason, ResidencyState
 from inference.core.loads.ways import LoadWay
 from inference.core.scheduling.memory.demand import Demand
@@ -41,7 +42,7 @@ HOLDING: frozenset[ResidencyState] = frozenset({"loading", "resident", "draining
 class VariantFacts:
     """What the host knows of a variant before it loads it."""
 
-    variant_id: int
+    resident_id: ResidentId
     name: str
     path: str
     size_bytes: int
@@ -109,8 +110,8 @@ class Failure:
 class IllegalTransition(Exception):
     """A residency was asked to skip a state."""
 
-    def __init__(self, variant_id: int, state: ResidencyState, wanted: ResidencyState) -> None:
-        super().__init__(f"variant {variant_id}: {state} → {wanted}")
+    def __init__(self, resident_id: ResidentId, state: ResidencyState, wanted: ResidencyState) -> None:
+        super().__init__(f"resident {resident_id}: {state} → {wanted}")
 
 
 @dataclass(slots=True)
@@ -155,8 +156,8 @@ class Residency:
     """A lease ended since this worker became ready; its next healthy report proves that the answer did not harm it."""
 
     @property
-    def variant_id(self) -> int:
-        return self.facts.variant_id
+    def resident_id(self) -> ResidentId:
+        return self.facts.resident_id
 
     @property
     def holds_bytes(self) -> bool:
@@ -199,7 +200,7 @@ class Residency:
     def become(self, state: ResidencyState, departure: Departure | None = None) -> None:
         """Moves to `state`. Raises IllegalTransition."""
         if state not in TRANSITIONS[self.state]:
-            raise IllegalTransition(self.variant_id, self.state, state)
+            raise IllegalTransition(self.resident_id, self.state, state)
         self.state = state
         self.departure = departure
         if state in ("absent", "failed"):

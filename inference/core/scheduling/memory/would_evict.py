@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.core.loads.devices import BytesByDevice
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.memory.eviction import CannotFit, Resident, Residents, plan_eviction
 from inference.core.scheduling.memory.ledger import Pool
 
@@ -14,9 +15,9 @@ from inference.core.scheduling.memory.ledger import Pool
 class WouldEvict:
     """By id. All empty: it fits beside everybody."""
 
-    evicts: tuple[int, ...] = ()
-    waits_for: tuple[int, ...] = ()
-    pinned: tuple[int, ...] = ()
+    evicts: tuple[ResidentId, ...] = ()
+    waits_for: tuple[ResidentId, ...] = ()
+    pinned: tuple[ResidentId, ...] = ()
     """It fits only if one of these were not pinned."""
     foreign_bytes: int = 0
     """It fits only if other programs used less of the device: what they use."""
