@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from inference.core.loads.engine_devices import EngineDevices
+from inference.core.loads.resident_id import ResidentId
 from inference.core.scheduling.refusals import FailedToLoad
 from inference.host.api.client import HostRefusal
 from inference.host.planning.database import DjangoInventory
@@ -48,7 +49,7 @@ async def test_the_inventory_reads_the_header_before_it_plans(tmp_path: Path) ->
     path = tmp_path / "x.gguf"
     variant = (await sync_to_async(add_model)(build(path, SHAPES["tiny-gqa"]))).variant
     inventory = DjangoInventory(900.0, Planning(EngineDevices()))
-    assert (await inventory.facts(variant.pk)).load_ways
+    assert (await inventory.facts(ResidentId(variant.pk))).load_ways
     build(path, SHAPES["tiny-gqa"], metadata={"llama.block_count": 0})
     with pytest.raises(UnusableFile, match=r"x\.gguf is damaged or not a GGUF: llama\.block_count is 0"):
-        await inventory.facts(variant.pk)
+        await inventory.facts(ResidentId(variant.pk))
