@@ -177,7 +177,7 @@ def host_that_says(answer: dict[str, Any]) -> Iterator[tuple[str, list[dict[str,
         thread.join()
 
 
-def previewed(options: LoadOptions | None, *leavers: int) -> dict[str, Any]:
+def previewed(options: LoadOptions | None, *leavers: int, variant_id: int = 1) -> dict[str, Any]:
     """That `leavers` would leave for a way with `options`, the last of them once it has answered."""
     held = {"ram": 1 << 30}
     way = None if options is None else LoadWay(options, held)
@@ -187,7 +187,7 @@ def previewed(options: LoadOptions | None, *leavers: int) -> dict[str, Any]:
     reason = ForEviction(tuple(map(ResidentId, leavers))) if way is None else None
     return {
         "type": "preview",
-        "preview": Preview(ResidentId(1), "waits", best, way, evicts=evicts, waits_for=busy, reason=reason),
+        "preview": Preview(ResidentId(variant_id), "waits", best, way, evicts=evicts, waits_for=busy, reason=reason),
     }
 
 
@@ -214,7 +214,7 @@ def test_a_running_host_tells_who_would_leave_for_the_way_that_it_would_take(
     for number, way in enumerate(ways):
         names = ("n_gpu_layers", "n_cpu_moe", "n_ctx_seq", "n_seq_max", "n_ubatch", "type_k", "type_v")
         options = LoadOptions(**{name: way[name] for name in names} | {"n_gpu_layers": None})
-        with host_that_says(previewed(options, *others)) as (settings.HOST_SOCKET, asked):
+        with host_that_says(previewed(options, *others, variant_id=variant.pk)) as (settings.HOST_SOCKET, asked):
             evicts = [each["evicts"] for each in planned(variant.name)["alternatives"]]
         assert evicts == [["old-one-Q4_0", "busy-one-Q4_0"] if each == number else [] for each in range(len(ways))]
         assert asked == [{"type": "preview", "variant_id": variant.pk, "anyway": False}]
@@ -222,7 +222,7 @@ def test_a_running_host_tells_who_would_leave_for_the_way_that_it_would_take(
 
 def test_people_read_what_loading_it_now_would_do(variant: Any, others: tuple[int, ...], settings: Any) -> None:
     out = StringIO()
-    with host_that_says(previewed(None, *others)) as (settings.HOST_SOCKET, _):
+    with host_that_says(previewed(None, *others, variant_id=variant.pk)) as (settings.HOST_SOCKET, _):
         call_command("plan", variant.name, stdout=out)
     assert f"Now: {variant.name} would have to wait. Making room: " in out.getvalue()
     assert "old-one" in out.getvalue()
