@@ -22,7 +22,7 @@ MOST_CUTS = 2
 
 
 class RangeBody(Protocol):
-    """models_app.hub.session.Body, as far as it is needed here."""
+    """models_app.hub.session.RemoteBody, as far as it is needed here."""
 
     @property
     def start(self) -> int: ...

@@ -37,7 +37,7 @@ def start_download(
     `files` are in the order of its shards, as the Hub's record has them at that commit. `name` is changed where it is taken.
 
     Asked again while the same files are on their way, returns that job; one that failed is tried again, from where it was.
-    Raises NoDigest, Here, and ValidationError for an unfit `name`.
+    Raises NoDigest, AlreadyInInventory, and ValidationError for an unfit `name`.
     """
     for file in files:
         if not file.sha256:
